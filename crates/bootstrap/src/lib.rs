@@ -1,0 +1,1 @@
+//! What every ovomesh service starts with: listen, health, reflection, TLS, telemetry, drain.

@@ -1,0 +1,18 @@
+//! A call over shared streams.
+//!
+//! A gRPC stream is one HTTP/2 request: once opened, no proxy moves it, so with plain streams a new replica gets no
+//! work and a stuck one keeps its share. Unary calls would balance, but pay headers, routing and a task for each
+//! message. [`StreamPool`] gives both: it is a [`tower::Service`] whose answers come over long-lived bidirectional
+//! streams, one to each live replica, and each *message* is balanced. [`StageServer`] is the other half.
+
+mod stage;
+
+pub use stage::{Frame, Stage};
+
+/// Generated from `ovomesh.mesh.v1`.
+#[allow(missing_docs, clippy::all, unreachable_pub)]
+pub mod proto {
+    tonic::include_proto!("ovomesh.mesh.v1");
+    /// Encoded descriptors, for reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/mesh.bin"));
+}

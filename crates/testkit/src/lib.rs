@@ -1,0 +1,1 @@
+//! Start ovomesh services for tests, the demo and the benchmarks.
