@@ -1,0 +1,45 @@
+//! Synthetic egg MRI with known truth, for tests, load and training. No service depends on it.
+//!
+//! An egg is a set of ellipsoids ([`Phantom`]). Their spectrum is sampled in k-space as a scanner would, moved line by
+//! line when the embryo moves, and transformed to a [`CleanScan`]; a [`Scanner`] adds coil field, Rician noise and gain.
+//! A [`Library`] keeps clean scans, so that a load generator pays only for the noise. Everything is made from seeds with
+//! a portable generator: equal seeds give equal bytes (on one machine; between processors with and without AVX the
+//! Fourier transform may round differently in the last bit).
+//!
+//! ```
+//! use ovomesh_phantom::{Class, Grid, Phantom, Profile, Scanner, rng};
+//!
+//! let egg = Phantom::new(&Profile::nominal(), Class::Female, 7);
+//! let clean = egg.render(&Grid::STANDARD);
+//! let scan: Vec<u16> = Scanner::with_snr(30.0).acquire(&clean, &mut rng(1));
+//! assert_eq!(scan.len(), 64 * 64 * 16);
+//! assert!(clean.truth.gonads_mm.is_some());
+//! ```
+
+mod anatomy;
+mod ball;
+mod class;
+mod draw;
+mod embryo;
+mod field;
+mod geometry;
+mod grid;
+mod kspace;
+mod library;
+mod motion;
+mod noise;
+mod profile;
+mod render;
+mod scan;
+mod scanner;
+
+pub use anatomy::Phantom;
+pub use class::Class;
+pub use draw::{rng, seed_of};
+pub use geometry::{Ellipsoid, Mat3, Vec3};
+pub use grid::Grid;
+pub use library::{BadShares, Library, Shares};
+pub use profile::{Profile, Spread};
+pub use render::Renderer;
+pub use scan::{CleanScan, Truth};
+pub use scanner::{NOMINAL_GAIN, Scanner, TRUNK_SIGNAL};

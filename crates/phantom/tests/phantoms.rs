@@ -1,0 +1,250 @@
+//! What a phantom promises: the truth it tells is in its image, and nothing else gives its sex away.
+
+use std::num::NonZero;
+
+use ovomesh_phantom::{
+    Class, CleanScan, Grid, Library, Phantom, Profile, Renderer, Scanner, Shares, TRUNK_SIGNAL, rng,
+};
+
+fn two() -> NonZero<usize> {
+    NonZero::new(2).expect("2 is not 0")
+}
+
+fn library(profile: &Profile, count: usize, seed: u64) -> Library {
+    let shares = Shares::new([0.5, 0.5, 0.0, 0.0]).expect("valid shares");
+    Library::generate(profile, &Grid::STANDARD, shares, count, seed, two(), |_| {})
+}
+
+#[test]
+fn equal_seeds_give_equal_bytes_and_other_seeds_others() {
+    let scan = |seed: u64| {
+        let egg = Phantom::new(&Profile::hard(), Class::Female, seed);
+        Scanner::default().acquire(&egg.render(&Grid::STANDARD), &mut rng(seed))
+    };
+    assert_eq!(scan(11), scan(11));
+    assert_ne!(scan(11), scan(12));
+}
+
+#[test]
+fn a_library_is_the_same_whatever_its_size_and_threads() {
+    let shares = Shares::HATCHERY;
+    let make = |count, threads| {
+        let threads = NonZero::new(threads).expect("some threads");
+        Library::generate(&Profile::nominal(), &Grid::STANDARD, shares, count, 3, threads, |_| {})
+    };
+    let (small, large) = (make(5, 1), make(9, 3));
+    assert_eq!((small.len(), large.len()), (5, 9));
+    let (mut a, mut b) = (vec![0; small.grid().bytes()], vec![0; small.grid().bytes()]);
+    for index in 0..small.len() {
+        assert_eq!(small.truth(index), large.truth(index));
+        small.acquire(index, &mut rng(1), &Scanner::default(), &mut a);
+        large.acquire(index, &mut rng(1), &Scanner::default(), &mut b);
+        assert!(a == b, "scan {index} differs");
+    }
+}
+
+#[test]
+fn a_library_gives_what_its_phantom_gives_but_for_rounding() {
+    let library = library(&Profile::nominal(), 2, 9);
+    let class = library.truth(1).class;
+    let egg =
+        Phantom::new(&Profile::nominal(), class, ovomesh_phantom::seed_of(9, 1)).render(&Grid::STANDARD);
+    assert_eq!(&egg.truth, library.truth(1));
+    let worst = egg.samples.iter().zip(library.clean(1)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst < 2e-5, "{worst}");
+}
+
+#[test]
+fn classes_come_in_their_shares() {
+    let mut counts = [0; 4];
+    for seed in 0..10_000 {
+        counts[Shares::HATCHERY.class_of(seed).index()] += 1;
+    }
+    // Four standard deviations of a binomial at most.
+    for (count, expected) in counts.into_iter().zip([4500, 4500, 600, 400]) {
+        let spread = 4.0 * f64::from(expected).sqrt();
+        assert!(f64::from(expected - count).abs() < spread, "{counts:?}");
+    }
+    assert!(Shares::new([0.0; 4]).is_err());
+    assert!(Shares::new([1.0, -0.1, 0.0, 0.0]).is_err());
+    assert!(Shares::new([f64::NAN, 1.0, 0.0, 0.0]).is_err());
+}
+
+/// Mean signal within 1.5 mm of a place, by linear weights.
+fn signal_around(scan: &CleanScan, at: [f64; 3]) -> f64 {
+    let grid = &scan.grid;
+    let (mut sum, mut weights) = (0.0, 0.0);
+    for (i, &v) in scan.samples.iter().enumerate() {
+        let index = [i % grid.columns, i / grid.columns % grid.rows, i / grid.columns / grid.rows];
+        let square: f64 = (0..3).map(|k| (index[k] as f64 * grid.spacing_mm[k] - at[k]).powi(2)).sum();
+        let weight = (1.5 - square.sqrt()).max(0.0);
+        sum += weight * f64::from(v);
+        weights += weight;
+    }
+    sum / weights
+}
+
+#[test]
+fn the_asymmetry_of_the_gonads_shows_where_the_truth_says() {
+    // Everything alike but how the volume is shared.
+    let left_only =
+        Profile { asymmetry_female: ovomesh_phantom::Spread { mean: 0.9, sd: 0.0 }, ..Profile::hard() };
+    let right_only =
+        Profile { asymmetry_female: ovomesh_phantom::Spread { mean: -0.9, sd: 0.0 }, ..Profile::hard() };
+    let mut renderer = Renderer::new(&Grid::FINE);
+    for seed in 0..6 {
+        let mut render = |profile: &Profile| renderer.render(&Phantom::new(profile, Class::Female, seed));
+        let (left, right) = (render(&left_only), render(&right_only));
+        let [at_left, at_right] = left.truth.gonads_mm.expect("alive");
+        assert_eq!(left.truth.gonads_mm, right.truth.gonads_mm);
+        let gain = signal_around(&left, at_left) - signal_around(&right, at_left);
+        let loss = signal_around(&left, at_right) - signal_around(&right, at_right);
+        assert!(gain > 0.05 && loss < -0.05, "seed {seed}: left {gain}, right {loss}");
+    }
+}
+
+#[test]
+fn left_is_on_the_positive_side_of_the_embryos_second_axis() {
+    for seed in 0..20 {
+        let egg = Phantom::new(&Profile::hard(), Class::Male, seed);
+        let truth = egg.truth(&Grid::STANDARD);
+        let (gonads, axes) = (truth.gonads_mm.expect("alive"), truth.rotation.expect("alive"));
+        let body = truth.body_mm.expect("alive");
+        let along_y = |at: [f64; 3]| (0..3).map(|i| (at[i] - body[i]) * axes[i][1]).sum::<f64>();
+        assert!(along_y(gonads[0]) > 1.0 && along_y(gonads[1]) < -1.0, "seed {seed}");
+    }
+}
+
+#[test]
+fn truth_of_all_grids_is_the_same_egg() {
+    let egg = Phantom::new(&Profile::nominal(), Class::Female, 2);
+    let relative = |grid: &Grid| {
+        egg.truth(grid).gonads_mm.expect("alive")[0]
+            .iter()
+            .zip(grid.isocentre_mm())
+            .map(|(a, b)| a - b)
+            .collect::<Vec<_>>()
+    };
+    let standard = relative(&Grid::STANDARD);
+    for grid in [Grid::FINE, Grid::FINEST] {
+        assert!(relative(&grid).iter().zip(&standard).all(|(a, b)| (a - b).abs() < 1e-9));
+    }
+}
+
+#[test]
+fn an_egg_weighs_the_same_on_a_fine_grid() {
+    let egg = Phantom::new(&Profile { motion_share: 0.0, ..Profile::nominal() }, Class::Male, 4);
+    let mass =
+        |grid: &Grid| egg.render(grid).samples.iter().map(|&v| f64::from(v)).sum::<f64>() * grid.voxel_mm3();
+    let (standard, fine) = (mass(&Grid::STANDARD), mass(&Grid::FINE));
+    assert!((fine / standard - 1.0).abs() < 0.02, "{standard} and {fine}");
+}
+
+#[test]
+fn noise_of_the_background_is_what_the_snr_says() {
+    let egg = Phantom::new(&Profile { motion_share: 0.0, ..Profile::nominal() }, Class::Male, 4)
+        .render(&Grid::STANDARD);
+    for snr in [10.0, 30.0] {
+        let scanner = Scanner { snr, bias: 0.0, gain_sd: 0.0 };
+        let scan = scanner.acquire(&egg, &mut rng(8));
+        let corner = |i: &usize| i % 64 < 5 && i / 64 % 64 < 64;
+        let background: Vec<f64> = (0..scan.len()).filter(corner).map(|i| f64::from(scan[i])).collect();
+        // A magnitude of noise alone is Rayleigh distributed: its mean is sigma * sqrt(pi / 2).
+        let mean = background.iter().sum::<f64>() / background.len() as f64;
+        let sigma = mean / (std::f64::consts::PI / 2.0).sqrt();
+        let expected = TRUNK_SIGNAL / snr * ovomesh_phantom::NOMINAL_GAIN;
+        assert!((sigma / expected - 1.0).abs() < 0.1, "SNR {snr}: sigma {sigma}, expected {expected}");
+    }
+}
+
+#[test]
+fn two_scans_of_one_egg_share_no_noise() {
+    let egg = Phantom::new(&Profile::nominal(), Class::Male, 4).render(&Grid::STANDARD);
+    let scanner = Scanner { bias: 0.0, gain_sd: 0.0, snr: 20.0 };
+    let mut rng = rng(1);
+    let mut residual = || -> Vec<f64> {
+        let scan = scanner.acquire(&egg, &mut rng);
+        let inside = scan.iter().zip(&egg.samples).filter(|(_, clean)| **clean > 0.3);
+        inside.map(|(&v, &clean)| f64::from(v) - 2000.0 * f64::from(clean)).collect()
+    };
+    let (a, b) = (residual(), residual());
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let correlation = dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt();
+    assert!(correlation.abs() < 0.05, "{correlation}");
+}
+
+/// Intensity summaries without any place: mean, standard deviation, and the shares of 12 bins of the histogram.
+fn summaries(scan: &[u8]) -> Vec<f64> {
+    let values: Vec<f64> =
+        scan.chunks_exact(2).map(|b| f64::from(u16::from_le_bytes([b[0], b[1]]))).collect();
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n;
+    let square = values.iter().map(|v| v * v).sum::<f64>() / n;
+    let mut all = vec![1.0, (square - mean * mean).sqrt() / mean];
+    let mut bins = [0.0; 12];
+    for v in &values {
+        bins[((v / mean * 3.0) as usize).min(11)] += 1.0 / n;
+    }
+    all.extend(bins);
+    all
+}
+
+/// Least squares with a little shrinking (Gaussian elimination of the normal equations of standardised columns).
+fn ridge(rows: &[Vec<f64>], targets: &[f64]) -> Vec<f64> {
+    let n = rows[0].len();
+    let mut m = vec![vec![0.0; n + 1]; n];
+    for (row, &target) in rows.iter().zip(targets) {
+        for i in 0..n {
+            for j in 0..n {
+                m[i][j] += row[i] * row[j];
+            }
+            m[i][n] += row[i] * target;
+        }
+    }
+    for (i, line) in m.iter_mut().enumerate() {
+        line[i] += 0.01 * rows.len() as f64;
+    }
+    for i in 0..n {
+        for k in i + 1..n {
+            let factor = m[k][i] / m[i][i];
+            for j in i..=n {
+                m[k][j] -= factor * m[i][j];
+            }
+        }
+    }
+    let mut weights = vec![0.0; n];
+    for i in (0..n).rev() {
+        let rest: f64 = (i + 1..n).map(|j| m[i][j] * weights[j]).sum();
+        weights[i] = (m[i][n] - rest) / m[i][i];
+    }
+    weights
+}
+
+#[test]
+fn no_summary_of_intensities_tells_the_sex() {
+    let library = library(&Profile::nominal(), 400, 21);
+    let mut rng = rng(5);
+    let mut bytes = vec![0; library.grid().bytes()];
+    let mut rows = Vec::new();
+    for index in 0..library.len() {
+        library.acquire(index, &mut rng, &Scanner::default(), &mut bytes);
+        rows.push(summaries(&bytes));
+    }
+    for column in 1..rows[0].len() {
+        let n = rows.len() as f64;
+        let mean = rows.iter().map(|r| r[column]).sum::<f64>() / n;
+        let sd = (rows.iter().map(|r| (r[column] - mean).powi(2)).sum::<f64>() / n).sqrt().max(1e-9);
+        rows.iter_mut().for_each(|r| r[column] = (r[column] - mean) / sd);
+    }
+    let sex = |i: usize| if library.truth(i).class == Class::Female { 1.0 } else { -1.0 };
+    let targets: Vec<f64> = (0..rows.len()).map(sex).collect();
+    // Trained on one half and judged on the other, both ways.
+    let right = |train: std::ops::Range<usize>, test: std::ops::Range<usize>| {
+        let weights = ridge(&rows[train.clone()], &targets[train]);
+        let said = |row: &Vec<f64>| row.iter().zip(&weights).map(|(a, b)| a * b).sum::<f64>();
+        test.filter(|&i| said(&rows[i]) * targets[i] > 0.0).count()
+    };
+    let accuracy = (right(0..200, 200..400) + right(200..400, 0..200)) as f64 / 400.0;
+    // Chance is 0.5 +- 0.025; four standard deviations.
+    assert!((0.4..0.6).contains(&accuracy), "a linear probe on intensities is right in {accuracy}");
+}
