@@ -1,1 +1,20 @@
-//! The contract of ovomesh: generated code, and domain types made from it once, at the door.
+//! The contract of ovomesh: code generated from `proto/`, and the domain types made from it once, at the door.
+//!
+//! No I/O. What has passed [`Scan::parse`] needs no further checks: agents and gateways share this one validator.
+
+pub mod ids;
+mod invalid;
+pub mod line;
+pub mod pb;
+pub mod policy;
+pub mod scan;
+pub mod stages;
+pub mod time;
+pub mod volume;
+
+pub use ids::{EggId, Line, ScanId, Site};
+pub use invalid::{Invalid, VALUE_BYTES, thousands};
+pub use line::{LineBook, LineConfig};
+pub use policy::{Decision, Policy};
+pub use scan::{Place, Scan, ScanMeta};
+pub use volume::{MAX_VOLUME_BYTES, Volume};

@@ -1,0 +1,113 @@
+//! Names and keys: short strings of a safe alphabet, checked once.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::Invalid;
+
+/// Longest scan or egg id in bytes. DICOM UIDs take 64, a SHA-256 in hex takes 64.
+pub const ID_BYTES: usize = 128;
+/// Longest site or line name in bytes.
+pub const NAME_BYTES: usize = 64;
+
+macro_rules! checked_string {
+    ($(#[$doc:meta])* $name:ident, $field:literal, $limit:expr, $rule:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks length and alphabet.
+            pub fn parse(text: &str) -> Result<Self, Invalid> {
+                $rule($field, text, $limit)?;
+                Ok(Self(text.into()))
+            }
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+checked_string!(
+    /// The source's own key of a scan: 1 to 128 bytes of `A-Z a-z 0-9 . _ : -`.
+    ScanId, "scan_id", ID_BYTES, check_id
+);
+checked_string!(
+    /// An egg that its source can name: 1 to 128 bytes of `A-Z a-z 0-9 . _ : -`.
+    EggId, "egg_id", ID_BYTES, check_id
+);
+checked_string!(
+    /// A hatchery: 1 to 64 bytes of `A-Z a-z 0-9 . _ -`.
+    Site, "place.site", NAME_BYTES, check_name
+);
+checked_string!(
+    /// A line within a site: 1 to 64 bytes of `A-Z a-z 0-9 . _ -`.
+    Line, "place.line", NAME_BYTES, check_name
+);
+
+fn check_id(field: &'static str, text: &str, longest: usize) -> Result<(), Invalid> {
+    check(field, text, longest, "A-Z a-z 0-9 . _ : -", |b| b.is_ascii_alphanumeric() || b"._:-".contains(&b))
+}
+
+fn check_name(field: &'static str, text: &str, longest: usize) -> Result<(), Invalid> {
+    check(field, text, longest, "A-Z a-z 0-9 . _ -", |b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+}
+
+fn check(
+    field: &'static str,
+    text: &str,
+    longest: usize,
+    alphabet: &str,
+    allowed: fn(u8) -> bool,
+) -> Result<(), Invalid> {
+    if (1..=longest).contains(&text.len()) && text.bytes().all(allowed) {
+        return Ok(());
+    }
+    let limit = format!("1 to {longest} bytes of {alphabet}");
+    let message = match text.len() {
+        0 => format!("{field} is missing; it must be {limit}"),
+        n if n > longest => format!("{field} has {} bytes; it must be {limit}", crate::thousands(n as u64)),
+        _ => format!("{field} holds a character that is not allowed; it must be {limit}"),
+    };
+    let error = Invalid::field(field, text, limit);
+    let code = error.code;
+    Err(error.because(code, message))
+}
+
+/// Free text that is stored but never a key: at most `longest` bytes and no control characters.
+pub(crate) fn check_text(field: &'static str, text: &str, longest: usize) -> Result<(), Invalid> {
+    if text.len() <= longest && !text.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Invalid::field(field, text, format!("at most {longest} bytes without control characters")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_all_sources_are_taken() {
+        let uid = "1.2.826.0.1.3680043.8.498.10000000000000000000000000000000000001";
+        let sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+        for id in [uid, sha256, "018f3c2e-7b1a-7cc0-9c3e-4f5a6b7c8d9e", "A:1_b"] {
+            assert_eq!(ScanId::parse(id).unwrap().as_str(), id);
+        }
+    }
+
+    #[test]
+    fn empty_long_and_odd_ids_are_told_apart() {
+        let message = |text: &str| ScanId::parse(text).unwrap_err().message;
+        assert!(message("").contains("is missing"));
+        assert!(message(&"x".repeat(10_240)).contains("has 10,240 bytes"));
+        assert!(message("a b").contains("character that is not allowed"));
+        assert!(Site::parse("a:b").is_err(), "a colon may stand in an id, not in a name");
+    }
+}

@@ -1,0 +1,217 @@
+//! The decision: from scores and quality to a call. One pure function, so that a replay can repeat it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::pb::scan::v1 as pb;
+
+/// Thresholds and limits of one line. The costs are not symmetric (a culled female, a hatched male, a withheld egg),
+/// so each call has a threshold of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Name and revision, recorded with each verdict.
+    pub name: String,
+    /// Called FEMALE when P(female | living) is at least this, 0.5 to 1.
+    pub female_at: f32,
+    /// Called MALE when P(male | living) is at least this, 0.5 to 1.
+    pub male_at: f32,
+    /// Called NO_EMBRYO when P(infertile) + P(dead) is at least this, 0.5 to 1.
+    pub no_embryo_at: f32,
+    /// A sex is called only when P(living) is at least this, 0 to 1.
+    pub living_at: f32,
+    /// Stranger than this is NOT_AN_EGG; 1 is the 99.7 % quantile of the training images.
+    pub max_strangeness: f32,
+    /// Noisier than this is a POOR_IMAGE.
+    pub min_snr: f32,
+    /// More ghosting than this (in units of the noise) is a POOR_IMAGE.
+    pub max_motion: f32,
+    /// Less of the egg inside the image than this is a POOR_IMAGE, 0 to 1.
+    pub min_coverage: f32,
+    /// More clipped samples than this is a POOR_IMAGE, 0 to 1.
+    pub max_clipped: f32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            name: "default/1".into(),
+            female_at: 0.80,
+            male_at: 0.80,
+            no_embryo_at: 0.80,
+            living_at: 0.80,
+            max_strangeness: 1.0,
+            min_snr: 4.0,
+            max_motion: 40.0,
+            min_coverage: 0.90,
+            max_clipped: 0.05,
+        }
+    }
+}
+
+/// A call, and when it is UNDECIDED why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// The call.
+    pub call: pb::Call,
+    /// Why there is none.
+    pub reason: pb::UndecidedReason,
+    /// The same for people, with the values; empty when decided.
+    pub detail: String,
+}
+
+impl Decision {
+    /// No call, for a reason.
+    pub fn undecided(reason: pb::UndecidedReason, detail: impl Into<String>) -> Self {
+        Self { call: pb::Call::Undecided, reason, detail: detail.into() }
+    }
+
+    fn call(call: pb::Call) -> Self {
+        Self { call, reason: pb::UndecidedReason::Unspecified, detail: String::new() }
+    }
+}
+
+impl Policy {
+    /// Whether the image can be judged at all, before the model is asked.
+    pub fn judge_quality(&self, quality: &pb::Quality) -> Option<Decision> {
+        let poor = |what: &str, value: f32, limit: &str, bound: f32| {
+            let detail = format!("{what} {value:.2} is {limit} {bound:.2}");
+            Some(Decision::undecided(pb::UndecidedReason::PoorImage, detail))
+        };
+        // Each comparison is false for NaN, so that a quality that is no number is poor.
+        if !at_least(quality.snr, self.min_snr) {
+            poor("signal to noise", quality.snr, "below", self.min_snr)
+        } else if !at_most(quality.motion, self.max_motion) {
+            poor("motion", quality.motion, "above", self.max_motion)
+        } else if !at_least(quality.coverage, self.min_coverage) {
+            poor("coverage of the egg", quality.coverage, "below", self.min_coverage)
+        } else if !at_most(quality.clipped, self.max_clipped) {
+            poor("share of clipped samples", quality.clipped, "above", self.max_clipped)
+        } else {
+            None
+        }
+    }
+
+    /// The call for what the model said of an image of good quality.
+    pub fn decide(&self, scores: &pb::Scores) -> Decision {
+        if !at_most(scores.strangeness, self.max_strangeness) {
+            let detail =
+                format!("strangeness {:.2} is above {:.2}", scores.strangeness, self.max_strangeness);
+            return Decision::undecided(pb::UndecidedReason::NotAnEgg, detail);
+        }
+        let living = scores.female + scores.male;
+        let no_embryo = scores.infertile + scores.dead;
+        let Some(female) = p_female(scores) else {
+            return Decision::undecided(pb::UndecidedReason::Failed, "the model's scores are not numbers");
+        };
+        if no_embryo >= self.no_embryo_at {
+            Decision::call(pb::Call::NoEmbryo)
+        } else if living >= self.living_at && female >= self.female_at {
+            Decision::call(pb::Call::Female)
+        } else if living >= self.living_at && 1.0 - female >= self.male_at {
+            Decision::call(pb::Call::Male)
+        } else {
+            let detail = format!("P(female) {female:.3}, P(living) {living:.3}");
+            Decision::undecided(pb::UndecidedReason::LowConfidence, detail)
+        }
+    }
+
+    /// Errors of a configuration, if any.
+    pub fn check(&self) -> Result<(), String> {
+        let shares = [
+            ("female_at", self.female_at, 0.5),
+            ("male_at", self.male_at, 0.5),
+            ("no_embryo_at", self.no_embryo_at, 0.5),
+            ("living_at", self.living_at, 0.0),
+            ("min_coverage", self.min_coverage, 0.0),
+            ("max_clipped", self.max_clipped, 0.0),
+        ];
+        for (field, value, lowest) in shares {
+            if !(lowest..=1.0).contains(&value) {
+                return Err(format!("policy.{field} is {value}; it must be {lowest} to 1"));
+            }
+        }
+        for (field, value) in [
+            ("max_strangeness", self.max_strangeness),
+            ("min_snr", self.min_snr),
+            ("max_motion", self.max_motion),
+        ] {
+            if !(value.is_finite() && value >= 0.0) {
+                return Err(format!("policy.{field} is {value}; it must be a finite number of at least 0"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn at_least(value: f32, bound: f32) -> bool {
+    value >= bound
+}
+
+fn at_most(value: f32, bound: f32) -> bool {
+    value <= bound
+}
+
+/// P(female | living embryo), if the scores are probabilities.
+pub fn p_female(scores: &pb::Scores) -> Option<f32> {
+    let living = scores.female + scores.male;
+    let all = living + scores.infertile + scores.dead;
+    let valid = [scores.female, scores.male, scores.infertile, scores.dead].iter().all(|p| *p >= 0.0);
+    // The outputs of a half-precision softmax may miss 1 by a rounding.
+    (valid && (all - 1.0).abs() < 0.02).then(|| if living > 0.0 { scores.female / living } else { 0.5 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scores(female: f32, male: f32, infertile: f32) -> pb::Scores {
+        pb::Scores { female, male, infertile, dead: 1.0 - female - male - infertile, ..Default::default() }
+    }
+
+    #[test]
+    fn the_surest_class_is_called_and_doubt_is_not() {
+        let policy = Policy::default();
+        let table = [
+            (scores(0.97, 0.02, 0.0), pb::Call::Female),
+            (scores(0.02, 0.97, 0.0), pb::Call::Male),
+            (scores(0.01, 0.01, 0.97), pb::Call::NoEmbryo),
+            (scores(0.01, 0.01, 0.0), pb::Call::NoEmbryo),
+            (scores(0.55, 0.44, 0.0), pb::Call::Undecided),
+            (scores(0.60, 0.0, 0.40), pb::Call::Undecided),
+        ];
+        for (scores, call) in table {
+            assert_eq!(policy.decide(&scores).call, call, "{scores:?}");
+        }
+    }
+
+    #[test]
+    fn a_strange_image_never_gets_a_sex_however_sure_the_model_is() {
+        for strangeness in [1.01, f32::NAN, f32::INFINITY] {
+            let scores = pb::Scores { strangeness, ..scores(1.0, 0.0, 0.0) };
+            assert_eq!(Policy::default().decide(&scores).reason, pb::UndecidedReason::NotAnEgg);
+        }
+    }
+
+    #[test]
+    fn scores_that_are_no_probabilities_decide_nothing() {
+        for scores in [scores(f32::NAN, 0.0, 0.0), scores(-1.0, 2.0, 0.0), pb::Scores::default()] {
+            assert_eq!(Policy::default().decide(&scores).call, pb::Call::Undecided);
+        }
+    }
+
+    #[test]
+    fn a_quality_that_is_not_a_number_is_poor() {
+        let good = pb::Quality { snr: 30.0, motion: 1.0, coverage: 1.0, clipped: 0.0, egg_ml: 50.0 };
+        assert_eq!(Policy::default().judge_quality(&good), None);
+        let worse = [
+            pb::Quality { snr: f32::NAN, ..good },
+            pb::Quality { motion: 1e3, ..good },
+            pb::Quality { coverage: 0.5, ..good },
+            pb::Quality { clipped: 0.2, ..good },
+        ];
+        for quality in worse {
+            let decision = Policy::default().judge_quality(&quality).unwrap();
+            assert_eq!(decision.reason, pb::UndecidedReason::PoorImage, "{quality:?}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! A scan as it enters the mesh: everything checked, once.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::ids::{EggId, Line, ScanId, Site, check_text};
+use crate::pb::scan::v1 as pb;
+use crate::{Invalid, LineConfig, Volume, time};
+
+/// Highest slot of a tray.
+pub const MAX_SLOT: u32 = 10_000;
+
+/// A checked scan.
+#[derive(Debug, Clone)]
+pub struct Scan {
+    /// Who, where, when and what for.
+    pub meta: ScanMeta,
+    /// Time left when the scan was received. `None`: the line's own budget.
+    pub budget: Option<Duration>,
+    /// W3C trace context of the source, empty if it does not trace.
+    pub traceparent: String,
+    /// The image.
+    pub volume: Volume,
+}
+
+/// What is stored of a scan beside its verdict.
+#[derive(Debug, Clone)]
+pub struct ScanMeta {
+    /// The source's own key.
+    pub scan_id: ScanId,
+    /// The egg, if its source can name it.
+    pub egg_id: Option<EggId>,
+    /// Where the egg was.
+    pub place: Place,
+    /// The customer's batch, empty if none.
+    pub batch_id: String,
+    /// The receive coil, empty if none.
+    pub coil: String,
+    /// What the scan is for.
+    pub purpose: pb::Purpose,
+    /// The scan that this one repeats.
+    pub rescan_of: Option<ScanId>,
+    /// When the acquisition ended.
+    pub acquired_at: Timestamp,
+    /// When the mesh received it.
+    pub received_at: Timestamp,
+    /// Whether `acquired_at` is further than [`time::SUSPECT`] from `received_at`.
+    pub clock_suspect: bool,
+    /// CRC-32C of the samples as sent.
+    pub checksum: u32,
+}
+
+/// Where an egg was.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The hatchery.
+    pub site: Site,
+    /// The line.
+    pub line: Line,
+    /// One passage of one tray, empty if unknown.
+    pub tray_run: String,
+    /// 1-based, row-major; 0 if unknown.
+    pub slot: u32,
+}
+
+impl Scan {
+    /// Checks a scan that was received at `now`; `max_bytes` is the largest volume taken.
+    pub fn parse(scan: pb::Scan, max_bytes: u64, now: Timestamp) -> Result<Self, Invalid> {
+        let scan_id = ScanId::parse(&scan.scan_id)?;
+        let egg_id = optional(&scan.egg_id, EggId::parse)?;
+        let place = Place::parse(scan.place)?;
+        check_text("batch_id", &scan.batch_id, 128)?;
+        check_text("coil", &scan.coil, 64)?;
+        check_text("traceparent", &scan.traceparent, 64)?;
+        let rescan_of = optional(&scan.rescan_of, ScanId::parse)?;
+        let purpose = match pb::Purpose::try_from(scan.purpose) {
+            Ok(pb::Purpose::Unspecified) => pb::Purpose::Production,
+            Ok(known) => known,
+            Err(_) => return Err(Invalid::field("purpose", scan.purpose, "1 to 3")),
+        };
+        let acquired_at = match scan.acquired_at {
+            Some(at) => time::from_pb("acquired_at", at)?,
+            None => now,
+        };
+        let budget = scan.budget.map(|b| time::budget_from_pb("budget", b)).transpose()?;
+        let volume = scan.volume.ok_or_else(|| Invalid::field("volume", "", "present"))?;
+        let volume = Volume::parse(volume, max_bytes)?;
+        let meta = ScanMeta {
+            scan_id,
+            egg_id,
+            place,
+            batch_id: scan.batch_id,
+            coil: scan.coil,
+            purpose,
+            rescan_of,
+            acquired_at,
+            received_at: now,
+            clock_suspect: time::is_suspect(acquired_at, now),
+            checksum: volume.checksum(),
+        };
+        Ok(Self { meta, budget, traceparent: scan.traceparent, volume })
+    }
+}
+
+impl Place {
+    /// Checks names and slot.
+    pub fn parse(place: Option<pb::Place>) -> Result<Self, Invalid> {
+        let place = place.ok_or_else(|| Invalid::field("place", "", "present, with site and line"))?;
+        check_text("place.tray_run", &place.tray_run, 128)?;
+        if place.slot > MAX_SLOT {
+            return Err(Invalid::field("place.slot", place.slot, format!("0 to {MAX_SLOT}")));
+        }
+        Ok(Self {
+            site: Site::parse(&place.site)?,
+            line: Line::parse(&place.line)?,
+            tray_run: place.tray_run,
+            slot: place.slot,
+        })
+    }
+
+    fn to_pb(&self) -> pb::Place {
+        pb::Place {
+            site: self.site.to_string(),
+            line: self.line.to_string(),
+            tray_run: self.tray_run.clone(),
+            slot: self.slot,
+        }
+    }
+}
+
+impl ScanMeta {
+    /// The record of this scan: a pure function of what was received, released and configured.
+    pub fn row(&self, line: &LineConfig, verdict: pb::Verdict, preview: Option<pb::Preview>) -> pb::Row {
+        pb::Row {
+            scan_id: self.scan_id.to_string(),
+            egg_id: self.egg_id.as_ref().map(EggId::to_string).unwrap_or_default(),
+            place: Some(self.place.to_pb()),
+            batch_id: self.batch_id.clone(),
+            coil: self.coil.clone(),
+            purpose: self.purpose.into(),
+            rescan_of: self.rescan_of.as_ref().map(ScanId::to_string).unwrap_or_default(),
+            owner: line.owner.clone(),
+            acquired_at: Some(time::to_pb(self.acquired_at)),
+            received_at: Some(time::to_pb(self.received_at)),
+            stored_at: None,
+            clock_suspect: self.clock_suspect,
+            volume_crc32c: self.checksum,
+            verdict: Some(verdict),
+            preview,
+        }
+    }
+}
+
+fn optional<T>(text: &str, parse: fn(&str) -> Result<T, Invalid>) -> Result<Option<T>, Invalid> {
+    if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nominal() -> pb::Scan {
+        pb::Scan {
+            scan_id: "s1".into(),
+            place: Some(pb::Place { site: "north".into(), line: "1".into(), ..Default::default() }),
+            volume: Some(pb::Volume {
+                columns: 8,
+                rows: 8,
+                slices: 4,
+                spacing_x_mm: 1.0,
+                spacing_y_mm: 1.0,
+                spacing_z_mm: 1.0,
+                samples: vec![0; 512].into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    fn parse(change: impl FnOnce(&mut pb::Scan)) -> Result<Scan, Invalid> {
+        let mut scan = nominal();
+        change(&mut scan);
+        Scan::parse(scan, 1 << 20, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn what_is_absent_has_its_documented_meaning() {
+        let scan = parse(|_| ()).unwrap();
+        assert_eq!(scan.meta.purpose, pb::Purpose::Production);
+        assert_eq!(scan.meta.acquired_at, scan.meta.received_at);
+        assert_eq!((scan.budget, scan.meta.egg_id, scan.meta.clock_suspect), (None, None, false));
+    }
+
+    #[test]
+    fn each_field_at_fault_is_named() {
+        type Change = fn(&mut pb::Scan);
+        let table: [(&str, Change); 8] = [
+            ("scan_id", |s| s.scan_id.clear()),
+            ("egg_id", |s| s.egg_id = "a/b".into()),
+            ("place", |s| s.place = None),
+            ("place.site", |s| s.place = Some(pb::Place::default())),
+            ("batch_id", |s| s.batch_id = "x".repeat(129)),
+            ("purpose", |s| s.purpose = 77),
+            ("volume", |s| s.volume = None),
+            ("acquired_at", |s| {
+                s.acquired_at = Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 });
+            }),
+        ];
+        for (field, change) in table {
+            assert_eq!(parse(change).unwrap_err().field, field);
+        }
+    }
+
+    #[test]
+    fn a_budget_of_nothing_is_valid_and_spent() {
+        let none = prost_types::Duration { seconds: 0, nanos: 0 };
+        let less = prost_types::Duration { seconds: -3, nanos: 0 };
+        for budget in [none, less] {
+            assert_eq!(parse(|s| s.budget = Some(budget)).unwrap().budget, Some(Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn a_strange_clock_is_flagged_and_never_refused() {
+        let year_2000 = prost_types::Timestamp { seconds: 946_684_800, nanos: 0 };
+        assert!(parse(|s| s.acquired_at = Some(year_2000)).unwrap().meta.clock_suspect);
+    }
+}
