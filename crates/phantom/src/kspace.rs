@@ -87,12 +87,13 @@ impl KSpace {
         im: &mut [f32],
     ) {
         let (width, rows) = (self.width(), self.y.frequencies.len());
-        let table = Ball::shared().entries();
-        let last = table.len() - 1;
+        let ball = Ball::shared();
         let (mut along_x, mut along_y, mut along_z) = (Vec::new(), Vec::new(), Vec::new());
+        let mut line = vec![0.0; width];
         for ellipsoid in ellipsoids {
             let [px, py, pz] = ellipsoid.centre_mm;
             self.x.phases(px, &mut along_x);
+            let (cos, sin): (Vec<f32>, Vec<f32>) = along_x.iter().map(|c| (c.re, c.im)).unzip();
             self.y.phases(py, &mut along_y);
             self.z.phases(pz, &mut along_z);
             let amplitude = (ellipsoid.signal * ellipsoid.volume_mm3() / self.voxel_mm3) as f32;
@@ -105,14 +106,14 @@ impl KSpace {
                     let q1 = 2.0 * (m[0][1] * ky + m[0][2] * kz);
                     let q2 = m[0][0];
                     let at = (z * rows + y) * width;
-                    let line = re[at..at + width].iter_mut().zip(&mut im[at..at + width]);
-                    for ((re, im), (&kx, &phase_x)) in line.zip(self.x.frequencies.iter().zip(&along_x)) {
-                        let q = (q0 + kx * (q1 + q2 * kx)).max(0.0);
-                        let step = (q as i32 as usize).min(last);
-                        let [value, slope] = table[step];
-                        let g = value + (q - step as f32) * slope;
-                        *re += g * (phase.re * phase_x.re - phase.im * phase_x.im);
-                        *im += g * (phase.re * phase_x.im + phase.im * phase_x.re);
+                    // Two loops, so that the sums are done several samples at a time.
+                    for (g, &kx) in line.iter_mut().zip(&self.x.frequencies) {
+                        *g = ball.at((q0 + kx * (q1 + q2 * kx)).max(0.0));
+                    }
+                    let sums = re[at..at + width].iter_mut().zip(&mut im[at..at + width]);
+                    for ((re, im), (&g, (&cos, &sin))) in sums.zip(line.iter().zip(cos.iter().zip(&sin))) {
+                        *re += g * (phase.re * cos - phase.im * sin);
+                        *im += g * (phase.re * sin + phase.im * cos);
                     }
                 }
             }

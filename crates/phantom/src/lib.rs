@@ -3,8 +3,7 @@
 //! An egg is a set of ellipsoids ([`Phantom`]). Their spectrum is sampled in k-space as a scanner would, moved line by
 //! line when the embryo moves, and transformed to a [`CleanScan`]; a [`Scanner`] adds coil field, Rician noise and gain.
 //! A [`Library`] keeps clean scans, so that a load generator pays only for the noise. Everything is made from seeds with
-//! a portable generator: equal seeds give equal bytes (on one machine; between processors with and without AVX the
-//! Fourier transform may round differently in the last bit).
+//! a portable generator and with arithmetic that does not depend on the processor: equal seeds give equal bytes.
 //!
 //! ```
 //! use ovomesh_phantom::{Class, Grid, Phantom, Profile, Scanner, rng};

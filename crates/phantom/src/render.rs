@@ -2,7 +2,7 @@
 
 use std::{f64::consts::TAU, sync::Arc};
 
-use rustfft::{Fft, FftPlanner, num_complex::Complex32};
+use rustfft::{Fft, FftPlannerScalar, num_complex::Complex32};
 
 use crate::{
     anatomy::Phantom,
@@ -59,7 +59,8 @@ impl Renderer {
     pub fn new(grid: &Grid) -> Self {
         grid.check();
         let kspace = KSpace::new(grid);
-        let mut planner = FftPlanner::new();
+        // Not the planner that picks AVX: that one rounds as the processor does, and saves only 7 % here.
+        let mut planner = FftPlannerScalar::new();
         let along = [grid.columns, grid.rows, grid.slices].map(|n| planner.plan_fft_inverse(n));
         let half = kspace.width() * grid.rows * grid.slices;
         let scratch = along.iter().map(|fft| fft.get_inplace_scratch_len()).max().unwrap_or(0);

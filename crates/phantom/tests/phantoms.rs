@@ -205,11 +205,11 @@ fn ridge(rows: &[Vec<f64>], targets: &[f64]) -> Vec<f64> {
         line[i] += 0.01 * rows.len() as f64;
     }
     for i in 0..n {
-        for k in i + 1..n {
-            let factor = m[k][i] / m[i][i];
-            for j in i..=n {
-                m[k][j] -= factor * m[i][j];
-            }
+        let (done, below) = m.split_at_mut(i + 1);
+        let pivot = &done[i];
+        for line in below {
+            let factor = line[i] / pivot[i];
+            line.iter_mut().zip(pivot).for_each(|(v, p)| *v -= factor * p);
         }
     }
     let mut weights = vec![0.0; n];
