@@ -5,8 +5,22 @@
 //! message. [`StreamPool`] gives both: it is a [`tower::Service`] whose answers come over long-lived bidirectional
 //! streams, one to each live replica, and each *message* is balanced. [`StageServer`] is the other half.
 
+mod call;
+mod config;
+mod connect;
+pub mod discover;
+mod lifecycle;
+mod pool;
+mod server;
 mod stage;
 
+pub use call::{CallError, Limit, Reply, Request};
+pub use config::PoolConfig;
+pub use connect::Connector;
+pub use discover::Discover;
+pub use lifecycle::Lifecycle;
+pub use pool::{Pending, Phase, PoolState, ReplicaState, StreamPool};
+pub use server::{Done, Load, ResponseStream, ServerConfig, StageError, StageServer, Work};
 pub use stage::{Frame, Stage};
 
 /// Generated from `ovomesh.mesh.v1`.
