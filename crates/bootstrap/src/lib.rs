@@ -1,1 +1,22 @@
-//! What every ovomesh service starts with: listen, health, reflection, TLS, telemetry, drain.
+//! What every ovomesh service starts with: flags, listener, health, reflection, status, TLS, telemetry, drain.
+//!
+//! A service's `main` parses its arguments and calls [`main`]; its `run(args, listener, lifecycle)` puts a [`Server`]
+//! together. Tests call the same `run` with a listener on port 0.
+
+mod args;
+mod errors;
+mod metrics;
+mod run;
+mod server;
+pub mod status;
+mod telemetry;
+mod tls;
+pub mod trace;
+
+pub use args::{ClientTlsArgs, LogFormat, ServerArgs, TelemetryArgs};
+pub use ovomesh_mesh::Lifecycle;
+pub use run::{main, runtime};
+pub use server::Server;
+pub use status::Status;
+pub use telemetry::{Telemetry, start as start_telemetry};
+pub use tls::install_provider;

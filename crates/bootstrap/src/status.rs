@@ -1,0 +1,65 @@
+//! `ovomesh.status.v1`: how this process is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tonic::{Request, Response};
+
+use crate::errors;
+
+/// Generated from `ovomesh.status.v1`.
+#[allow(missing_docs, clippy::all)]
+pub mod pb {
+    tonic::include_proto!("ovomesh.status.v1");
+    /// Encoded descriptors, for reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/status.bin"));
+}
+
+/// What only the service itself knows.
+pub trait Status: Send + Sync + 'static {
+    /// Whether it takes work.
+    fn ready(&self) -> bool;
+    /// Calls or scans taken and not yet answered.
+    fn backlog(&self) -> u64;
+    /// Age of the oldest of them.
+    fn oldest(&self) -> Option<Duration>;
+    /// Facts that only this kind of service has.
+    fn details(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+}
+
+/// Answers `GetStatus`.
+pub(crate) struct StatusServer {
+    pub(crate) service: &'static str,
+    pub(crate) instance: String,
+    pub(crate) started_at: SystemTime,
+    pub(crate) status: Arc<dyn Status>,
+}
+
+#[tonic::async_trait]
+impl pb::status_service_server::StatusService for StatusServer {
+    async fn get_status(
+        &self,
+        _: Request<pb::GetStatusRequest>,
+    ) -> Result<Response<pb::GetStatusResponse>, tonic::Status> {
+        let (last_error, last_error_at) = match errors::last() {
+            Some((text, at)) => (text, Some(at.into())),
+            None => Default::default(),
+        };
+        let oldest = self.status.oldest().unwrap_or_default().as_millis();
+        Ok(Response::new(pb::GetStatusResponse {
+            service: self.service.into(),
+            instance: self.instance.clone(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            started_at: Some(self.started_at.into()),
+            ready: self.status.ready(),
+            backlog: self.status.backlog(),
+            oldest_unanswered_ms: u64::try_from(oldest).unwrap_or(u64::MAX),
+            last_error,
+            last_error_at,
+            details: self.status.details().into_iter().collect(),
+        }))
+    }
+}

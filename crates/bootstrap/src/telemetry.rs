@@ -1,0 +1,78 @@
+//! Logs to the console, and traces to a collector when there is one.
+
+use anyhow::Context as _;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::WithExportConfig as _;
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
+
+use crate::{LogFormat, TelemetryArgs, errors, trace};
+
+/// Holds the exporter; what is not yet sent is sent when it is dropped.
+#[derive(Default)]
+pub struct Telemetry {
+    provider: Option<SdkTracerProvider>,
+}
+
+/// Starts logs and, with an endpoint, traces. Within a Tokio runtime; once a process.
+pub fn start(service: &'static str, instance: String, args: &TelemetryArgs) -> anyhow::Result<Telemetry> {
+    let filter = EnvFilter::try_new(&args.log).with_context(|| format!("--log {}", args.log))?;
+    let console = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let console: Box<dyn Layer<Registry> + Send + Sync> = match args.log_format {
+        LogFormat::Text => console.with_filter(filter).boxed(),
+        LogFormat::Json => console.json().with_filter(filter).boxed(),
+    };
+    let provider = exporter(service, instance, args)?;
+    // The exporter's own calls must not be traced, or each trace would make another.
+    let own = EnvFilter::new("off,ovomesh=info");
+    let traces = provider
+        .as_ref()
+        .map(|p| tracing_opentelemetry::layer().with_tracer(p.tracer(service)).with_filter(own));
+    let subscriber = tracing_subscriber::registry().with(console).with(traces).with(errors::Remember);
+    // Another service of this process may have been first: its console serves all.
+    let _ = tracing::subscriber::set_global_default(subscriber);
+    if provider.is_some() {
+        trace::enable(args.trace_ratio);
+    }
+    Ok(Telemetry { provider })
+}
+
+fn exporter(
+    service: &'static str,
+    instance: String,
+    args: &TelemetryArgs,
+) -> anyhow::Result<Option<SdkTracerProvider>> {
+    let Some(endpoint) = &args.otlp_endpoint else { return Ok(None) };
+    anyhow::ensure!(
+        (0.0..=1.0).contains(&args.trace_ratio),
+        "--trace-ratio is {}; it must be 0 to 1",
+        args.trace_ratio
+    );
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .build()
+        .with_context(|| format!("--otlp-endpoint {endpoint}"))?;
+    let resource = opentelemetry_sdk::Resource::builder()
+        .with_service_name(service)
+        .with_attribute(opentelemetry::KeyValue::new("service.instance.id", instance))
+        .build();
+    // Whether a scan is traced is decided once, where it enters (see `trace`); here all that comes is kept.
+    let provider = SdkTracerProvider::builder()
+        .with_batch_exporter(exporter)
+        .with_sampler(Sampler::AlwaysOn)
+        .with_resource(resource)
+        .build();
+    Ok(Some(provider))
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        if let Some(provider) = self.provider.take()
+            && let Err(error) = provider.shutdown()
+        {
+            tracing::warn!(%error, "the last traces were not sent");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The two contracts of a gateway, `scanner.v1` and `gateway.v1`, as one conversation.
+
+use ovomesh_api::pb::scan::v1::{Preview, Rejected, Row, Scan, Verdict};
+use ovomesh_api::pb::scanner::v1::{Advice, Committed, Line};
+use ovomesh_api::pb::{gateway::v1 as gateway, scanner::v1 as scanner};
+use ovomesh_api::{thousands, time};
+
+use crate::memory::Room;
+
+/// Version of both contracts.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// What a peer can say.
+#[derive(Debug)]
+pub enum Up {
+    /// It introduces itself.
+    Hello(Hello),
+    /// A scan to decide.
+    Scan(Box<Scan>),
+    /// A row to store.
+    Settled(Option<Box<Row>>),
+    /// Something that needs no answer.
+    Note,
+    /// A message without content, or of a later version.
+    Unknown,
+}
+
+/// An introduction.
+#[derive(Debug)]
+pub struct Hello {
+    /// Who, for the log.
+    pub name: String,
+    /// 0: as much as the server takes.
+    pub max_volume_bytes: u64,
+    /// Must be [`PROTOCOL_VERSION`].
+    pub protocol_version: u32,
+    /// Empty: any.
+    pub lines: Vec<Line>,
+}
+
+/// What a gateway can say.
+#[derive(Debug)]
+pub enum Down {
+    /// The session is open, with this much room.
+    Welcome { in_flight: u32, bytes: u64, settled: u32, max_volume_bytes: u64 },
+    /// A decision, and the picture if there is one.
+    Verdict(Box<Verdict>, Option<Preview>),
+    /// The row is durable.
+    Committed(String),
+    /// The scan could not be taken.
+    Rejected(Rejected),
+    /// The row can never be stored.
+    Refused(String, String),
+    /// How fast the line should go.
+    Advice(Advice),
+    /// Finish and connect elsewhere.
+    Drain { grace_ms: u32 },
+}
+
+impl Down {
+    /// The answer to a Hello.
+    pub fn welcome(room: &Room, settled: u32, max_volume_bytes: u64) -> Self {
+        Self::Welcome { in_flight: room.in_flight, bytes: room.bytes, settled, max_volume_bytes }
+    }
+}
+
+/// One contract.
+pub trait Dialect: Send + 'static {
+    /// Its messages from the peer.
+    type Request: Send + 'static;
+    /// Its messages to the peer.
+    type Response: Send + 'static;
+    /// Whether the peer remembers what it released: it settles its scans itself, and keeps to its credit.
+    const SETTLES: bool;
+    /// Reads a message.
+    fn up(request: Self::Request) -> Up;
+    /// Writes a message; `None` when this contract has no words for it.
+    fn down(down: Down) -> Option<Self::Response>;
+}
+
+/// `scanner.v1`: a scanner that speaks to the gateway directly.
+pub struct Scanner;
+
+impl Dialect for Scanner {
+    type Request = scanner::ConnectRequest;
+    type Response = scanner::ConnectResponse;
+    const SETTLES: bool = false;
+
+    fn up(request: Self::Request) -> Up {
+        use scanner::connect_request::Message;
+        match request.message {
+            Some(Message::Hello(hello)) => {
+                let scanner::Scanner { vendor, model, serial, .. } = hello.scanner.unwrap_or_default();
+                Up::Hello(Hello {
+                    name: format!("{vendor} {model} {serial}"),
+                    max_volume_bytes: hello.max_volume_bytes,
+                    protocol_version: hello.protocol_version,
+                    lines: hello.lines,
+                })
+            }
+            Some(Message::Scan(scan)) => Up::Scan(Box::new(scan)),
+            // Trays are told to agents, which reconcile them; a gateway keeps nothing between scans.
+            Some(Message::TrayOpened(_) | Message::TrayClosed(_)) => Up::Note,
+            None => Up::Unknown,
+        }
+    }
+
+    fn down(down: Down) -> Option<Self::Response> {
+        use scanner::connect_response::Message;
+        let message = match down {
+            Down::Welcome { in_flight, max_volume_bytes, .. } => Message::Welcome(scanner::Welcome {
+                server_time: Some(time::to_pb(jiff::Timestamp::now())),
+                max_in_flight: in_flight,
+                max_volume_bytes,
+                server_version: env!("CARGO_PKG_VERSION").into(),
+            }),
+            Down::Verdict(verdict, _) => Message::Verdict(*verdict),
+            Down::Committed(scan_id) => Message::Committed(Committed { scan_id }),
+            Down::Rejected(rejected) => Message::Rejected(rejected),
+            Down::Advice(advice) => Message::Advice(advice),
+            Down::Refused(..) | Down::Drain { .. } => return None,
+        };
+        Some(scanner::ConnectResponse { message: Some(message) })
+    }
+}
+
+/// `gateway.v1`: an agent at the edge.
+pub struct Agent;
+
+impl Dialect for Agent {
+    type Request = gateway::ConnectRequest;
+    type Response = gateway::ConnectResponse;
+    const SETTLES: bool = true;
+
+    fn up(request: Self::Request) -> Up {
+        use gateway::connect_request::Message;
+        match request.message {
+            Some(Message::Hello(hello)) => Up::Hello(Hello {
+                name: format!("agent {} {}", hello.agent, hello.software),
+                max_volume_bytes: hello.max_volume_bytes,
+                protocol_version: hello.protocol_version,
+                lines: hello.lines,
+            }),
+            Some(Message::Scan(scan)) => Up::Scan(Box::new(scan)),
+            Some(Message::Settled(settled)) => Up::Settled(settled.row.map(Box::new)),
+            Some(Message::SpoolStatus(status)) => {
+                let (used, limit) = (thousands(status.volume_bytes), thousands(status.volume_limit_bytes));
+                tracing::debug!(used, limit, unsettled = status.unsettled, "spool of an agent");
+                Up::Note
+            }
+            None => Up::Unknown,
+        }
+    }
+
+    fn down(down: Down) -> Option<Self::Response> {
+        use gateway::connect_response::Message;
+        let message = match down {
+            Down::Welcome { in_flight, bytes, settled, max_volume_bytes } => Message::Welcome(gateway::Welcome {
+                server_time: Some(time::to_pb(jiff::Timestamp::now())),
+                scan_credit: in_flight,
+                scan_credit_bytes: bytes,
+                settled_credit: settled,
+                max_volume_bytes,
+                server_version: env!("CARGO_PKG_VERSION").into(),
+            }),
+            Down::Verdict(verdict, preview) => {
+                Message::Decided(gateway::Decided { verdict: Some(*verdict), preview })
+            }
+            Down::Committed(scan_id) => Message::Committed(Committed { scan_id }),
+            Down::Rejected(rejected) => Message::Rejected(rejected),
+            Down::Refused(scan_id, message) => Message::Refused(gateway::Refused { scan_id, message }),
+            Down::Advice(advice) => Message::Advice(advice),
+            Down::Drain { grace_ms } => Message::Drain(gateway::Drain { grace_ms }),
+        };
+        Some(gateway::ConnectResponse { message: Some(message) })
+    }
+}

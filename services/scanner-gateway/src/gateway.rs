@@ -1,0 +1,143 @@
+//! What all sessions of a gateway share, and the way of one scan through it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use ovomesh_api::pb::scan::v1::{self as pb, RejectCode, Rejected, Row};
+use ovomesh_api::pb::scanner::v1::Line;
+use ovomesh_api::{Invalid, LineBook, Place, Scan, ScanMeta};
+use tokio::time::Instant;
+
+use crate::backlog::Backlog;
+use crate::memory::Memory;
+use crate::pipeline::{Clock, Outcome, Pipeline};
+use crate::recent::{Recent, Seen};
+use crate::storing::Storing;
+
+/// Shared by all sessions; cheap to clone inside an `Arc`.
+pub struct Gateway {
+    /// Decides.
+    pub pipeline: Pipeline,
+    /// Stores.
+    pub storing: Storing,
+    /// Knows repeats.
+    pub recent: Recent,
+    /// Configures.
+    pub lines: LineBook,
+    /// Room for sessions.
+    pub memory: Memory,
+    /// Scans in flight.
+    pub backlog: Backlog,
+    /// The largest volume taken, in bytes as sent.
+    pub max_volume_bytes: u64,
+}
+
+/// The answer to one scan.
+#[derive(Debug)]
+pub enum Answer {
+    /// What was decided, as it is stored.
+    Decided(Box<Row>),
+    /// It cannot be taken.
+    Rejected(Rejected),
+}
+
+impl Gateway {
+    /// Answers one scan, which was read at `received`. `allowed` are the lines of its session.
+    pub async fn answer(self: Arc<Self>, scan: pb::Scan, max_volume: u64, allowed: Arc<[Line]>, received: Instant) -> Answer {
+        let in_flight = self.backlog.enter(received);
+        let scan_id = scan.scan_id.clone();
+        let answer = match self.check(scan, max_volume, &allowed) {
+            Ok(scan) => self.decide_once(scan, received).await,
+            Err(invalid) => Answer::Rejected(invalid.rejected(&scan_id)),
+        };
+        drop(in_flight);
+        answer.count();
+        answer
+    }
+
+    fn check(&self, scan: pb::Scan, max_volume: u64, allowed: &[Line]) -> Result<Scan, Invalid> {
+        let scan = Scan::parse(scan, max_volume, Timestamp::now())?;
+        check_line(&scan.meta.place, allowed)?;
+        Ok(scan)
+    }
+
+    /// The same scan again gets the same answer; the same id with other bytes gets none.
+    async fn decide_once(&self, scan: Scan, received: Instant) -> Answer {
+        loop {
+            match self.recent.see(&scan.meta) {
+                Seen::Answered(row) => return Answer::Decided(row),
+                Seen::Reused => return reused(&scan.meta),
+                Seen::InFlight(mut answer) => {
+                    // An error means that the other session broke: the scan is new again.
+                    if let Ok(row) = answer.wait_for(Option::is_some).await.map(|row| row.clone()) {
+                        return Answer::Decided(Box::new(row.unwrap_or_default()));
+                    }
+                }
+                Seen::New(ticket) => return self.decide(scan, received, ticket).await,
+            }
+        }
+    }
+
+    async fn decide(&self, scan: Scan, received: Instant, ticket: crate::recent::Ticket) -> Answer {
+        let Scan { meta, budget, traceparent, volume } = scan;
+        let line = self.lines.get(&meta.place);
+        let clock = Clock { received, deadline: received + line.budget(budget) };
+        match self.pipeline.decide(meta.scan_id.as_str(), volume, &line, clock, &traceparent).await {
+            Outcome::Verdict(verdict, preview) => {
+                // A repeat with time left may do better than these.
+                let reason = verdict.reason();
+                let keep = !matches!(reason, pb::UndecidedReason::Expired | pb::UndecidedReason::Failed);
+                let row = meta.row(&line, *verdict, preview);
+                self.recent.answered(ticket, row.clone(), keep);
+                Answer::Decided(Box::new(row))
+            }
+            Outcome::Rejected(invalid) => {
+                self.recent.forget(&ticket);
+                Answer::Rejected(invalid.rejected(meta.scan_id.as_str()))
+            }
+        }
+    }
+
+    /// The row of an agent, with what only the gateway may say.
+    pub fn settle(&self, mut row: Row) -> Result<Row, Invalid> {
+        let place = Place::parse(row.place.clone())?;
+        row.owner.clone_from(&self.lines.get(&place).owner);
+        Ok(row)
+    }
+}
+
+impl Answer {
+    fn count(&self) {
+        let (call, reason) = match self {
+            Self::Decided(row) => {
+                let verdict = row.verdict.clone().unwrap_or_default();
+                if let Some(timings) = verdict.timings {
+                    metrics::histogram!("ovomesh_gateway_verdict_seconds").record(f64::from(timings.total_us) / 1e6);
+                }
+                (verdict.call().as_str_name(), verdict.reason().as_str_name())
+            }
+            Self::Rejected(rejected) => ("REJECTED", rejected.code().as_str_name()),
+        };
+        metrics::counter!("ovomesh_gateway_scans_total", "call" => call, "reason" => reason).increment(1);
+    }
+}
+
+fn reused(meta: &ScanMeta) -> Answer {
+    let checksum = format!("{:08x}", meta.checksum);
+    let error = Invalid::field("scan_id", &meta.scan_id, "an id of its own for each scan").because(
+        RejectCode::IdReused,
+        format!("this id came before with other samples (these have CRC-32C {checksum}); give each scan its own id"),
+    );
+    Answer::Rejected(error.rejected(meta.scan_id.as_str()))
+}
+
+fn check_line(place: &Place, allowed: &[Line]) -> Result<(), Invalid> {
+    let own = |line: &Line| line.site == place.site.as_str() && line.line == place.line.as_str();
+    if allowed.is_empty() || allowed.iter().any(own) {
+        return Ok(());
+    }
+    let limit = allowed.iter().map(|l| format!("{}/{}", l.site, l.line)).collect::<Vec<_>>().join(", ");
+    let value = format!("{}/{}", place.site, place.line);
+    let message = format!("place {value} is not among the lines that this session's Hello named: {limit}");
+    Err(Invalid::field("place", value, limit).because(RejectCode::NotAllowed, message))
+}

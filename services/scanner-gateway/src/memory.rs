@@ -1,0 +1,93 @@
+//! The gateway's stated memory, shared out to sessions before they may send.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// HTTP/2 receive window of one connection and of one stream: what a peer may have under way before we read it.
+/// 1 MiB fills a 1 Gbit/s line over 8 ms.
+pub const WINDOW_BYTES: u32 = 1 << 20;
+
+/// Share of the budget that sessions may hold; the rest is for messages being written to stages, rows on their way to
+/// the store, and the process itself.
+const SESSIONS_SHARE: (u64, u64) = (3, 4);
+/// No session gets more than this part of the whole, so that one cannot starve the others.
+const LARGEST_PART: u64 = 16;
+/// ... or than this part of what is left, so that there is always room for one more, smaller one.
+const LARGEST_PART_OF_REST: u64 = 4;
+/// More scans than this in flight on one session help nobody: it is 2 s of the fastest line, 18 times over.
+const MAX_IN_FLIGHT: u64 = 256;
+
+/// What is left of the memory for sessions.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    total: u64,
+    left: Arc<Mutex<u64>>,
+}
+
+/// Room of one session; given back when dropped.
+#[derive(Debug)]
+pub struct Room {
+    /// Scans that may be unanswered at once, at least 1.
+    pub in_flight: u32,
+    /// Bytes of volumes that may be unanswered at once.
+    pub bytes: u64,
+    reserved: u64,
+    memory: Memory,
+}
+
+impl Memory {
+    /// Shares out `budget` bytes.
+    pub fn new(budget: u64) -> Self {
+        let total = budget / SESSIONS_SHARE.1 * SESSIONS_SHARE.0;
+        Self { total, left: Arc::new(Mutex::new(total)) }
+    }
+
+    /// Room for a session whose scans have at most `volume_bytes`; `None` when there is not even room for one.
+    pub fn reserve(&self, volume_bytes: u64) -> Option<Room> {
+        // The window, and the message that is being put together from it, come before any scan is in flight.
+        let fixed = u64::from(WINDOW_BYTES) + volume_bytes;
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let fair = (self.total / LARGEST_PART).min(*left / LARGEST_PART_OF_REST);
+        let scans = (fair.saturating_sub(fixed) / volume_bytes).clamp(1, MAX_IN_FLIGHT);
+        let reserved = fixed + scans * volume_bytes;
+        *left = left.checked_sub(reserved)?;
+        Some(Room {
+            in_flight: u32::try_from(scans).unwrap_or(1),
+            bytes: scans * volume_bytes,
+            reserved,
+            memory: self.clone(),
+        })
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        *self.memory.left.lock().unwrap_or_else(PoisonError::into_inner) += self.reserved;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn all_rooms_together_stay_within_the_budget() {
+        let memory = Memory::new(512 * MIB);
+        let mut rooms: Vec<Room> = Vec::new();
+        while let Some(room) = memory.reserve(128 << 10) {
+            rooms.push(room);
+        }
+        let reserved: u64 = rooms.iter().map(|room| room.reserved).sum();
+        assert!(reserved <= 384 * MIB, "{reserved}");
+        assert!(rooms.len() > 100, "a hundred scanners fit: {}", rooms.len());
+        assert!(rooms[0].in_flight > 100 && rooms.iter().all(|room| room.in_flight >= 1));
+        rooms.clear();
+        assert_eq!(*memory.left.lock().unwrap(), 384 * MIB, "all room comes back");
+    }
+
+    #[test]
+    fn a_volume_that_can_never_fit_gets_no_room() {
+        assert!(Memory::new(16 * MIB).reserve(64 * MIB).is_none());
+    }
+}

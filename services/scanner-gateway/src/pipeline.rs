@@ -1,0 +1,210 @@
+//! One scan from its checks to its verdict: prepare, infer, decide. It knows stages, but no streams.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ovomesh_api::pb::inference::v1::Inferred;
+use ovomesh_api::pb::preprocess::v1::Prepared;
+use ovomesh_api::pb::scan::v1::{self as pb, RejectCode, UndecidedReason};
+use ovomesh_api::stages::{Infer, Prepare};
+use ovomesh_api::{Decision, Invalid, LineConfig, Volume, policy};
+use ovomesh_mesh::{CallError, Request, StreamPool};
+use tokio::time::Instant;
+
+use crate::usual::Usual;
+
+/// The two stages, and how long they usually need.
+#[derive(Clone)]
+pub struct Pipeline {
+    prepare: StreamPool<Prepare>,
+    infer: StreamPool<Infer>,
+    usual: Arc<Usual>,
+}
+
+/// What became of a scan.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A verdict, and the picture if there is one.
+    Verdict(Box<pb::Verdict>, Option<pb::Preview>),
+    /// It cannot be taken as it is.
+    Rejected(Invalid),
+}
+
+/// One scan on its way: when it came, and until when it must be answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    /// When the last byte was read.
+    pub received: Instant,
+    /// When the sorter needs the verdict.
+    pub deadline: Instant,
+}
+
+impl Pipeline {
+    /// Over these pools.
+    pub fn new(prepare: StreamPool<Prepare>, infer: StreamPool<Infer>) -> Self {
+        Self { prepare, infer, usual: Arc::default() }
+    }
+
+    /// Decides one scan. Always answers, at the deadline at the latest.
+    pub async fn decide(&self, scan_id: &str, volume: Volume, line: &LineConfig, clock: Clock, trace: &str) -> Outcome {
+        let mut verdict = Drafted::new(scan_id, line, clock);
+        if line.quarantined {
+            let detail = "the line is quarantined: its scans are stored and not judged";
+            return verdict.finish(Decision::undecided(UndecidedReason::Quarantined, detail));
+        }
+        if clock.left() <= self.usual.both() {
+            return verdict.finish(expired("before any work", clock));
+        }
+        let dims = volume.dims();
+        let request = clock.request(volume.into_pb(), trace);
+        let prepared = match self.prepare.call(request).await {
+            Ok(reply) => {
+                self.usual.prepared(reply.worked);
+                verdict.timings.preprocess_queued_us = micros(reply.waited + reply.queued);
+                verdict.timings.preprocess_us = micros(reply.worked);
+                reply.body
+            }
+            Err(error) => return verdict.fail(error, "preprocess", dims),
+        };
+        verdict.preview = prepared.preview.clone();
+        if let Some(decision) = verdict.judge_image(&prepared, line) {
+            return verdict.finish(decision);
+        }
+        if clock.left() <= self.usual.inferred_only() {
+            return verdict.finish(expired("before inference", clock));
+        }
+        let Some(volume) = prepared.volume else {
+            return verdict.finish(Decision::undecided(UndecidedReason::Failed, "preprocess answered without a volume"));
+        };
+        let origin = volume.origin;
+        let request = clock.request(volume, trace);
+        match self.infer.call(request).await {
+            Ok(reply) => {
+                self.usual.inferred(reply.worked);
+                verdict.timings.inference_queued_us = micros(reply.waited + reply.queued);
+                verdict.timings.inference_us = micros(reply.worked);
+                let decision = verdict.judge_scores(reply.body, origin, line);
+                verdict.finish(decision)
+            }
+            Err(error) => verdict.fail(error, "inference", dims),
+        }
+    }
+}
+
+impl Clock {
+    fn request<T>(&self, body: T, trace: &str) -> Request<T> {
+        Request { body, deadline: Some(self.deadline), traceparent: trace.to_owned() }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+/// A verdict that is being filled in.
+struct Drafted {
+    verdict: pb::Verdict,
+    timings: pb::Timings,
+    preview: Option<pb::Preview>,
+    clock: Clock,
+}
+
+impl Drafted {
+    fn new(scan_id: &str, line: &LineConfig, clock: Clock) -> Self {
+        let provenance = pb::Provenance { policy: line.policy.name.clone(), ..Default::default() };
+        let verdict = pb::Verdict {
+            scan_id: scan_id.to_owned(),
+            provenance: Some(provenance),
+            decided_by: pb::DecidedBy::Mesh.into(),
+            ..Default::default()
+        };
+        Self { verdict, timings: pb::Timings::default(), preview: None, clock }
+    }
+
+    fn provenance(&mut self) -> &mut pb::Provenance {
+        self.verdict.provenance.get_or_insert_default()
+    }
+
+    /// Notes the quality; some images need no model.
+    fn judge_image(&mut self, prepared: &Prepared, line: &LineConfig) -> Option<Decision> {
+        self.provenance().preprocess.clone_from(&prepared.version);
+        self.verdict.quality = prepared.quality;
+        if !prepared.not_an_egg.is_empty() {
+            return Some(Decision::undecided(UndecidedReason::NotAnEgg, &prepared.not_an_egg));
+        }
+        let Some(quality) = &prepared.quality else {
+            return Some(Decision::undecided(UndecidedReason::Failed, "preprocess answered without a quality"));
+        };
+        line.policy.judge_quality(quality)
+    }
+
+    fn judge_scores(&mut self, inferred: Inferred, origin: Option<pb::Point>, line: &LineConfig) -> Decision {
+        if let Some(by) = inferred.provenance {
+            let own = self.provenance();
+            *own = pb::Provenance { preprocess: own.preprocess.clone(), policy: own.policy.clone(), ..by };
+        }
+        let Some(mut scores) = inferred.scores else {
+            return Decision::undecided(UndecidedReason::Failed, "inference answered without scores");
+        };
+        let decision = line.policy.decide(&scores);
+        self.mark(&scores);
+        if let (Some(gonads), Some(origin)) = (&mut scores.gonads, origin) {
+            // From the prepared grid to the volume as it was sent.
+            gonads.x_mm += origin.x_mm;
+            gonads.y_mm += origin.y_mm;
+            gonads.z_mm += origin.z_mm;
+        }
+        self.verdict.p_female = policy::p_female(&scores);
+        self.verdict.scores = Some(scores);
+        decision
+    }
+
+    /// Marks the located point on the picture, whose pixels are the prepared grid's millimetres.
+    fn mark(&mut self, scores: &pb::Scores) {
+        if let (Some(preview), Some(gonads)) = (&mut self.preview, &scores.gonads) {
+            (preview.mark_x, preview.mark_y) = (Some(gonads.x_mm), Some(gonads.y_mm));
+        }
+    }
+
+    fn fail(self, error: CallError, stage: &str, dims: [u32; 3]) -> Outcome {
+        match error {
+            CallError::Expired { .. } => {
+                let clock = self.clock;
+                self.finish(expired(&format!("in {stage}"), clock))
+            }
+            CallError::Overloaded { .. } => Outcome::Rejected(
+                Invalid::field("scan", "", "within the gateway's room")
+                    .because(RejectCode::Overloaded, format!("{stage} has no room now; send it again later")),
+            ),
+            CallError::Failed { code: tonic::Code::InvalidArgument, message, .. } => {
+                let value = format!("{}x{}x{}", dims[0], dims[1], dims[2]);
+                let error = Invalid::field("volume.samples", value, "samples that can be unpacked and read");
+                Outcome::Rejected(error.because(RejectCode::Encoding, message))
+            }
+            // Also a scan that was lost with two replicas: it is set aside by being answered and stored.
+            other => {
+                tracing::warn!(scan_id = self.verdict.scan_id, stage, error = %other, "scan failed");
+                self.finish(Decision::undecided(UndecidedReason::Failed, other.to_string()))
+            }
+        }
+    }
+
+    fn finish(mut self, decision: Decision) -> Outcome {
+        self.timings.total_us = micros(self.clock.received.elapsed());
+        self.verdict.call = decision.call.into();
+        self.verdict.reason = decision.reason.into();
+        self.verdict.detail = decision.detail;
+        self.verdict.timings = Some(self.timings);
+        Outcome::Verdict(Box::new(self.verdict), self.preview)
+    }
+}
+
+fn expired(at: &str, clock: Clock) -> Decision {
+    let budget = clock.deadline.saturating_duration_since(clock.received).as_millis();
+    let detail = format!("the budget of {budget} ms ran out {at}");
+    Decision::undecided(UndecidedReason::Expired, detail)
+}
+
+fn micros(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}

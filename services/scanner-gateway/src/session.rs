@@ -1,0 +1,349 @@
+//! One stream of one peer: reads while there is room, answers as answers come, and ends in good order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use ovomesh_api::Invalid;
+use ovomesh_api::pb::scan::v1::{Rejected, Row};
+use ovomesh_api::pb::scanner::v1::Line;
+use ovomesh_mesh::Lifecycle;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+use tonic::{Status, Streaming};
+
+use crate::advice::Advisor;
+use crate::dialect::{Dialect, Down, Hello, PROTOCOL_VERSION, Up};
+use crate::gateway::{Answer, Gateway};
+use crate::memory::Room;
+use crate::outbox::{Outbox, Outgoing};
+use crate::storing::Stored;
+
+/// A peer says Hello within this time, or leaves.
+const GREETING: Duration = Duration::from_secs(10);
+/// Rows that may wait for the store, for one session.
+const SETTLED: usize = 1_024;
+/// A peer whose answers are not taken for this long is closed.
+const STALL: Duration = Duration::from_secs(10);
+/// How often a session looks whether its peer reads.
+const TICK: Duration = Duration::from_millis(100);
+/// An agent's link is drained after this time, +- [`MOVE_SPREAD`], so that agents spread over gateways again.
+const MOVE_AFTER: Duration = Duration::from_secs(600);
+/// See [`MOVE_AFTER`].
+const MOVE_SPREAD: f64 = 0.2;
+
+/// Opens a session on a stream and returns what goes back.
+pub fn open<D: Dialect>(
+    gateway: Arc<Gateway>,
+    inbound: Streaming<D::Request>,
+    lifecycle: &Lifecycle,
+    jitter: f64,
+    grace: Duration,
+) -> Outgoing<D::Response> {
+    // A Verdict and a Committed for each scan, a Committed for each row, and a few words beside.
+    let (outbox, outgoing) = crate::outbox::channel(2 * 256 + SETTLED + 16);
+    let drain = lifecycle.drain.clone();
+    let move_after = MOVE_AFTER.mul_f64(1.0 + MOVE_SPREAD * (2.0 * jitter - 1.0));
+    let session = Session::<D> {
+        gateway,
+        inbound,
+        outbox,
+        open: None,
+        ending: None,
+        drained: false,
+        grace,
+    };
+    lifecycle.spawn("session", async move { session.run(drain, move_after).await });
+    outgoing
+}
+
+struct Session<D: Dialect> {
+    gateway: Arc<Gateway>,
+    inbound: Streaming<D::Request>,
+    outbox: Outbox<D::Response>,
+    /// Set by Hello.
+    open: Option<Open>,
+    /// Set when nothing more is read: how the stream ends once all is answered.
+    ending: Option<Result<(), Status>>,
+    drained: bool,
+    grace: Duration,
+}
+
+/// What Hello brought.
+struct Open {
+    room: Room,
+    lines: Arc<[Line]>,
+    max_volume_bytes: u64,
+    bytes_in_flight: u64,
+    advisor: Advisor,
+}
+
+/// A scan that was answered, its size, and its place in the queue to the store.
+type Answered = (Answer, u64, Option<OwnedSemaphorePermit>);
+
+impl<D: Dialect> Session<D> {
+    async fn run(mut self, drain: tokio_util::sync::CancellationToken, move_after: Duration) {
+        let mut deciding = FuturesUnordered::new();
+        let mut storing = FuturesUnordered::new();
+        let mut tick = tokio::time::interval(TICK);
+        let greeting = tokio::time::sleep(GREETING);
+        let moving = tokio::time::sleep(move_after);
+        tokio::pin!(greeting, moving);
+        loop {
+            if self.ending.is_some() && deciding.is_empty() && storing.is_empty() {
+                break;
+            }
+            let reading = self.ending.is_none() && self.may_read(deciding.len(), storing.len());
+            let has_place = self.gateway.storing.clone();
+            tokio::select! {
+                biased;
+                Some(answered) = deciding.next(), if !deciding.is_empty() => {
+                    if let Some((row, place)) = self.answered(answered, deciding.len()) {
+                        storing.push(self.gateway.storing.clone().store(row, place));
+                    }
+                }
+                Some(stored) = storing.next(), if !storing.is_empty() => self.stored(stored),
+                message = self.inbound.message(), if reading => {
+                    let received = Instant::now();
+                    match message {
+                        Ok(Some(message)) => match self.read(D::up(message), deciding.len(), storing.len()) {
+                            Next::Nothing => {}
+                            Next::Decide(scan, place) => deciding.push(self.decide(*scan, place, received)),
+                            Next::Store(row, place) => storing.push(self.gateway.storing.clone().store(*row, place)),
+                        },
+                        Ok(None) => self.end(Ok(())),
+                        Err(status) => self.end(Err(unreadable(status))),
+                    }
+                }
+                () = has_place.has_place(), if !reading && self.waits_for_place() => {}
+                () = self.outbox.closed() => break,
+                () = drain.cancelled(), if !self.drained => self.drain(),
+                () = &mut moving, if D::SETTLES && !self.drained => self.drain(),
+                () = &mut greeting, if self.open.is_none() && self.ending.is_none() => {
+                    let limit = GREETING.as_secs();
+                    self.end(Err(Status::deadline_exceeded(format!("no Hello within {limit} s; send it first"))));
+                }
+                _ = tick.tick() => if self.outbox.stalled_for() > STALL {
+                    let limit = STALL.as_secs();
+                    tracing::warn!("a peer read nothing for {limit} s, its stream is closed");
+                    break;
+                }
+            }
+        }
+        // Scans in flight end with their stream; verdicts that were sent are stored whatever became of it.
+        drop(deciding);
+        self.outbox.finish(self.ending.take().unwrap_or_else(|| Err(Status::aborted("the session was closed"))));
+        while storing.next().await.is_some() {}
+    }
+
+    /// Whether the next message may be read. An agent keeps to its credit, so its messages are always read.
+    fn may_read(&self, deciding: usize, storing: usize) -> bool {
+        let Some(open) = &self.open else { return true };
+        let answers = 2 * deciding + storing + 2;
+        D::SETTLES
+            || (deciding < open.room.in_flight as usize
+                && open.bytes_in_flight < open.room.bytes
+                && storing < SETTLED
+                && self.outbox.room() > answers
+                && self.gateway.storing.room())
+    }
+
+    fn waits_for_place(&self) -> bool {
+        !D::SETTLES && self.open.is_some() && !self.gateway.storing.room()
+    }
+
+    fn read(&mut self, up: Up, deciding: usize, storing: usize) -> Next {
+        match up {
+            Up::Hello(hello) => self.hello(hello),
+            Up::Note => {}
+            Up::Unknown => self.reject(
+                "",
+                &Invalid::field("message", "", "one of the messages of this contract, version 1"),
+            ),
+            Up::Scan(scan) => return self.scan(scan, deciding),
+            Up::Settled(row) => return self.settled(row, storing),
+        }
+        Next::Nothing
+    }
+
+    fn hello(&mut self, hello: Hello) {
+        if self.open.is_some() {
+            return self.reject("", &Invalid::field("hello", "a second one", "sent once"));
+        }
+        if hello.protocol_version != PROTOCOL_VERSION {
+            let limit = format!("{PROTOCOL_VERSION}, the only version this server speaks");
+            return self.reject("", &Invalid::field("hello.protocol_version", hello.protocol_version, limit));
+        }
+        let most = self.gateway.max_volume_bytes;
+        let max_volume_bytes = if hello.max_volume_bytes == 0 { most } else { hello.max_volume_bytes.min(most) };
+        let Some(room) = self.gateway.memory.reserve(max_volume_bytes) else {
+            let message = "this gateway has no room for another session; connect to another one, or later";
+            return self.end(Err(Status::resource_exhausted(message)));
+        };
+        tracing::info!(peer = hello.name, in_flight = room.in_flight, "session opened");
+        let settled = u32::try_from(SETTLED).unwrap_or(u32::MAX);
+        self.send(Down::welcome(&room, settled, max_volume_bytes));
+        let lines = hello.lines.into();
+        let advisor = Advisor::default();
+        self.open = Some(Open { room, lines, max_volume_bytes, bytes_in_flight: 0, advisor });
+    }
+
+    fn scan(&mut self, scan: Box<ovomesh_api::pb::scan::v1::Scan>, deciding: usize) -> Next {
+        let Some(open) = &mut self.open else {
+            let error = Invalid::field("hello", "", "the first message of a session");
+            self.reject(&scan.scan_id, &error);
+            return Next::Nothing;
+        };
+        let bytes = scan_bytes(&scan);
+        if D::SETTLES && (deciding >= open.room.in_flight as usize || open.bytes_in_flight + bytes > open.room.bytes) {
+            let (scans, limit) = (open.room.in_flight, open.room.bytes);
+            self.end(Err(Status::resource_exhausted(format!(
+                "scan {} is past the credit of {scans} scans and {limit} bytes; wait for verdicts",
+                scan.scan_id
+            ))));
+            return Next::Nothing;
+        }
+        let place = if D::SETTLES { None } else { self.gateway.storing.place() };
+        if !D::SETTLES && place.is_none() {
+            let error = Invalid::field("scan", "", "within the gateway's room for rows")
+                .because(ovomesh_api::pb::scan::v1::RejectCode::Overloaded, "the store is behind; send it again later");
+            self.reject(&scan.scan_id, &error);
+            return Next::Nothing;
+        }
+        open.bytes_in_flight += bytes;
+        if let Some(advice) = open.advisor.advise(deciding + 1, open.room.in_flight as usize) {
+            self.send(Down::Advice(advice));
+        }
+        Next::Decide(scan, place)
+    }
+
+    fn settled(&mut self, row: Option<Box<Row>>, storing: usize) -> Next {
+        let Some(row) = row else {
+            self.send(Down::Refused(String::new(), "settled.row is missing".into()));
+            return Next::Nothing;
+        };
+        if self.open.is_none() {
+            self.send(Down::Refused(row.scan_id, "hello is missing; it must be the first message".into()));
+            return Next::Nothing;
+        }
+        let place = self.gateway.storing.place();
+        let (Some(place), true) = (place, storing < SETTLED) else {
+            self.end(Err(Status::resource_exhausted(format!(
+                "row of scan {} is past the credit of {SETTLED} rows; wait for Committed",
+                row.scan_id
+            ))));
+            return Next::Nothing;
+        };
+        let scan_id = row.scan_id.clone();
+        match self.gateway.settle(*row) {
+            Ok(row) => Next::Store(Box::new(row), place),
+            Err(invalid) => {
+                self.send(Down::Refused(scan_id, invalid.to_string()));
+                Next::Nothing
+            }
+        }
+    }
+
+    fn decide(
+        &self,
+        scan: ovomesh_api::pb::scan::v1::Scan,
+        place: Option<OwnedSemaphorePermit>,
+        received: Instant,
+    ) -> impl Future<Output = Answered> + use<D> {
+        let gateway = self.gateway.clone();
+        let (lines, most) = match &self.open {
+            Some(open) => (open.lines.clone(), open.max_volume_bytes),
+            None => (Arc::from([]), gateway.max_volume_bytes),
+        };
+        async move {
+            let bytes = scan_bytes(&scan);
+            (gateway.answer(scan, most, lines, received).await, bytes, place)
+        }
+    }
+
+    /// Sends an answer; what is left to do is to store it.
+    fn answered(&mut self, (answer, bytes, place): Answered, deciding: usize) -> Option<(Row, OwnedSemaphorePermit)> {
+        if let Some(open) = &mut self.open {
+            open.bytes_in_flight -= bytes;
+            if let Some(advice) = open.advisor.advise(deciding, open.room.in_flight as usize) {
+                self.send(Down::Advice(advice));
+            }
+        }
+        match answer {
+            Answer::Rejected(rejected) => {
+                self.send(Down::Rejected(rejected));
+                None
+            }
+            Answer::Decided(row) => {
+                let verdict = Box::new(row.verdict.clone().unwrap_or_default());
+                let preview = if D::SETTLES { row.preview.clone() } else { None };
+                self.send(Down::Verdict(verdict, preview));
+                place.map(|place| (*row, place))
+            }
+        }
+    }
+
+    fn stored(&mut self, stored: Stored) {
+        match stored {
+            Stored::Committed(scan_id) => self.send(Down::Committed(scan_id)),
+            Stored::Refused(scan_id, message) => self.send(Down::Refused(scan_id, message)),
+            Stored::GaveUp(_) => {}
+        }
+    }
+
+    /// A scanner is told by the end of its stream, when all is answered; an agent is asked to leave.
+    fn drain(&mut self) {
+        self.drained = true;
+        if D::SETTLES && self.open.is_some() {
+            let grace_ms = u32::try_from(self.grace.as_millis()).unwrap_or(u32::MAX);
+            self.send(Down::Drain { grace_ms });
+        } else {
+            self.end(Err(Status::unavailable("this gateway is leaving; connect again")));
+        }
+    }
+
+    fn end(&mut self, how: Result<(), Status>) {
+        self.ending.get_or_insert(how);
+    }
+
+    fn reject(&mut self, scan_id: &str, error: &Invalid) {
+        let rejected: Rejected = error.rejected(scan_id);
+        self.send(Down::Rejected(rejected));
+    }
+
+    fn send(&mut self, down: Down) {
+        if let Some(response) = D::down(down)
+            && !self.outbox.send(response)
+        {
+            // Only a peer that sends nonsense without end and never reads comes here: answers have their room.
+            self.end(Err(Status::resource_exhausted("answers are not read; read them while sending")));
+        }
+    }
+}
+
+/// What a message leads to.
+enum Next {
+    Nothing,
+    Decide(Box<ovomesh_api::pb::scan::v1::Scan>, Option<OwnedSemaphorePermit>),
+    Store(Box<Row>, OwnedSemaphorePermit),
+}
+
+fn scan_bytes(scan: &ovomesh_api::pb::scan::v1::Scan) -> u64 {
+    scan.volume.as_ref().map_or(0, |volume| volume.samples.len() as u64)
+}
+
+/// The transport's words for a message that it could not read, as the peer should hear them.
+fn unreadable(status: Status) -> Status {
+    match status.code() {
+        tonic::Code::Internal => Status::invalid_argument(format!(
+            "a message could not be parsed, so the stream is closed: {}; send the messages of ovomesh's proto files",
+            status.message()
+        )),
+        tonic::Code::OutOfRange | tonic::Code::ResourceExhausted => Status::resource_exhausted(format!(
+            "a message is too large, so the stream is closed: {}; see Welcome.max_volume_bytes",
+            status.message()
+        )),
+        _ => status,
+    }
+}

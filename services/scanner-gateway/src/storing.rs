@@ -1,0 +1,94 @@
+//! Rows on their way to the store: kept until they are durable, whatever becomes of the session they came from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ovomesh_api::pb::scan::v1::Row;
+use ovomesh_api::stages::Append;
+use ovomesh_mesh::{CallError, Request, StreamPool};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+/// First and longest pause between tries; the store may be away for minutes.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
+/// Hands rows to results-store.
+#[derive(Clone)]
+pub struct Storing {
+    pool: StreamPool<Append>,
+    room: Arc<Semaphore>,
+    most: usize,
+    drain: CancellationToken,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub enum Stored {
+    /// Durable in every table.
+    Committed(String),
+    /// The store will never take it.
+    Refused(String, String),
+    /// The gateway had to leave first.
+    GaveUp(String),
+}
+
+impl Storing {
+    /// At most `most` rows wait at a time, over all sessions.
+    pub fn new(pool: StreamPool<Append>, most: usize, drain: CancellationToken) -> Self {
+        Self { pool, room: Arc::new(Semaphore::new(most)), most, drain }
+    }
+
+    /// A place for one row, taken before its scan is begun: a verdict that is sent can always be stored.
+    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.room.clone().try_acquire_owned().ok()
+    }
+
+    /// Whether there is a place.
+    pub fn room(&self) -> bool {
+        self.room.available_permits() > 0
+    }
+
+    /// Waits until there is a place.
+    pub async fn has_place(&self) {
+        // The permit is given back at once: whoever comes first takes it.
+        let _ = self.room.acquire().await;
+    }
+
+    /// Rows that wait.
+    pub fn waiting(&self) -> usize {
+        self.most - self.room.available_permits()
+    }
+
+    /// Rows have no deadline: they are small, and each must be stored.
+    fn request(row: &Row) -> Request<Row> {
+        Request { body: row.clone(), deadline: None, traceparent: String::new() }
+    }
+
+    /// Stores a row. Comes back when it is durable, refused, or when the gateway leaves.
+    pub async fn store(self, row: Row, place: OwnedSemaphorePermit) -> Stored {
+        let scan_id = row.scan_id.clone();
+        let mut pause = PAUSES.0;
+        loop {
+            let error = match self.pool.call(Self::request(&row)).await {
+                Ok(_) => {
+                    drop(place);
+                    return Stored::Committed(scan_id);
+                }
+                Err(CallError::Failed { code: tonic::Code::InvalidArgument, message, .. }) => {
+                    metrics::counter!("ovomesh_gateway_rows_refused_total").increment(1);
+                    tracing::error!(scan_id, message, "the store refused a row for good");
+                    return Stored::Refused(scan_id, message);
+                }
+                Err(error) => error,
+            };
+            tracing::warn!(scan_id, %error, "storing a row failed, trying again");
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSES.1),
+                () = self.drain.cancelled() => {
+                    tracing::error!(scan_id, %error, "left without storing a row");
+                    return Stored::GaveUp(scan_id);
+                }
+            }
+        }
+    }
+}
