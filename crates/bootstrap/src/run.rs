@@ -13,15 +13,15 @@ use crate::{ServerArgs, TelemetryArgs, telemetry, tls};
 /// Runs a service to its end. Prints `<service> listening on <address>` once it can be connected to.
 pub fn main<F>(
     service: &'static str,
-    server: ServerArgs,
-    telemetry: TelemetryArgs,
+    server: &ServerArgs,
+    telemetry: &TelemetryArgs,
     run: impl FnOnce(TcpListener, Lifecycle) -> F,
 ) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<()>>,
 {
     runtime(server.io_threads)?.block_on(async {
-        let _telemetry = telemetry::start(service, server.instance(), &telemetry)?;
+        let _telemetry = telemetry::start(service, server.instance(), telemetry)?;
         tls::install_provider();
         let listen = server.listen;
         let listener = TcpListener::bind(listen)

@@ -56,6 +56,10 @@ pub fn traceparent(span: &Span) -> String {
 fn parse(traceparent: &str) -> Option<SpanContext> {
     let mut parts = traceparent.split('-');
     let (_version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    // The library's own parser takes shorter numbers.
+    if (trace.len(), span.len(), flags.len()) != (32, 16, 2) {
+        return None;
+    }
     let sampled = u8::from_str_radix(flags, 16).ok()? & 1 == 1;
     let context = SpanContext::new(
         TraceId::from_hex(trace).ok()?,

@@ -5,6 +5,7 @@
 //! message. [`StreamPool`] gives both: it is a [`tower::Service`] whose answers come over long-lived bidirectional
 //! streams, one to each live replica, and each *message* is balanced. [`StageServer`] is the other half.
 
+mod balance;
 mod call;
 mod config;
 mod connect;

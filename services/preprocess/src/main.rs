@@ -6,5 +6,5 @@ use ovomesh_preprocess::{Args, NAME, run};
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
-    ovomesh_bootstrap::main(NAME, server, telemetry, |listener, lifecycle| run(args, listener, lifecycle))
+    ovomesh_bootstrap::main(NAME, &server, &telemetry, |listener, lifecycle| run(args, listener, lifecycle))
 }
