@@ -1,0 +1,178 @@
+//! A whole mesh on loopback.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use crate::{Process, Programs};
+
+/// How many of each, and where.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// Processes of inference.
+    pub inference: usize,
+    /// Processes of preprocess.
+    pub preprocess: usize,
+    /// Threads of each inference process; 0: its own default.
+    pub inference_threads: usize,
+    /// Threads of each preprocess process; 0: its own default.
+    pub preprocess_threads: usize,
+    /// Memory of the gateway in MiB; 0: its own default.
+    pub gateway_memory_mib: u64,
+    /// Configuration of the lines.
+    pub lines: Option<PathBuf>,
+    /// Logs, and the data of the store. Kept when the fleet ends.
+    pub folder: PathBuf,
+    /// The documented ports (7700 and following) instead of free ones.
+    pub fixed_ports: bool,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        let unique = format!("ovomesh-{}-{}", std::process::id(), unique());
+        Self {
+            inference: 2,
+            preprocess: 1,
+            inference_threads: 1,
+            preprocess_threads: 1,
+            gateway_memory_mib: 0,
+            lines: None,
+            folder: std::env::temp_dir().join(unique),
+            fixed_ports: false,
+        }
+    }
+}
+
+fn unique() -> usize {
+    static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
+/// The services as separate processes: results-store, query, preprocess-N, inference-N, scanner-gateway.
+#[derive(Debug)]
+pub struct Fleet {
+    programs: Programs,
+    shape: Shape,
+    processes: BTreeMap<String, Process>,
+    flags: BTreeMap<String, Vec<String>>,
+}
+
+impl Fleet {
+    /// Starts all and waits until all are ready.
+    pub fn start(programs: &Programs, shape: Shape) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&shape.folder)
+            .with_context(|| format!("making {}", shape.folder.display()))?;
+        let (processes, flags) = Default::default();
+        let mut fleet = Self { programs: programs.clone(), shape, processes, flags };
+        fleet.start_all()?;
+        Ok(fleet)
+    }
+
+    fn start_all(&mut self) -> anyhow::Result<()> {
+        let shape = self.shape.clone();
+        // Inference first: warming its model takes longest, and nobody needs to wait for it until the end.
+        for n in 1..=shape.inference {
+            let model = self.programs.model().display().to_string();
+            let threads = threads(shape.inference_threads);
+            self.launch(
+                &format!("inference-{n}"),
+                7719 + n,
+                [["--model", &model].map(String::from).to_vec(), threads].concat(),
+            )?;
+        }
+        let data = shape.folder.join("store").display().to_string();
+        self.launch("results-store", 7702, vec!["--data".into(), data])?;
+        for n in 1..=shape.preprocess {
+            self.launch(&format!("preprocess-{n}"), 7709 + n, threads(shape.preprocess_threads))?;
+        }
+        let store = self.get("results-store")?.url();
+        self.launch("query", 7701, vec!["--store".into(), store.clone()])?;
+        let mut flags = vec!["--store".into(), store];
+        for stage in ["preprocess", "inference"] {
+            flags.extend([format!("--{stage}"), self.urls(stage)]);
+        }
+        if shape.gateway_memory_mib > 0 {
+            flags.extend(["--memory-mib".into(), shape.gateway_memory_mib.to_string()]);
+        }
+        if let Some(lines) = &shape.lines {
+            flags.extend(["--lines".into(), lines.display().to_string()]);
+        }
+        self.launch("scanner-gateway", 7700, flags)?;
+        self.processes.values_mut().try_for_each(Process::ready)
+    }
+
+    /// Starts one that is not running, on the port it had.
+    pub fn restart(&mut self, name: &str) -> anyhow::Result<()> {
+        let address = self.get(name)?.address();
+        let flags = self.flags.get(name).cloned().unwrap_or_default();
+        self.spawn(name, address, flags)?;
+        self.get_mut(name)?.ready()
+    }
+
+    /// One of them.
+    pub fn get(&self, name: &str) -> anyhow::Result<&Process> {
+        self.processes.get(name).with_context(|| format!("there is no {name} in this fleet"))
+    }
+
+    /// One of them, to be killed.
+    pub fn get_mut(&mut self, name: &str) -> anyhow::Result<&mut Process> {
+        self.processes.get_mut(name).with_context(|| format!("there is no {name} in this fleet"))
+    }
+
+    /// All of them by name.
+    pub fn processes(&self) -> impl Iterator<Item = (&str, &Process)> {
+        self.processes.iter().map(|(name, process)| (name.as_str(), process))
+    }
+
+    /// Where scanners connect.
+    pub fn gateway(&self) -> anyhow::Result<String> {
+        Ok(self.get("scanner-gateway")?.url())
+    }
+
+    /// Where questions go.
+    pub fn query(&self) -> anyhow::Result<String> {
+        Ok(self.get("query")?.url())
+    }
+
+    /// Where its logs and data are.
+    pub fn folder(&self) -> &std::path::Path {
+        &self.shape.folder
+    }
+
+    /// Ends it in good order, from the entrance on.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        let entrance_first = |name: &String| (name != "scanner-gateway", name.starts_with("results"));
+        let mut names: Vec<_> = self.processes.keys().cloned().collect();
+        names.sort_by_key(entrance_first);
+        for name in names {
+            self.get_mut(&name)?.terminate()?;
+        }
+        Ok(())
+    }
+
+    fn launch(&mut self, name: &str, port: usize, flags: Vec<String>) -> anyhow::Result<()> {
+        let port = if self.shape.fixed_ports { u16::try_from(port)? } else { 0 };
+        self.spawn(name, SocketAddr::from(([127, 0, 0, 1], port)), flags)
+    }
+
+    fn spawn(&mut self, name: &str, listen: SocketAddr, flags: Vec<String>) -> anyhow::Result<()> {
+        let service = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-');
+        let mut command = self.programs.command(&format!("ovomesh-{service}"))?;
+        command.args(["--listen", &listen.to_string(), "--instance", name]).args(&flags);
+        let process = Process::start(name, command, &self.shape.folder)?;
+        self.flags.insert(name.to_owned(), flags);
+        self.processes.insert(name.to_owned(), process);
+        Ok(())
+    }
+
+    fn urls(&self, stage: &str) -> String {
+        let urls = self.processes.iter().filter(|(name, _)| name.starts_with(stage)).map(|(_, p)| p.url());
+        urls.collect::<Vec<_>>().join(",")
+    }
+}
+
+fn threads(n: usize) -> Vec<String> {
+    if n == 0 { Vec::new() } else { vec!["--threads".into(), n.to_string()] }
+}
