@@ -63,8 +63,9 @@ impl Phantom {
                 None
             }
         };
+        let shakes = build.draw.chance(profile.shake_share);
         let moves = class.is_alive() && build.draw.chance(profile.motion_share);
-        let motion = moves.then(|| Motion::draw(profile, &mut build.draw));
+        let motion = (shakes || moves).then(|| Motion::draw(profile, shakes, &mut build.draw));
         Self { class, ellipsoids: build.ellipsoids, motion, egg_centre_mm: build.egg_centre_mm, embryo }
     }
 

@@ -1,15 +1,17 @@
-//! An embryo that moves while it is scanned.
+//! An embryo, or a whole egg, that moves while it is scanned.
 
 use std::f64::consts::TAU;
 
 use crate::{draw::Draw, profile::Profile};
 
-/// Displacement of the embryo as a function of time: a swing, and in half of the cases one jerk. Phase-encoding lines
+/// Displacement as a function of time: a swing, and in half of the cases one jerk. Phase-encoding lines
 /// are acquired in order of ky, so time runs along ky and motion shows as ghosts and blur along y.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Motion {
     /// Amplitude in millimetres.
     pub(crate) amplitude_mm: f64,
+    /// Whether the whole egg moves, not its embryo alone.
+    pub(crate) whole: bool,
     direction: [f64; 2],
     swings: f64,
     phase: f64,
@@ -17,14 +19,14 @@ pub(crate) struct Motion {
 }
 
 impl Motion {
-    pub(crate) fn draw(profile: &Profile, draw: &mut Draw) -> Self {
+    pub(crate) fn draw(profile: &Profile, whole: bool, draw: &mut Draw) -> Self {
         let [low, high] = profile.motion_mm;
         let amplitude_mm = draw.uniform(low, high);
         let swings = draw.uniform(1.0, 6.0);
         let phase = draw.uniform(0.0, TAU);
         let jerk_at = draw.chance(0.5).then(|| draw.uniform(0.2, 0.9));
         let (sin, cos) = draw.uniform(0.0, TAU).sin_cos();
-        Self { amplitude_mm, direction: [cos, sin], swings, phase, jerk_at }
+        Self { amplitude_mm, whole, direction: [cos, sin], swings, phase, jerk_at }
     }
 
     /// Displacement in x and y, in millimetres, at a time of 0 (start of the scan) to 1 (its end).

@@ -49,7 +49,9 @@ pub struct Profile {
     pub tissue_sd: f64,
     /// Share of living embryos that move during the scan.
     pub motion_share: f64,
-    /// Smallest and largest amplitude of motion in millimetres.
+    /// Share of scans in which the whole egg moves, whatever it holds: a conveyor that shakes. 0 in both profiles.
+    pub shake_share: f64,
+    /// Smallest and largest amplitude of either motion in millimetres.
     pub motion_mm: [f64; 2],
 }
 
@@ -79,6 +81,7 @@ impl Profile {
             distractors: 5,
             tissue_sd: 0.06,
             motion_share: 0.15,
+            shake_share: 0.0,
             motion_mm: [0.2, 1.5],
         }
     }

@@ -128,10 +128,11 @@ impl Renderer {
     fn moving(&mut self, ellipsoids: &[Ellipsoid], motion: &Motion) -> Vec<f32> {
         let Grid { columns, rows, slices, .. } = self.grid;
         let mut moved = vec![Complex32::ZERO; self.grid.len()];
-        self.spectrum(ellipsoids.iter().filter(|e| e.moves));
+        let moves = |e: &&Ellipsoid| motion.whole || e.moves;
+        self.spectrum(ellipsoids.iter().filter(moves));
         self.unfold(&mut moved);
         self.displace(&mut moved, motion);
-        self.spectrum(ellipsoids.iter().filter(|e| !e.moves));
+        self.spectrum(ellipsoids.iter().filter(|e| !moves(e)));
         let mut all = vec![Complex32::ZERO; self.grid.len()];
         self.unfold(&mut all);
         all.iter_mut().zip(&moved).for_each(|(still, moved)| *still += moved);
@@ -273,7 +274,7 @@ mod tests {
         let phantom = Phantom::new(&profile, Class::Male, 5);
         let mut renderer = Renderer::new(&Grid::STANDARD);
         let still = renderer.still(phantom.ellipsoids.iter());
-        let moved = renderer.moving(&phantom.ellipsoids, &Motion::draw(&profile, &mut Draw::new(1)));
+        let moved = renderer.moving(&phantom.ellipsoids, &Motion::draw(&profile, true, &mut Draw::new(1)));
         for (still, moved) in still.iter().zip(&moved) {
             assert!((still.abs() - moved).abs() < 1e-4, "{still} and {moved}");
         }

@@ -13,7 +13,7 @@ pub struct Truth {
     pub class: Class,
     /// Asymmetry of the gonads: the left one has the share (1 + a) / 2 of their volume. 0 without a living embryo.
     pub asymmetry: f64,
-    /// Amplitude of the embryo's motion in millimetres; 0 when it kept still.
+    /// Amplitude of the embryo's (or, by `Profile::shake_share`, the egg's) motion in millimetres; 0 when it kept still.
     pub motion_mm: f64,
     /// Centre of the egg.
     pub egg_mm: Vec3,
