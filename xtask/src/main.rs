@@ -1,1 +1,56 @@
-fn main() {}
+//! `cargo xtask`: everything that a developer does with this repository.
+
+mod audit;
+mod bench;
+mod build;
+mod demo;
+mod fetch;
+mod machine;
+mod python;
+mod report;
+mod run;
+mod test;
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the ovomesh repository
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build what is needed, start the mesh as separate processes, simulate scanners, kill an inference process
+    Demo(demo::Args),
+    /// Everything that CI runs: format, lints, tests, documentation, contract
+    Test(test::Args),
+    /// Measure rates, latency and cost of the whole mesh
+    Bench(bench::Args),
+    /// Train the model from phantoms: see `cargo xtask train -- --help`
+    Train {
+        /// Flags for the trainer
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<String>,
+    },
+    /// Fetch libtorch into .cache/ (the others do it by themselves)
+    Fetch,
+    /// Build the programs in release mode into target/release
+    Build,
+    /// Licences and advisories of all dependencies
+    Audit,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().task {
+        Task::Demo(args) => demo::run(&args),
+        Task::Test(args) => test::run(&args),
+        Task::Bench(args) => bench::run(&args),
+        Task::Train { flags } => build::train(&flags),
+        Task::Fetch => fetch::libtorch(),
+        Task::Build => build::release().map(drop),
+        Task::Audit => audit::run(),
+    }
+}

@@ -7,7 +7,7 @@
 //! use ovomesh_testkit::{Fleet, Programs};
 //! let programs = Programs::beside_this_one()?;
 //! let mut fleet = Fleet::start(&programs, Default::default())?;
-//! fleet.get("inference-1")?.kill()?;
+//! fleet.get_mut("inference-1")?.kill()?;
 //! fleet.restart("inference-1")?;
 //! # Ok(())
 //! # }

@@ -84,7 +84,9 @@ mod tests {
     fn the_earliest_deadline_goes_first_and_none_goes_last() {
         let now = Instant::now();
         let mut queue = Queue::default();
-        for (task, after_ms) in [("released", None), ("later", Some(30)), ("soon", Some(10)), ("soon too", Some(10))] {
+        for (task, after_ms) in
+            [("released", None), ("later", Some(30)), ("soon", Some(10)), ("soon too", Some(10))]
+        {
             let deadline = after_ms.map(|ms| now + Duration::from_millis(ms));
             queue.push(Job { deadline, task });
         }

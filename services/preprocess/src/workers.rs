@@ -58,7 +58,9 @@ impl Workers {
         let deadline = work.deadline;
         self.0.shared.lock().queue.push(Job { deadline, task: Task { work, since: Instant::now(), answer } });
         self.0.shared.wake.notify_one();
-        answered.await.unwrap_or_else(|_| Err(StageError::internal("preparing this volume failed unexpectedly")))
+        answered
+            .await
+            .unwrap_or_else(|_| Err(StageError::internal("preparing this volume failed unexpectedly")))
     }
 }
 
@@ -78,7 +80,9 @@ impl Shared {
             let run = std::panic::AssertUnwindSafe(|| preparer.prepare(&work.body));
             let result = std::panic::catch_unwind(run).unwrap_or_else(|_| {
                 preparer = Preparer::default();
-                Err(StageError::internal("preparing this volume panicked; this is a defect, please report it"))
+                Err(StageError::internal(
+                    "preparing this volume panicked; this is a defect, please report it",
+                ))
             });
             let worked = begun.elapsed();
             metrics::histogram!("ovomesh_preprocess_work_seconds").record(worked.as_secs_f64());
@@ -94,7 +98,9 @@ impl Shared {
         loop {
             let now = Instant::now();
             while let Some(job) = state.queue.pop_expired(now) {
-                let _ = job.answer.send(Err(StageError::expired("the budget ran out in the queue of preprocess")));
+                let _ = job
+                    .answer
+                    .send(Err(StageError::expired("the budget ran out in the queue of preprocess")));
             }
             if let Some(task) = state.queue.pop() {
                 return Some(task);

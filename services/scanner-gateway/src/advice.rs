@@ -41,8 +41,11 @@ mod tests {
     #[test]
     fn slow_comes_before_stop_and_each_is_said_once() {
         let mut advisor = Advisor::default();
-        let said: Vec<Pace> =
-            (1..=100).chain((0..100).rev()).filter_map(|used| advisor.advise(used, 100)).map(|a| a.pace()).collect();
+        let said: Vec<Pace> = (1..=100)
+            .chain((0..100).rev())
+            .filter_map(|used| advisor.advise(used, 100))
+            .map(|a| a.pace())
+            .collect();
         assert_eq!(said, [Pace::Slow, Pace::Stop, Pace::Slow, Pace::Ok]);
     }
 }

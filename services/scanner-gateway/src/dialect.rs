@@ -155,14 +155,16 @@ impl Dialect for Agent {
     fn down(down: Down) -> Option<Self::Response> {
         use gateway::connect_response::Message;
         let message = match down {
-            Down::Welcome { in_flight, bytes, settled, max_volume_bytes } => Message::Welcome(gateway::Welcome {
-                server_time: Some(time::to_pb(jiff::Timestamp::now())),
-                scan_credit: in_flight,
-                scan_credit_bytes: bytes,
-                settled_credit: settled,
-                max_volume_bytes,
-                server_version: env!("CARGO_PKG_VERSION").into(),
-            }),
+            Down::Welcome { in_flight, bytes, settled, max_volume_bytes } => {
+                Message::Welcome(gateway::Welcome {
+                    server_time: Some(time::to_pb(jiff::Timestamp::now())),
+                    scan_credit: in_flight,
+                    scan_credit_bytes: bytes,
+                    settled_credit: settled,
+                    max_volume_bytes,
+                    server_version: env!("CARGO_PKG_VERSION").into(),
+                })
+            }
             Down::Verdict(verdict, preview) => {
                 Message::Decided(gateway::Decided { verdict: Some(*verdict), preview })
             }

@@ -43,7 +43,13 @@ pub enum Answer {
 
 impl Gateway {
     /// Answers one scan, which was read at `received`. `allowed` are the lines of its session.
-    pub async fn answer(self: Arc<Self>, scan: pb::Scan, max_volume: u64, allowed: Arc<[Line]>, received: Instant) -> Answer {
+    pub async fn answer(
+        self: Arc<Self>,
+        scan: pb::Scan,
+        max_volume: u64,
+        allowed: Arc<[Line]>,
+        received: Instant,
+    ) -> Answer {
         let in_flight = self.backlog.enter(received);
         let scan_id = scan.scan_id.clone();
         let answer = match self.check(scan, max_volume, &allowed) {
@@ -112,7 +118,8 @@ impl Answer {
             Self::Decided(row) => {
                 let verdict = row.verdict.clone().unwrap_or_default();
                 if let Some(timings) = verdict.timings {
-                    metrics::histogram!("ovomesh_gateway_verdict_seconds").record(f64::from(timings.total_us) / 1e6);
+                    metrics::histogram!("ovomesh_gateway_verdict_seconds")
+                        .record(f64::from(timings.total_us) / 1e6);
                 }
                 (verdict.call().as_str_name(), verdict.reason().as_str_name())
             }

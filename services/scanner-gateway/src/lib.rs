@@ -6,6 +6,7 @@
 
 mod advice;
 mod backlog;
+mod describe;
 mod dialect;
 mod gateway;
 mod memory;
@@ -82,7 +83,8 @@ pub struct Args {
 pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let lines = match &args.lines {
         Some(file) => {
-            let yaml = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+            let yaml =
+                std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
             LineBook::from_yaml(&yaml).with_context(|| format!("in {}", file.display()))?
         }
         None => LineBook::default(),
@@ -90,7 +92,10 @@ pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> any
     // The pools outlive the sessions: what is in flight at a drain still needs its stages.
     let stages = Lifecycle { tasks: lifecycle.tasks.clone(), drain: CancellationToken::new() };
     let gateway = Arc::new(Gateway {
-        pipeline: Pipeline::new(pool(&args, &args.preprocess, &stages)?, pool(&args, &args.inference, &stages)?),
+        pipeline: Pipeline::new(
+            pool(&args, &args.preprocess, &stages)?,
+            pool(&args, &args.inference, &stages)?,
+        ),
         storing: Storing::new(pool(&args, &args.store, &stages)?, ROWS_WAITING, lifecycle.drain.clone()),
         recent: Recent::default(),
         lines,

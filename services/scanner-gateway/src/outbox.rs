@@ -38,7 +38,8 @@ impl<T> Outbox<T> {
     /// Puts a message; false when there is no room.
     pub fn send(&self, message: T) -> bool {
         // A peer that is gone needs no message: the session sees that by itself.
-        self.room() > 0 && !matches!(self.sender.try_send(Ok(message)), Err(mpsc::error::TrySendError::Full(_)))
+        self.room() > 0
+            && !matches!(self.sender.try_send(Ok(message)), Err(mpsc::error::TrySendError::Full(_)))
     }
 
     /// Ends the stream after what is in it.

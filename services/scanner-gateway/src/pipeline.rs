@@ -1,5 +1,6 @@
 //! One scan from its checks to its verdict: prepare, infer, decide. It knows stages, but no streams.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use ovomesh_api::{Decision, Invalid, LineConfig, Volume, policy};
 use ovomesh_mesh::{CallError, Request, StreamPool};
 use tokio::time::Instant;
 
+use crate::describe::describe;
 use crate::usual::Usual;
 
 /// The two stages, and how long they usually need.
@@ -45,8 +47,20 @@ impl Pipeline {
         Self { prepare, infer, usual: Arc::default() }
     }
 
+    /// Its stages, each in one line.
+    pub fn details(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([describe(&self.prepare), describe(&self.infer)])
+    }
+
     /// Decides one scan. Always answers, at the deadline at the latest.
-    pub async fn decide(&self, scan_id: &str, volume: Volume, line: &LineConfig, clock: Clock, trace: &str) -> Outcome {
+    pub async fn decide(
+        &self,
+        scan_id: &str,
+        volume: Volume,
+        line: &LineConfig,
+        clock: Clock,
+        trace: &str,
+    ) -> Outcome {
         let mut verdict = Drafted::new(scan_id, line, clock);
         if line.quarantined {
             let detail = "the line is quarantined: its scans are stored and not judged";
@@ -74,16 +88,19 @@ impl Pipeline {
             return verdict.finish(expired("before inference", clock));
         }
         let Some(volume) = prepared.volume else {
-            return verdict.finish(Decision::undecided(UndecidedReason::Failed, "preprocess answered without a volume"));
+            return verdict.finish(Decision::undecided(
+                UndecidedReason::Failed,
+                "preprocess answered without a volume",
+            ));
         };
-        let origin = volume.origin;
+        let grid = Grid { origin: volume.origin.unwrap_or_default(), step: volume.step.unwrap_or_default() };
         let request = clock.request(volume, trace);
         match self.infer.call(request).await {
             Ok(reply) => {
                 self.usual.inferred(reply.worked);
                 verdict.timings.inference_queued_us = micros(reply.waited + reply.queued);
                 verdict.timings.inference_us = micros(reply.worked);
-                let decision = verdict.judge_scores(reply.body, origin, line);
+                let decision = verdict.judge_scores(reply.body, &grid, line);
                 verdict.finish(decision)
             }
             Err(error) => verdict.fail(error, "inference", dims),
@@ -98,6 +115,23 @@ impl Clock {
 
     fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+/// Where the prepared grid lies in the volume as it was sent.
+struct Grid {
+    origin: pb::Point,
+    step: pb::Point,
+}
+
+impl Grid {
+    /// From millimetres on the grid to millimetres along the axes as sent.
+    fn as_sent(&self, at: pb::Point) -> pb::Point {
+        pb::Point {
+            x_mm: self.origin.x_mm + at.x_mm * self.step.x_mm.signum(),
+            y_mm: self.origin.y_mm + at.y_mm * self.step.y_mm.signum(),
+            z_mm: self.origin.z_mm + at.z_mm * self.step.z_mm.signum(),
+        }
     }
 }
 
@@ -133,12 +167,15 @@ impl Drafted {
             return Some(Decision::undecided(UndecidedReason::NotAnEgg, &prepared.not_an_egg));
         }
         let Some(quality) = &prepared.quality else {
-            return Some(Decision::undecided(UndecidedReason::Failed, "preprocess answered without a quality"));
+            return Some(Decision::undecided(
+                UndecidedReason::Failed,
+                "preprocess answered without a quality",
+            ));
         };
         line.policy.judge_quality(quality)
     }
 
-    fn judge_scores(&mut self, inferred: Inferred, origin: Option<pb::Point>, line: &LineConfig) -> Decision {
+    fn judge_scores(&mut self, inferred: Inferred, grid: &Grid, line: &LineConfig) -> Decision {
         if let Some(by) = inferred.provenance {
             let own = self.provenance();
             *own = pb::Provenance { preprocess: own.preprocess.clone(), policy: own.policy.clone(), ..by };
@@ -148,12 +185,7 @@ impl Drafted {
         };
         let decision = line.policy.decide(&scores);
         self.mark(&scores);
-        if let (Some(gonads), Some(origin)) = (&mut scores.gonads, origin) {
-            // From the prepared grid to the volume as it was sent.
-            gonads.x_mm += origin.x_mm;
-            gonads.y_mm += origin.y_mm;
-            gonads.z_mm += origin.z_mm;
-        }
+        scores.gonads = scores.gonads.map(|gonads| grid.as_sent(gonads));
         self.verdict.p_female = policy::p_female(&scores);
         self.verdict.scores = Some(scores);
         decision

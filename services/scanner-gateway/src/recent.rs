@@ -63,7 +63,9 @@ impl Recent {
             Some((checksum, _)) if *checksum != meta.checksum => Seen::Reused,
             Some((_, State::Answered(row))) => Seen::Answered(row.clone()),
             // A ticket that was dropped (its session broke) leaves a closed channel: the scan is new again.
-            Some((_, State::InFlight(answer))) if answer.has_changed().is_ok() => Seen::InFlight(answer.clone()),
+            Some((_, State::InFlight(answer))) if answer.has_changed().is_ok() => {
+                Seen::InFlight(answer.clone())
+            }
             _ => {
                 let (waiting, answer) = watch::channel(None);
                 inner.scans.insert(key.clone(), (meta.checksum, State::InFlight(answer)));

@@ -28,7 +28,8 @@ pub struct Service {
 
 impl Service {
     fn open<D: Dialect>(&self, inbound: Streaming<D::Request>) -> Response<Outgoing<D::Response>> {
-        let outgoing = session::open::<D>(self.gateway.clone(), inbound, &self.lifecycle, rand::random(), self.grace);
+        let outgoing =
+            session::open::<D>(self.gateway.clone(), inbound, &self.lifecycle, rand::random(), self.grace);
         Response::new(outgoing)
     }
 }
@@ -73,7 +74,7 @@ impl ovomesh_bootstrap::Status for Service {
 
     fn details(&self) -> BTreeMap<String, String> {
         let mut details = self.gateway.pipeline.details();
-        details.insert("rows waiting for the store".into(), self.gateway.storing.waiting().to_string());
+        details.extend([self.gateway.storing.details()]);
         details
     }
 }

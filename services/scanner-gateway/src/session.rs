@@ -45,15 +45,7 @@ pub fn open<D: Dialect>(
     let (outbox, outgoing) = crate::outbox::channel(2 * 256 + SETTLED + 16);
     let drain = lifecycle.drain.clone();
     let move_after = MOVE_AFTER.mul_f64(1.0 + MOVE_SPREAD * (2.0 * jitter - 1.0));
-    let session = Session::<D> {
-        gateway,
-        inbound,
-        outbox,
-        open: None,
-        ending: None,
-        drained: false,
-        grace,
-    };
+    let session = Session::<D> { gateway, inbound, outbox, open: None, ending: None, drained: false, grace };
     lifecycle.spawn("session", async move { session.run(drain, move_after).await });
     outgoing
 }
@@ -133,7 +125,8 @@ impl<D: Dialect> Session<D> {
         }
         // Scans in flight end with their stream; verdicts that were sent are stored whatever became of it.
         drop(deciding);
-        self.outbox.finish(self.ending.take().unwrap_or_else(|| Err(Status::aborted("the session was closed"))));
+        self.outbox
+            .finish(self.ending.take().unwrap_or_else(|| Err(Status::aborted("the session was closed"))));
         while storing.next().await.is_some() {}
     }
 
@@ -176,7 +169,8 @@ impl<D: Dialect> Session<D> {
             return self.reject("", &Invalid::field("hello.protocol_version", hello.protocol_version, limit));
         }
         let most = self.gateway.max_volume_bytes;
-        let max_volume_bytes = if hello.max_volume_bytes == 0 { most } else { hello.max_volume_bytes.min(most) };
+        let max_volume_bytes =
+            if hello.max_volume_bytes == 0 { most } else { hello.max_volume_bytes.min(most) };
         let Some(room) = self.gateway.memory.reserve(max_volume_bytes) else {
             let message = "this gateway has no room for another session; connect to another one, or later";
             return self.end(Err(Status::resource_exhausted(message)));
@@ -196,7 +190,9 @@ impl<D: Dialect> Session<D> {
             return Next::Nothing;
         };
         let bytes = scan_bytes(&scan);
-        if D::SETTLES && (deciding >= open.room.in_flight as usize || open.bytes_in_flight + bytes > open.room.bytes) {
+        if D::SETTLES
+            && (deciding >= open.room.in_flight as usize || open.bytes_in_flight + bytes > open.room.bytes)
+        {
             let (scans, limit) = (open.room.in_flight, open.room.bytes);
             self.end(Err(Status::resource_exhausted(format!(
                 "scan {} is past the credit of {scans} scans and {limit} bytes; wait for verdicts",
@@ -206,8 +202,10 @@ impl<D: Dialect> Session<D> {
         }
         let place = if D::SETTLES { None } else { self.gateway.storing.place() };
         if !D::SETTLES && place.is_none() {
-            let error = Invalid::field("scan", "", "within the gateway's room for rows")
-                .because(ovomesh_api::pb::scan::v1::RejectCode::Overloaded, "the store is behind; send it again later");
+            let error = Invalid::field("scan", "", "within the gateway's room for rows").because(
+                ovomesh_api::pb::scan::v1::RejectCode::Overloaded,
+                "the store is behind; send it again later",
+            );
             self.reject(&scan.scan_id, &error);
             return Next::Nothing;
         }
@@ -263,7 +261,11 @@ impl<D: Dialect> Session<D> {
     }
 
     /// Sends an answer; what is left to do is to store it.
-    fn answered(&mut self, (answer, bytes, place): Answered, deciding: usize) -> Option<(Row, OwnedSemaphorePermit)> {
+    fn answered(
+        &mut self,
+        (answer, bytes, place): Answered,
+        deciding: usize,
+    ) -> Option<(Row, OwnedSemaphorePermit)> {
         if let Some(open) = &mut self.open {
             open.bytes_in_flight -= bytes;
             if let Some(advice) = open.advisor.advise(deciding, open.room.in_flight as usize) {

@@ -9,6 +9,8 @@ use ovomesh_mesh::{CallError, Request, StreamPool};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
+use crate::describe::describe;
+
 /// First and longest pause between tries; the store may be away for minutes.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -54,9 +56,10 @@ impl Storing {
         let _ = self.room.acquire().await;
     }
 
-    /// Rows that wait.
-    pub fn waiting(&self) -> usize {
-        self.most - self.room.available_permits()
+    /// The store, in one line.
+    pub fn details(&self) -> (String, String) {
+        let (name, pool) = describe(&self.pool);
+        (name, format!("{pool}, {} rows not yet durable", self.most - self.room.available_permits()))
     }
 
     /// Rows have no deadline: they are small, and each must be stored.

@@ -26,7 +26,9 @@ impl Usual {
 
     /// Work of both stages; zero before anything is known.
     pub fn both(&self) -> Duration {
-        Duration::from_micros(u64::from(self.prepare_us.load(Relaxed)) + u64::from(self.infer_us.load(Relaxed)))
+        Duration::from_micros(
+            u64::from(self.prepare_us.load(Relaxed)) + u64::from(self.infer_us.load(Relaxed)),
+        )
     }
 
     /// Work that is left after preparing.

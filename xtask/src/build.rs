@@ -1,0 +1,46 @@
+//! What is built, and how.
+
+use ovomesh_testkit::Programs;
+
+use crate::fetch;
+use crate::run::{cargo, run};
+
+/// The packages whose programs make the mesh.
+pub const PROGRAMS: [&str; 7] = [
+    "ovomesh-scanner-gateway",
+    "ovomesh-preprocess",
+    "ovomesh-inference",
+    "ovomesh-results-store",
+    "ovomesh-query",
+    "ovomesh-all-in-one",
+    "ovomesh-cli",
+];
+
+/// Builds the programs in release mode.
+pub fn release() -> anyhow::Result<Programs> {
+    programs("release")
+}
+
+/// Builds the programs in a profile, and says where they are.
+pub fn programs(profile: &str) -> anyhow::Result<Programs> {
+    fetch::libtorch()?;
+    let mut build = cargo(&["build", "--profile", profile, "--bins"]);
+    for package in PROGRAMS {
+        build.args(["--package", package]);
+    }
+    run(&mut build)?;
+    let folder = if profile == "dev" { "debug" } else { profile };
+    Ok(Programs::in_folder(target_folder().join(folder)))
+}
+
+/// Runs the trainer.
+pub fn train(flags: &[String]) -> anyhow::Result<()> {
+    fetch::libtorch()?;
+    run(cargo(&["run", "--release", "--package", "ovomesh-train", "--"]).args(flags))
+}
+
+/// Where cargo builds.
+fn target_folder() -> std::path::PathBuf {
+    let named = std::env::var_os("CARGO_TARGET_DIR").map(std::path::PathBuf::from);
+    named.unwrap_or_else(|| ovomesh_testkit::repository().join("target"))
+}

@@ -1,0 +1,42 @@
+//! Tools and test clients that come as Python packages, in an environment of their own.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use crate::run::run;
+
+/// buf checks the contract; grpcio runs the example client; pydicom brings real MR files for the tests.
+const PACKAGES: [&str; 6] = [
+    "buf-bin==1.75.0",
+    "grpcio==1.76.0",
+    "grpcio-tools==1.76.0",
+    "numpy==2.2.6",
+    "pydicom==3.0.2",
+    "pydicom-data==1.0.0",
+];
+
+/// pip of the machine's Python.
+pub fn pip() -> Command {
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "--disable-pip-version-check"]);
+    pip
+}
+
+/// The folder with the environment's programs, made when it is not there or holds other versions.
+pub fn environment() -> anyhow::Result<PathBuf> {
+    let folder = ovomesh_testkit::repository().join(".cache/python");
+    let stamp = folder.join("packages");
+    let wanted = PACKAGES.join("\n");
+    if std::fs::read_to_string(&stamp).ok().as_deref() != Some(&wanted) {
+        println!("installing Python packages for the tests: {}", PACKAGES.join(", "));
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
+            .context("making a Python environment (apt install python3-venv)")?;
+        let mut install = Command::new(folder.join("bin/python"));
+        install.args(["-m", "pip", "--disable-pip-version-check", "install", "--quiet"]).args(PACKAGES);
+        run(&mut install)?;
+        std::fs::write(stamp, wanted)?;
+    }
+    Ok(folder.join("bin"))
+}

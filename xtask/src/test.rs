@@ -1,0 +1,57 @@
+//! Everything that CI runs, in the order in which it fails fastest.
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::run::{cargo, run as execute};
+use crate::{build, fetch, machine, python};
+
+/// What to run.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only the steps whose name contains this: format, contract, lints, programs, tests, docs
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// A step: its name, and what it does.
+type Step = (&'static str, fn() -> anyhow::Result<()>);
+
+const STEPS: [Step; 6] = [
+    ("format", || execute(&mut cargo(&["fmt", "--all", "--check"]))),
+    ("contract", contract),
+    ("lints", || execute(&mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))),
+    ("programs", || build::programs("dev").map(drop)),
+    ("tests", tests),
+    ("docs", || {
+        execute(cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))
+    }),
+];
+
+/// Runs the steps.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    machine::check(&[])?;
+    fetch::libtorch()?;
+    for (name, step) in STEPS {
+        if args.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
+            continue;
+        }
+        println!("== {name}");
+        let begun = Instant::now();
+        step()?;
+        println!("== {name}: {:.0} s", begun.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+
+/// The proto files, by buf's rules.
+fn contract() -> anyhow::Result<()> {
+    let buf = python::environment()?.join("buf");
+    execute(Command::new(buf).arg("lint").current_dir(ovomesh_testkit::repository().join("proto")))
+}
+
+/// Unit, integration, end-to-end and documentation tests.
+fn tests() -> anyhow::Result<()> {
+    let python = python::environment()?.join("python");
+    execute(cargo(&["test", "--workspace", "--no-fail-fast"]).env("OVOMESH_TEST_PYTHON", python))
+}
