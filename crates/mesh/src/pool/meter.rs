@@ -1,0 +1,110 @@
+//! What a pool tells about itself. Handles are made once, because looking a metric up costs more than to count.
+
+use http::Uri;
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+
+use crate::balance::{End, Snapshot};
+use crate::{CallError, Phase};
+
+/// Ends of calls that no single replica is the cause of.
+pub(super) struct PoolMeter {
+    queued: Gauge,
+    queued_bytes: Gauge,
+    waited: Histogram,
+    expired: Counter,
+    overloaded: Counter,
+    failed: Counter,
+    closed: Counter,
+}
+
+impl PoolMeter {
+    pub(super) fn new(stage: &'static str) -> Self {
+        metrics::describe_counter!("ovomesh_mesh_calls_total", "Calls that ended, by outcome");
+        metrics::describe_histogram!(
+            "ovomesh_mesh_wait_seconds",
+            metrics::Unit::Seconds,
+            "Time from the submission of a call to the writing of the message that was answered"
+        );
+        let calls = |outcome: &'static str| counter!("ovomesh_mesh_calls_total", "stage" => stage, "endpoint" => "", "outcome" => outcome);
+        Self {
+            queued: gauge!("ovomesh_mesh_queued", "stage" => stage),
+            queued_bytes: gauge!("ovomesh_mesh_queued_bytes", "stage" => stage),
+            waited: histogram!("ovomesh_mesh_wait_seconds", "stage" => stage),
+            expired: calls("expired"),
+            overloaded: calls("overloaded"),
+            failed: calls("failed"),
+            closed: calls("closed"),
+        }
+    }
+
+    pub(super) fn queue(&self, (messages, bytes): (usize, u64)) {
+        self.queued.set(messages as f64);
+        self.queued_bytes.set(bytes as f64);
+    }
+
+    pub(super) fn waited(&self, waited: std::time::Duration) {
+        self.waited.record(waited);
+    }
+
+    /// A call that the pool itself ended.
+    pub(super) fn refused(&self, error: &CallError) {
+        match error {
+            CallError::Expired { .. } => self.expired.increment(1),
+            CallError::Overloaded { .. } => self.overloaded.increment(1),
+            CallError::Closed { .. } => self.closed.increment(1),
+            CallError::Failed { .. } | CallError::Lost { .. } => self.failed.increment(1),
+        }
+    }
+}
+
+/// One replica.
+pub(super) struct ReplicaMeter {
+    stage: &'static str,
+    endpoint: String,
+    outstanding: Gauge,
+    outstanding_bytes: Gauge,
+    pub(super) answered: Counter,
+    failed: Counter,
+    lost: Counter,
+    pub(super) losses: Counter,
+}
+
+impl ReplicaMeter {
+    pub(super) fn new(stage: &'static str, endpoint: &Uri) -> Self {
+        let endpoint = endpoint.to_string();
+        let calls = |outcome: &'static str| counter!("ovomesh_mesh_calls_total", "stage" => stage, "endpoint" => endpoint.clone(), "outcome" => outcome);
+        Self {
+            stage,
+            outstanding: gauge!("ovomesh_mesh_outstanding", "stage" => stage, "endpoint" => endpoint.clone()),
+            outstanding_bytes: gauge!("ovomesh_mesh_outstanding_bytes", "stage" => stage, "endpoint" => endpoint.clone()),
+            answered: calls("answered"),
+            failed: calls("failed"),
+            lost: calls("lost"),
+            losses: counter!("ovomesh_mesh_losses_total", "stage" => stage, "endpoint" => endpoint.clone()),
+            endpoint,
+        }
+    }
+
+    pub(super) fn load(&self, snapshot: &Snapshot) {
+        self.outstanding.set(snapshot.messages as f64);
+        self.outstanding_bytes.set(snapshot.bytes as f64);
+    }
+
+    /// A call that ended because of this replica.
+    pub(super) fn ended(&self, end: &End) {
+        match end {
+            End::Lost { .. } => self.lost.increment(1),
+            End::Failed { .. } | End::Expired | End::Closed => self.failed.increment(1),
+        }
+    }
+
+    pub(super) fn phase(&self, phase: Phase) {
+        tracing::info!(stage = self.stage, endpoint = self.endpoint, phase = phase.name(), "replica");
+        let labels = [
+            ("stage", self.stage.to_owned()),
+            ("endpoint", self.endpoint.clone()),
+            ("phase", phase.name().to_owned()),
+        ];
+        counter!("ovomesh_mesh_phase_changes_total", &labels).increment(1);
+    }
+}
