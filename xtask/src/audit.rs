@@ -6,7 +6,8 @@ use crate::run::{self, cargo};
 
 /// Runs what can be run here, and says what cannot.
 pub fn run() -> anyhow::Result<()> {
-    let here = |c: &mut Command| c.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
+    let here =
+        |c: &mut Command| c.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
     if !here(&mut cargo(&["deny", "--version"])) {
         println!("installing cargo-deny (about 5 minutes)");
         run::run(&mut cargo(&["install", "--locked", "--quiet", "cargo-deny"]))?;

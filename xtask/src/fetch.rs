@@ -58,7 +58,8 @@ pub fn libtorch() -> anyhow::Result<()> {
     fs::create_dir_all(&wheels)?;
     download(&wheels)?;
     let library = making.join("libtorch");
-    run(Command::new("python3").args(["-c", UNPACK]).arg(&wheels).arg(&library)).context("unpacking the wheels")?;
+    run(Command::new("python3").args(["-c", UNPACK]).arg(&wheels).arg(&library))
+        .context("unpacking the wheels")?;
     empty_library(&library.join("lib"))?;
     fs::write(library.join("build-version"), VERSION)?;
     if target.exists() {
@@ -73,8 +74,16 @@ fn download(wheels: &Path) -> anyhow::Result<()> {
     let requirements = wheels.join("requirements.txt");
     fs::write(&requirements, REQUIREMENTS)?;
     let mut pip = python::pip();
-    pip.args(["download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"])
-        .args(["--python-version", "3.11", "--implementation", "cp", "--abi", "cp311", "--abi", "none"]);
+    pip.args(["download", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]).args([
+        "--python-version",
+        "3.11",
+        "--implementation",
+        "cp",
+        "--abi",
+        "cp311",
+        "--abi",
+        "none",
+    ]);
     for platform in ["manylinux_2_28", "manylinux_2_25", "manylinux2014", "manylinux_2_17"] {
         pip.args(["--platform", &format!("{platform}_x86_64")]);
     }

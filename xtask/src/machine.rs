@@ -34,7 +34,9 @@ pub fn check(ports: &[u16]) -> anyhow::Result<()> {
     }
     for port in ports {
         if let Err(error) = TcpListener::bind(("127.0.0.1", *port)) {
-            missing.push(format!("port {port} cannot be used ({error}); stop what uses it, or leave out --keep"));
+            missing.push(format!(
+                "port {port} cannot be used ({error}); stop what uses it, or leave out --keep"
+            ));
         }
     }
     anyhow::ensure!(missing.is_empty(), "this machine is not ready:\n  - {}", missing.join("\n  - "));

@@ -9,6 +9,7 @@ mod machine;
 mod python;
 mod report;
 mod run;
+mod simulate;
 mod test;
 
 use clap::{Parser, Subcommand};

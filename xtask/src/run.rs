@@ -1,6 +1,6 @@
 //! Running other programs, with errors that say what was run.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::Context as _;
 
@@ -10,14 +10,6 @@ pub fn run(command: &mut Command) -> anyhow::Result<()> {
     let status = command.status().with_context(|| format!("running `{shown}`"))?;
     anyhow::ensure!(status.success(), "`{shown}` failed ({status})");
     Ok(())
-}
-
-/// Runs a command to its end and gives what it printed.
-pub fn output(command: &mut Command) -> anyhow::Result<String> {
-    let shown = shown(command);
-    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("running `{shown}`"))?;
-    anyhow::ensure!(output.status.success(), "`{shown}` failed ({})", output.status);
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// `cargo` at the root of the repository.

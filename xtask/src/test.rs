@@ -20,7 +20,9 @@ type Step = (&'static str, fn() -> anyhow::Result<()>);
 const STEPS: [Step; 6] = [
     ("format", || execute(&mut cargo(&["fmt", "--all", "--check"]))),
     ("contract", contract),
-    ("lints", || execute(&mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))),
+    ("lints", || {
+        execute(&mut cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]))
+    }),
     ("programs", || build::programs("dev").map(drop)),
     ("tests", tests),
     ("docs", || {

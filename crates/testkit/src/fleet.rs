@@ -74,13 +74,9 @@ impl Fleet {
         let shape = self.shape.clone();
         // Inference first: warming its model takes longest, and nobody needs to wait for it until the end.
         for n in 1..=shape.inference {
-            let model = self.programs.model().display().to_string();
-            let threads = threads(shape.inference_threads);
-            self.launch(
-                &format!("inference-{n}"),
-                7719 + n,
-                [["--model", &model].map(String::from).to_vec(), threads].concat(),
-            )?;
+            let models = self.programs.models().display().to_string();
+            let flags = [vec!["--models".into(), models], threads(shape.inference_threads)].concat();
+            self.launch(&format!("inference-{n}"), 7719 + n, flags)?;
         }
         let data = shape.folder.join("store").display().to_string();
         self.launch("results-store", 7702, vec!["--data".into(), data])?;

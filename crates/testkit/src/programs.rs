@@ -5,20 +5,17 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-/// A folder with the programs of ovomesh, and the model they use.
+/// A folder with the programs of ovomesh, and the models they use.
 #[derive(Debug, Clone)]
 pub struct Programs {
     folder: PathBuf,
-    model: PathBuf,
+    models: PathBuf,
 }
 
-/// The committed model.
-const MODEL: &str = "models/egg-flat/0.1.0";
-
 impl Programs {
-    /// Programs in `folder`, with the committed model.
+    /// Programs in `folder`, with the committed models.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), model: repository().join(MODEL) }
+        Self { folder: folder.into(), models: repository().join("models") }
     }
 
     /// The folder that cargo built this very program or test into.
@@ -38,9 +35,9 @@ impl Programs {
         Ok(Command::new(path))
     }
 
-    /// The model that inference loads.
-    pub fn model(&self) -> &Path {
-        &self.model
+    /// The models that inference loads.
+    pub fn models(&self) -> &Path {
+        &self.models
     }
 }
 

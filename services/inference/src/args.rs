@@ -1,0 +1,85 @@
+//! The flags of inference.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ovomesh_bootstrap::{ServerArgs, TelemetryArgs};
+
+use crate::batch::Policy;
+use crate::device::DeviceChoice;
+use crate::engine::EngineConfig;
+use crate::manifest::ModelId;
+use crate::model::Precision;
+
+/// Judges prepared volumes: P(female), P(male), P(infertile), P(dead), and how strange the image is.
+#[derive(clap::Parser, Clone, Debug)]
+#[command(version, about)]
+pub struct Args {
+    /// Where it listens.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// What it tells.
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
+    /// Folder of models, with NAME/VERSION/model.toml in it
+    #[arg(long, env = "OVOMESH_MODELS", value_name = "DIR", default_value = "models")]
+    pub models: PathBuf,
+    /// Which model
+    #[arg(long, env = "OVOMESH_MODEL", value_name = "NAME/VERSION", default_value = "egg-flat/0.1.0")]
+    pub model: ModelId,
+    /// Where to compute: auto, cpu or cuda:N. auto takes a GPU if libtorch can use one
+    #[arg(long, env = "OVOMESH_DEVICE", value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceChoice,
+    /// Which file of the model: auto, fp32 or bf16. auto takes bf16 where the CPU multiplies it natively
+    #[arg(long, env = "OVOMESH_PRECISION", value_name = "PRECISION", default_value = "auto")]
+    pub precision: Precision,
+    /// Threads that compute, one batch each; 0 takes one for each core
+    #[arg(long, env = "OVOMESH_THREADS", value_name = "N", default_value_t = 0)]
+    pub threads: usize,
+    /// Batch sizes that are computed, ascending; each is warmed at the start
+    #[arg(
+        long,
+        env = "OVOMESH_BATCHES",
+        value_name = "SIZES",
+        value_delimiter = ',',
+        default_value = "1,2,4,8,16"
+    )]
+    pub batches: Vec<usize>,
+    /// How long a call may be held back for a fuller batch, in microseconds
+    #[arg(long, env = "OVOMESH_LINGER_US", value_name = "US", default_value_t = 0)]
+    pub linger_us: u64,
+}
+
+/// Batches per thread that a gateway may have here beside the one in work: more would wait where no other replica can
+/// take them.
+const AHEAD: usize = 2;
+/// Gateways that may each have their credit waiting here.
+const GATEWAYS: usize = 64;
+
+impl Args {
+    pub(crate) fn threads(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        if self.threads == 0 { cores() } else { self.threads }
+    }
+
+    /// Calls that one gateway may have here.
+    pub(crate) fn credit(&self) -> usize {
+        let largest = self.batches.iter().copied().max().unwrap_or(1);
+        self.threads() + AHEAD * largest
+    }
+
+    pub(crate) fn engine(&self) -> EngineConfig {
+        EngineConfig {
+            repository: self.models.clone(),
+            model: self.model.clone(),
+            device: self.device,
+            precision: self.precision,
+            threads: self.threads(),
+            policy: Policy {
+                buckets: self.batches.clone(),
+                limit: self.credit() * GATEWAYS,
+                linger: Duration::from_micros(self.linger_us),
+            },
+        }
+    }
+}
