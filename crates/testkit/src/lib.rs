@@ -18,6 +18,7 @@ mod http;
 mod process;
 mod programs;
 mod signal;
+mod spawner;
 mod usage;
 mod wait;
 

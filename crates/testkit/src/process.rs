@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::{Usage, get, signal, wait_until};
+use crate::{Usage, get, signal, spawner, wait_until};
 
 /// Loading and warming a model is the longest start there is.
 const START_LIMIT: Duration = Duration::from_secs(60);
 
-/// A service in a process of its own; killed when dropped.
+/// A service in a process of its own; killed when dropped, and when this program ends in any way.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -29,12 +29,8 @@ impl Process {
     pub fn start(name: &str, mut command: Command, folder: &Path) -> anyhow::Result<Self> {
         let log = folder.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log)?;
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(file)
-            .spawn()
-            .with_context(|| format!("starting {name}"))?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file);
+        let mut child = spawner::spawn(command).with_context(|| format!("starting {name}"))?;
         let stdout = child.stdout.take().context("its output is piped")?;
         // Read on a thread of its own: the pipe must never fill, and a start must have a limit.
         let (send, receive) = mpsc::channel();
