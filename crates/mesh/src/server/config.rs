@@ -40,3 +40,11 @@ impl Default for ServerConfig {
         }
     }
 }
+
+impl ServerConfig {
+    /// What a stream wants of `total_bytes`: its credit, and at least one message of the largest size, because one
+    /// call is always allowed.
+    pub(super) fn share(&self) -> u64 {
+        self.bytes.max(self.max_message_bytes)
+    }
+}

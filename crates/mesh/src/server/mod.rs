@@ -1,20 +1,30 @@
 //! The server half: give it a function from [`Work`] to [`Done`], get a bidirectional method.
 
 mod config;
+mod ledger;
+mod meter;
+mod outbox;
+mod session;
 mod work;
 
-pub use config::ServerConfig;
-pub use work::{Done, StageError, Work};
-
+use std::collections::HashMap;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tonic::Status;
+use tokio::time::Instant;
+use tonic::{Status, Streaming};
 
 use crate::{Lifecycle, Stage};
+pub use config::ServerConfig;
+use ledger::Ledger;
+use meter::Meter;
+use outbox::Outbox;
+use session::Session;
+pub use work::{Done, StageError, Work};
 
 /// What a server has to do just now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,20 +39,41 @@ pub struct Load {
 
 /// The server of one stage. Cheap to clone; all clones are one.
 pub struct StageServer<S: Stage, H> {
+    core: Arc<Core<S, H>>,
+}
+
+impl<S: Stage, H> Clone for StageServer<S, H> {
+    fn clone(&self) -> Self {
+        Self { core: Arc::clone(&self.core) }
+    }
+}
+
+type Streams<S> = HashMap<u64, Arc<Outbox<<S as Stage>::ResponseFrame>>>;
+
+/// What all streams of a server share.
+struct Core<S: Stage, H> {
     config: ServerConfig,
     handler: H,
     lifecycle: Lifecycle,
-    stage: PhantomData<fn() -> S>,
+    ledger: Arc<Ledger>,
+    meter: Meter,
+    streams: Mutex<Streams<S>>,
+    keys: AtomicU64,
 }
 
-impl<S: Stage, H: Clone> Clone for StageServer<S, H> {
-    fn clone(&self) -> Self {
-        Self {
-            config: self.config.clone(),
-            handler: self.handler.clone(),
-            lifecycle: self.lifecycle.clone(),
-            stage: PhantomData,
-        }
+impl<S: Stage, H> Core<S, H> {
+    fn streams(&self) -> MutexGuard<'_, Streams<S>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, key: u64, outbox: Arc<Outbox<S::ResponseFrame>>) {
+        self.streams().insert(key, outbox);
+        self.meter.streams.increment(1);
+    }
+
+    fn leave(&self, key: u64) {
+        self.streams().remove(&key);
+        self.meter.streams.decrement(1);
     }
 }
 
@@ -50,36 +81,78 @@ impl<S, H, Fut> StageServer<S, H>
 where
     S: Stage,
     H: Fn(Work<S::Request>) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<Done<S::Response>, StageError>> + Send,
+    Fut: Future<Output = Result<Done<S::Response>, StageError>> + Send + 'static,
 {
-    /// A server that gives each call to `handler`.
+    /// A server that gives each call to `handler`, as many at once as the streams' credit allows. A call whose
+    /// client is gone is dropped at its next await. The metrics recorder, if there is one, must be installed before.
     pub fn new(config: ServerConfig, handler: H, lifecycle: &Lifecycle) -> Self {
-        Self { config, handler, lifecycle: lifecycle.clone(), stage: PhantomData }
+        let core = Core {
+            handler,
+            lifecycle: lifecycle.clone(),
+            ledger: Arc::new(Ledger::new(config.total_bytes)),
+            meter: Meter::new(S::NAME),
+            streams: Mutex::new(HashMap::new()),
+            keys: AtomicU64::new(0),
+            config,
+        };
+        Self { core: Arc::new(core) }
     }
 
-    /// Serves one stream.
+    /// Serves one stream, in a task of its own.
     ///
     /// # Errors
     /// UNAVAILABLE when the program drains, RESOURCE_EXHAUSTED when there is no room for another stream.
-    pub fn accept(&self, _inbound: tonic::Streaming<S::RequestFrame>) -> Result<ResponseStream<S>, Status> {
-        Err(Status::unimplemented("this server does not serve streams yet"))
+    ///
+    /// # Panics
+    /// Outside a Tokio runtime.
+    pub fn accept(&self, inbound: Streaming<S::RequestFrame>) -> Result<ResponseStream<S>, Status> {
+        let core = &self.core;
+        if core.lifecycle.drain.is_cancelled() {
+            return Err(Status::unavailable("this server drains; call another"));
+        }
+        let least = core.config.max_message_bytes;
+        let grant = core.ledger.grant(core.config.share(), least).map_err(|left| {
+            let all = core.config.total_bytes;
+            Status::resource_exhausted(format!(
+                "no room for another stream: {left} of {all} bytes are left, and one message may have {least}; call another server"
+            ))
+        })?;
+        let key = core.keys.fetch_add(1, Ordering::Relaxed);
+        let session = Session::new(Arc::clone(core), key, grant);
+        let outbox = session.outbox();
+        core.lifecycle.spawn("stage stream", session.serve(inbound));
+        Ok(ResponseStream { outbox })
     }
 
-    /// What it has to do just now.
+    /// What it has to do just now. Takes time in proportion to the calls outstanding.
+    #[must_use]
     pub fn load(&self) -> Load {
-        Load::default()
+        let streams = self.core.streams();
+        let (outstanding, oldest) = streams.values().map(|outbox| outbox.load()).fold(
+            (0, None),
+            |(all, oldest): (u64, Option<Instant>), (some, at)| {
+                (all + some, oldest.into_iter().chain(at).min())
+            },
+        );
+        Load { outstanding, oldest: oldest.map(|at| at.elapsed()), streams: streams.len() }
     }
 }
 
 /// The answers of one stream.
 pub struct ResponseStream<S: Stage> {
-    stage: PhantomData<fn() -> S>,
+    outbox: Arc<Outbox<S::ResponseFrame>>,
 }
 
 impl<S: Stage> futures::Stream for ResponseStream<S> {
     type Item = Result<S::ResponseFrame, Status>;
 
-    fn poll_next(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(None)
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.outbox.poll_next(cx)
+    }
+}
+
+impl<S: Stage> Drop for ResponseStream<S> {
+    fn drop(&mut self) {
+        self.outbox.abandon();
     }
 }
