@@ -53,4 +53,76 @@ pub enum Error {
         /// Bytes there should be.
         expected: usize,
     },
+    /// A file that cannot be opened or read.
+    #[error("{file}: cannot be read: {detail}")]
+    Io {
+        /// The file.
+        file: String,
+        /// Why.
+        detail: String,
+    },
+    /// Something else than DICOM, or DICOM that breaks its own rules.
+    #[error("{file}: not a usable DICOM file: {detail}")]
+    NotDicom {
+        /// The file.
+        file: String,
+        /// Why.
+        detail: String,
+    },
+    /// A file that ends before its data does.
+    #[error("{file}: cut off: {detail}; send it whole")]
+    Truncated {
+        /// The file.
+        file: String,
+        /// What is cut, and where.
+        detail: String,
+    },
+    /// An attribute that is needed and not there.
+    #[error("{file}: {name} is missing; {advice}")]
+    Missing {
+        /// The file.
+        file: String,
+        /// The attribute: keyword and tag.
+        name: String,
+        /// Why it is needed, or what to do.
+        advice: String,
+    },
+    /// An attribute whose value cannot be used.
+    #[error("{file}: {name} is {value}; {advice}")]
+    Attribute {
+        /// The file.
+        file: String,
+        /// The attribute: keyword and tag.
+        name: String,
+        /// Its value, shortened to 64 characters.
+        value: String,
+        /// What is possible, and what to do.
+        advice: String,
+    },
+    /// Pixel data that cannot be decoded.
+    #[error("{file}: pixel data (transfer syntax {syntax}) cannot be decoded: {detail}")]
+    Pixels {
+        /// The file.
+        file: String,
+        /// UID of the transfer syntax.
+        syntax: String,
+        /// Why.
+        detail: String,
+    },
+    /// Images that are no volume.
+    #[error("series {series}: {problem}")]
+    Series {
+        /// SeriesInstanceUID.
+        series: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// A volume that cannot be written as DICOM.
+    #[error("series {series}: cannot be written as DICOM: {detail}")]
+    Write {
+        /// SeriesInstanceUID.
+        series: String,
+        /// Why.
+        detail: String,
+    },
 }

@@ -15,6 +15,7 @@
 //! # Ok::<(), ovomesh_imaging::Error>(())
 //! ```
 
+pub mod dicom;
 mod error;
 mod grid;
 mod mask;

@@ -1,0 +1,235 @@
+//! One DICOM file: who made it of what, and its frames with their places in space.
+
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::{DefaultDicomObject, InMemDicomObject, OpenFileOptions};
+
+use super::{
+    Device,
+    acquired::Acquired,
+    attribute::{Scope, refuse},
+    guard,
+    pixels::{Pixels, describe},
+};
+use crate::error::Error;
+
+/// One file.
+pub(super) struct Image {
+    pub(super) series: String,
+    pub(super) egg_id: Option<String>,
+    pub(super) acquired: Option<Acquired>,
+    pub(super) device: Device,
+    pub(super) frames: Vec<Frame>,
+    pub(super) notes: Vec<String>,
+}
+
+/// One slice. Lengths are in millimetres, directions in the patient's frame.
+pub(super) struct Frame {
+    /// The file it came from.
+    pub(super) file: String,
+    /// Order among frames at the same position: echo or repetition, then number.
+    pub(super) rank: (u32, u32),
+    pub(super) columns: usize,
+    pub(super) rows: usize,
+    /// Along x (from column to column) and y.
+    pub(super) spacing_mm: [f64; 2],
+    /// Centre of the first sample.
+    pub(super) position_mm: [f64; 3],
+    /// Direction of x, then of y.
+    pub(super) orientation: [f64; 6],
+    /// Slope and intercept.
+    pub(super) rescale: [f64; 2],
+    /// Stored value = sample - shift.
+    pub(super) shift: i32,
+    pub(super) samples: Vec<u16>,
+}
+
+/// Why a file cannot be used, and the series that it belongs to, as far as that can be told.
+pub(super) struct Refused {
+    pub(super) series: Option<String>,
+    pub(super) error: Error,
+}
+
+impl Image {
+    /// Reads a file. `file` is its name for errors.
+    pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Self, Refused> {
+        let guard::Checked { series, sound } = guard::check(file, bytes);
+        let read = sound.and_then(|()| {
+            let object = OpenFileOptions::new().from_reader(bytes);
+            let object =
+                object.map_err(|e| Error::NotDicom { file: file.to_owned(), detail: describe(&e) })?;
+            Self::from_object(file, &object)
+        });
+        read.map_err(|error| Refused { series, error })
+    }
+
+    fn from_object(file: &str, object: &DefaultDicomObject) -> Result<Self, Error> {
+        let scope = Scope::file(file, object);
+        check_modality(&scope)?;
+        let series = scope.text(tags::SERIES_INSTANCE_UID);
+        let series =
+            scope.required(tags::SERIES_INSTANCE_UID, series, "it tells which images are one scan")?;
+        let Pixels { columns, rows, samples, shift } = Pixels::decode(file, object)?;
+        let count = samples.len() / (columns * rows);
+        let places = Places::read(&scope, object, count)?;
+        let mut frames = Vec::with_capacity(count);
+        for (i, samples) in samples.chunks_exact(columns * rows).enumerate() {
+            frames.push(places.frame(i, Frame::blank(file, columns, rows, shift, samples))?);
+        }
+        Ok(Self {
+            series,
+            egg_id: scope.text(tags::PATIENT_ID),
+            acquired: Acquired::read(&scope),
+            device: Device::read(&scope),
+            frames,
+            notes: places.note.into_iter().collect(),
+        })
+    }
+}
+
+impl Frame {
+    fn blank(file: &str, columns: usize, rows: usize, shift: i32, samples: &[u16]) -> Self {
+        Self {
+            file: file.to_owned(),
+            rank: (0, 0),
+            columns,
+            rows,
+            spacing_mm: [0.0; 2],
+            position_mm: [0.0; 3],
+            orientation: [0.0; 6],
+            rescale: [1.0, 0.0],
+            shift,
+            samples: samples.to_vec(),
+        }
+    }
+}
+
+fn check_modality(scope: &Scope<'_>) -> Result<(), Error> {
+    let mr = [
+        uids::MR_IMAGE_STORAGE,
+        uids::ENHANCED_MR_IMAGE_STORAGE,
+        uids::LEGACY_CONVERTED_ENHANCED_MR_IMAGE_STORAGE,
+    ];
+    let class = scope.text(tags::SOP_CLASS_UID).unwrap_or_default();
+    match scope.text(tags::MODALITY) {
+        Some(modality) if modality == "MR" => Ok(()),
+        None if mr.contains(&class.as_str()) => Ok(()),
+        modality => {
+            let modality = modality.unwrap_or_else(|| "missing".to_owned());
+            Err(refuse(
+                scope.file,
+                tags::MODALITY,
+                modality,
+                "only MR is possible: send the MRI scanner's images",
+            ))
+        }
+    }
+}
+
+/// Where the frames of a file lie.
+struct Places<'a> {
+    /// One scope a frame.
+    scopes: Vec<Scope<'a>>,
+    /// Millimetres from frame to frame along the normal, where only the first has a position.
+    step_mm: f64,
+    note: Option<String>,
+}
+
+impl<'a> Places<'a> {
+    fn read(scope: &Scope<'a>, object: &'a InMemDicomObject, count: usize) -> Result<Self, Error> {
+        let groups = object
+            .get(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE)
+            .and_then(|e| e.items())
+            .unwrap_or_default();
+        if groups.is_empty() {
+            return Self::plain(scope, count);
+        }
+        if groups.len() != count {
+            let advice = format!("there are {count} frames, each needs one item");
+            let tag = tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE;
+            return Err(refuse(scope.file, tag, format!("{} items", groups.len()), advice));
+        }
+        let shared = object.get(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).and_then(|e| e.items());
+        let shared = shared.and_then(|items| items.first());
+        let of = |group: &'a InMemDicomObject| {
+            let objects = std::iter::once(group).chain(shared).chain(std::iter::once(object)).collect();
+            Scope { file: scope.file, objects }
+        };
+        Ok(Self { scopes: groups.iter().map(of).collect(), step_mm: 0.0, note: None })
+    }
+
+    /// A file without functional groups: one frame, or several one after another along the normal.
+    fn plain(scope: &Scope<'a>, count: usize) -> Result<Self, Error> {
+        let scopes = vec![scope.clone(); count];
+        if count == 1 {
+            return Ok(Self { scopes, step_mm: 0.0, note: None });
+        }
+        let tag = tags::SPACING_BETWEEN_SLICES;
+        let advice = "the frames have no positions of their own: send Enhanced MR, or single images";
+        let step_mm = scope.required(tag, scope.number(tag)?, advice)?;
+        let note = format!("{}: the frames are taken to follow one another along the normal", scope.file);
+        Ok(Self { scopes, step_mm, note: Some(note) })
+    }
+
+    fn frame(&self, index: usize, frame: Frame) -> Result<Frame, Error> {
+        let scope = &self.scopes[index];
+        let sides = "without it left and right cannot be told apart";
+        let within = |sequence| scope.within(sequence);
+        let orientation =
+            within(tags::PLANE_ORIENTATION_SEQUENCE).numbers::<6>(tags::IMAGE_ORIENTATION_PATIENT)?;
+        let orientation = scope.required(tags::IMAGE_ORIENTATION_PATIENT, orientation, sides)?;
+        let position = within(tags::PLANE_POSITION_SEQUENCE).numbers::<3>(tags::IMAGE_POSITION_PATIENT)?;
+        let position = scope.required(tags::IMAGE_POSITION_PATIENT, position, sides)?;
+        let spacing = within(tags::PIXEL_MEASURES_SEQUENCE).numbers::<2>(tags::PIXEL_SPACING)?;
+        // Stated as the distance of rows, then of columns.
+        let [y, x] = scope.required(tags::PIXEL_SPACING, spacing, "it tells the size of things")?;
+        let values = within(tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE);
+        let slope = values.number(tags::RESCALE_SLOPE)?.unwrap_or(1.0);
+        if slope <= 0.0 {
+            return Err(refuse(scope.file, tags::RESCALE_SLOPE, slope, "a number above 0 is needed"));
+        }
+        let intercept = values.number(tags::RESCALE_INTERCEPT)?.unwrap_or(0.0);
+        let normal = normal(scope, &orientation)?;
+        let off = self.step_mm * index as f64;
+        Ok(Frame {
+            rank: rank(scope, index),
+            spacing_mm: [x, y],
+            position_mm: [0, 1, 2].map(|i| position[i] + off * normal[i]),
+            orientation,
+            rescale: [slope, intercept],
+            ..frame
+        })
+    }
+}
+
+/// The order of frames at one position.
+fn rank(scope: &Scope<'_>, index: usize) -> (u32, u32) {
+    let content = scope.within(tags::FRAME_CONTENT_SEQUENCE);
+    let whole = |scope: &Scope<'_>, tag| scope.number(tag).ok().flatten().map(|n| n.clamp(0.0, 1e9) as u32);
+    let repetition = whole(&content, tags::TEMPORAL_POSITION_INDEX)
+        .or_else(|| whole(scope, tags::TEMPORAL_POSITION_IDENTIFIER))
+        .unwrap_or(0);
+    let echo = whole(scope, tags::ECHO_NUMBERS).unwrap_or(0);
+    let number = whole(scope, tags::INSTANCE_NUMBER).unwrap_or(0);
+    // Numbers of instances are below 10^5 in practice; a repetition outranks its echoes.
+    (repetition.saturating_mul(1000).saturating_add(echo), number.saturating_add(index as u32))
+}
+
+/// The direction from slice to slice: x, y and it are right-handed.
+fn normal(scope: &Scope<'_>, orientation: &[f64; 6]) -> Result<[f64; 3], Error> {
+    let (x, y) = (&orientation[..3], &orientation[3..]);
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    // Directions are written with six digits at least.
+    const TOLERANCE: f64 = 1e-3;
+    if (dot(x, x) - 1.0).abs() > TOLERANCE
+        || (dot(y, y) - 1.0).abs() > TOLERANCE
+        || dot(x, y).abs() > TOLERANCE
+    {
+        let advice = "two directions of length 1 at right angles are needed";
+        return Err(refuse(scope.file, tags::IMAGE_ORIENTATION_PATIENT, format!("{orientation:?}"), advice));
+    }
+    Ok(cross(x, y))
+}
+
+pub(super) fn cross(x: &[f64], y: &[f64]) -> [f64; 3] {
+    [x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]]
+}

@@ -1,0 +1,173 @@
+//! DICOM in and out: files become series, a series becomes a right-handed volume.
+//!
+//! Single images, multi-frame and Enhanced MR; native, RLE, JPEG, JPEG 2000 and deflated. JPEG-LS is not supported.
+
+mod acquired;
+mod attribute;
+mod guard;
+mod image;
+mod pixels;
+mod stack;
+mod write;
+
+use std::{collections::HashMap, fs, path::Path};
+
+use dicom_dictionary_std::tags;
+
+pub use self::{
+    acquired::Acquired,
+    write::{Label, series_uid, write_enhanced, write_series},
+};
+use self::{
+    attribute::Scope,
+    image::{Frame, Image},
+};
+use crate::{error::Error, volume::Volume};
+
+/// One scan, from one or more files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// The image, right-handed.
+    pub volume: Volume,
+    /// SeriesInstanceUID: the scan's id.
+    pub uid: String,
+    /// PatientID: the egg's id, as it is written; empty ones are absent.
+    pub egg_id: Option<String>,
+    /// When it was acquired, if the files say so.
+    pub acquired: Option<Acquired>,
+    /// What it was acquired with.
+    pub device: Device,
+    /// Names of the files that it is made of.
+    pub files: Vec<String>,
+    /// What was assumed or left out to make it, for people.
+    pub notes: Vec<String>,
+}
+
+/// What a scan was acquired with; empty where the file does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Device {
+    /// Manufacturer.
+    pub manufacturer: String,
+    /// ManufacturerModelName.
+    pub model: String,
+    /// DeviceSerialNumber.
+    pub serial: String,
+    /// SoftwareVersions.
+    pub software: String,
+    /// StationName.
+    pub station: String,
+}
+
+impl Device {
+    fn read(scope: &Scope<'_>) -> Self {
+        let text = |tag| scope.text(tag).unwrap_or_default();
+        Self {
+            manufacturer: text(tags::MANUFACTURER),
+            model: text(tags::MANUFACTURER_MODEL_NAME),
+            serial: text(tags::DEVICE_SERIAL_NUMBER),
+            software: text(tags::SOFTWARE_VERSIONS),
+            station: text(tags::STATION_NAME),
+        }
+    }
+}
+
+/// Reads files and puts those of one series together, in the order in which series first appear. A series with a file
+/// that cannot be used is an error as a whole: a scan without one of its slices would be another egg. A file of which not
+/// even the series can be told is an error of its own.
+pub fn read_files<P: AsRef<Path>>(paths: &[P]) -> Vec<Result<Series, Error>> {
+    let mut collected = Collected::default();
+    for path in paths {
+        let file = path.as_ref().display().to_string();
+        match fs::metadata(path)
+            .and_then(|m| if m.len() > guard::MAX_BYTES as u64 { Ok(None) } else { fs::read(path).map(Some) })
+        {
+            Ok(Some(bytes)) => collected.add(&file, &bytes),
+            Ok(None) => {
+                let detail = format!("it has more than {} bytes", guard::MAX_BYTES);
+                collected.add_error(None, Error::NotDicom { file, detail });
+            }
+            Err(e) => collected.add_error(None, Error::Io { file, detail: e.to_string() }),
+        }
+    }
+    collected.finish()
+}
+
+/// As [`read_files`], of files in memory with their names.
+pub fn read<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<Result<Series, Error>> {
+    let mut collected = Collected::default();
+    for (file, bytes) in files {
+        collected.add(file, bytes);
+    }
+    collected.finish()
+}
+
+/// Images by series.
+#[derive(Default)]
+struct Collected {
+    entries: Vec<Entry>,
+    by_series: HashMap<String, usize>,
+}
+
+#[derive(Default)]
+struct Entry {
+    images: Vec<(String, Image)>,
+    error: Option<Error>,
+}
+
+impl Collected {
+    fn add(&mut self, file: &str, bytes: &[u8]) {
+        match Image::read(file, bytes) {
+            Ok(image) => {
+                let index = self.entry(Some(image.series.clone()));
+                self.entries[index].images.push((file.to_owned(), image));
+            }
+            Err(refused) => self.add_error(refused.series, refused.error),
+        }
+    }
+
+    fn add_error(&mut self, series: Option<String>, error: Error) {
+        let index = self.entry(series);
+        self.entries[index].error.get_or_insert(error);
+    }
+
+    fn entry(&mut self, series: Option<String>) -> usize {
+        let next = self.entries.len();
+        let index = match series {
+            Some(uid) => *self.by_series.entry(uid).or_insert(next),
+            None => next,
+        };
+        if index == next {
+            self.entries.push(Entry::default());
+        }
+        index
+    }
+
+    fn finish(self) -> Vec<Result<Series, Error>> {
+        self.entries.into_iter().map(Entry::finish).collect()
+    }
+}
+
+impl Entry {
+    fn finish(self) -> Result<Series, Error> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let (mut frames, mut files, mut notes): (Vec<Frame>, Vec<String>, Vec<String>) = Default::default();
+        let (mut acquired, mut identity) = (None::<Acquired>, None);
+        for (file, image) in self.images {
+            files.push(file);
+            frames.extend(image.frames);
+            notes.extend(image.notes);
+            // The last slice's time is when the acquisition ended.
+            acquired = match (acquired, image.acquired) {
+                (Some(a), Some(b)) if b.local <= a.local => Some(a),
+                (a, b) => b.or(a),
+            };
+            identity.get_or_insert((image.series, image.egg_id, image.device));
+        }
+        let (uid, egg_id, device) = identity.unwrap_or_default();
+        let (volume, more) = stack::stack(&uid, frames)?;
+        notes.extend(more);
+        Ok(Series { volume, uid, egg_id, acquired, device, files, notes })
+    }
+}

@@ -1,0 +1,158 @@
+//! Samples of a DICOM image as numbers.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use dicom_dictionary_std::tags;
+use dicom_object::DefaultDicomObject;
+use dicom_pixeldata::PixelDecoder;
+
+use super::attribute::{Scope, refuse};
+use crate::{error::Error, volume::IN_PLANE};
+
+/// Most frames of one file: several echoes or repetitions of a volume with 512 slices.
+const MAX_FRAMES: usize = 4096;
+/// Most samples of one file.
+const MAX_SAMPLES: usize = 512 * 512 * 512;
+/// What signed samples are shifted by, so that all fit a u16.
+const SIGNED: i32 = 32_768;
+
+/// The samples of a file's frames, and how they are to be read.
+pub(super) struct Pixels {
+    pub(super) columns: usize,
+    pub(super) rows: usize,
+    /// Frame after frame, each `columns * rows` long.
+    pub(super) samples: Vec<u16>,
+    /// Stored value = sample - shift.
+    pub(super) shift: i32,
+}
+
+/// How samples are stored.
+struct Format {
+    columns: usize,
+    rows: usize,
+    frames: usize,
+    bytes: usize,
+    stored_bits: u32,
+    high_bit: u32,
+    signed: bool,
+    inverted: bool,
+}
+
+impl Pixels {
+    /// Decodes all frames. Everything that the decoder relies on is checked first.
+    pub(super) fn decode(file: &str, object: &DefaultDicomObject) -> Result<Self, Error> {
+        let format = Format::read(&Scope::file(file, object))?;
+        let syntax = object.meta().transfer_syntax().to_owned();
+        let error = |detail: String| Error::Pixels { file: file.to_owned(), syntax: syntax.clone(), detail };
+        if object.get(tags::PIXEL_DATA).is_none() {
+            return Err(error("there are none (7FE0,0010)".to_owned()));
+        }
+        // Decoders of damaged images are known to panic (index out of bounds); that must not take the program down.
+        let decoded = catch_unwind(AssertUnwindSafe(|| object.decode_pixel_data()));
+        let decoded =
+            decoded.map_err(|_| error("the decoder gave up on them; they are damaged".to_owned()))?;
+        let decoded = decoded.map_err(|e| error(describe(&e)))?;
+        let needed = format.columns * format.rows * format.frames * format.bytes;
+        let Some(data) = decoded.data().get(..needed) else {
+            let got = decoded.data().len();
+            return Err(error(format!("there are {got} bytes of {needed}; send the file whole")));
+        };
+        let (samples, shift) = format.samples(data);
+        Ok(Self { columns: format.columns, rows: format.rows, samples, shift })
+    }
+}
+
+impl Format {
+    fn read(scope: &Scope<'_>) -> Result<Self, Error> {
+        let file = scope.file;
+        let integer = |tag, what: &str| scope.required(tag, scope.integer(tag)?, what).map(usize::from);
+        let photometric = scope.text(tags::PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
+        let inverted = match photometric.as_str() {
+            "MONOCHROME2" => false,
+            "MONOCHROME1" => true,
+            other => {
+                let advice =
+                    "only MONOCHROME1 and MONOCHROME2 are possible: send the scanner's own grey images";
+                return Err(refuse(file, tags::PHOTOMETRIC_INTERPRETATION, other, advice));
+            }
+        };
+        let samples = integer(tags::SAMPLES_PER_PIXEL, "an MR image has 1")?;
+        if samples != 1 {
+            return Err(refuse(file, tags::SAMPLES_PER_PIXEL, samples, "an MR image has 1"));
+        }
+        let (rows, columns) =
+            (integer(tags::ROWS, "send an image")?, integer(tags::COLUMNS, "send an image")?);
+        for (tag, n) in [(tags::ROWS, rows), (tags::COLUMNS, columns)] {
+            if !IN_PLANE.contains(&n) {
+                let advice = format!("{} to {} are possible", IN_PLANE.start(), IN_PLANE.end());
+                return Err(refuse(file, tag, n, advice));
+            }
+        }
+        let frames = scope.number(tags::NUMBER_OF_FRAMES)?.unwrap_or(1.0);
+        if !(1.0..=MAX_FRAMES as f64).contains(&frames) || frames as usize * rows * columns > MAX_SAMPLES {
+            let advice = format!("1 to {MAX_FRAMES} are possible, with {MAX_SAMPLES} samples in all");
+            return Err(refuse(file, tags::NUMBER_OF_FRAMES, frames, advice));
+        }
+        let allocated = integer(tags::BITS_ALLOCATED, "8 and 16 are possible")?;
+        if allocated != 8 && allocated != 16 {
+            return Err(refuse(file, tags::BITS_ALLOCATED, allocated, "8 and 16 are possible"));
+        }
+        let stored = integer(tags::BITS_STORED, "1 to the bits allocated are possible")?;
+        if stored == 0 || stored > allocated {
+            return Err(refuse(file, tags::BITS_STORED, stored, format!("1 to {allocated} are possible")));
+        }
+        let high = scope.integer(tags::HIGH_BIT)?.map_or(stored - 1, usize::from);
+        if high + 1 < stored || high >= allocated {
+            return Err(refuse(file, tags::HIGH_BIT, high, format!("{} is usual", stored - 1)));
+        }
+        let signed = match scope.integer(tags::PIXEL_REPRESENTATION)?.unwrap_or(0) {
+            0 => false,
+            1 => true,
+            other => return Err(refuse(file, tags::PIXEL_REPRESENTATION, other, "0 and 1 are possible")),
+        };
+        let (stored_bits, high_bit, frames) = (stored as u32, high as u32, frames as usize);
+        Ok(Self { columns, rows, frames, bytes: allocated / 8, stored_bits, high_bit, signed, inverted })
+    }
+
+    /// Takes the stored bits out of each word, and turns them round when low values are white.
+    fn samples(&self, data: &[u8]) -> (Vec<u16>, i32) {
+        let drop = self.high_bit + 1 - self.stored_bits;
+        let top = (1u32 << self.stored_bits) - 1;
+        let sign = 1u32 << (self.stored_bits - 1);
+        let shift = if self.signed { SIGNED } else { 0 };
+        let convert = |word: u16| {
+            let bits = (u32::from(word) >> drop) & top;
+            let value = if self.signed && bits & sign != 0 {
+                bits as i32 - (1 << self.stored_bits)
+            } else {
+                bits as i32
+            };
+            // A signed range is turned round about -1/2, an unsigned one about its middle.
+            let value = match (self.inverted, self.signed) {
+                (false, _) => value,
+                (true, true) => -1 - value,
+                (true, false) => top as i32 - value,
+            };
+            (value + shift) as u16
+        };
+        let samples = match self.bytes {
+            1 => data.iter().map(|&b| convert(u16::from(b))).collect(),
+            _ => data.as_chunks::<2>().0.iter().map(|&b| convert(u16::from_le_bytes(b))).collect(),
+        };
+        (samples, shift)
+    }
+}
+
+/// An error with what caused it.
+pub(super) fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
