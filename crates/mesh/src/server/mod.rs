@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
@@ -38,22 +39,27 @@ pub struct Load {
 }
 
 /// The server of one stage. Cheap to clone; all clones are one.
-pub struct StageServer<S: Stage, H> {
-    core: Arc<Core<S, H>>,
+pub struct StageServer<S: Stage> {
+    core: Arc<Core<S>>,
 }
 
-impl<S: Stage, H> Clone for StageServer<S, H> {
+impl<S: Stage> Clone for StageServer<S> {
     fn clone(&self) -> Self {
         Self { core: Arc::clone(&self.core) }
     }
 }
 
+/// What a handler gives back.
+type Handled<S> = Result<Done<<S as Stage>::Response>, StageError>;
+/// A handler without its own type, so that a service can name its server: one allocation a call.
+type Handler<S> = Box<dyn Fn(Work<<S as Stage>::Request>) -> BoxFuture<'static, Handled<S>> + Send + Sync>;
+
 type Streams<S> = HashMap<u64, Arc<Outbox<<S as Stage>::ResponseFrame>>>;
 
 /// What all streams of a server share.
-struct Core<S: Stage, H> {
+struct Core<S: Stage> {
     config: ServerConfig,
-    handler: H,
+    handler: Handler<S>,
     lifecycle: Lifecycle,
     ledger: Arc<Ledger>,
     meter: Meter,
@@ -61,7 +67,7 @@ struct Core<S: Stage, H> {
     keys: AtomicU64,
 }
 
-impl<S: Stage, H> Core<S, H> {
+impl<S: Stage> Core<S> {
     fn streams(&self) -> MutexGuard<'_, Streams<S>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -77,17 +83,16 @@ impl<S: Stage, H> Core<S, H> {
     }
 }
 
-impl<S, H, Fut> StageServer<S, H>
-where
-    S: Stage,
-    H: Fn(Work<S::Request>) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<Done<S::Response>, StageError>> + Send + 'static,
-{
+impl<S: Stage> StageServer<S> {
     /// A server that gives each call to `handler`, as many at once as the streams' credit allows. A call whose
     /// client is gone is dropped at its next await. The metrics recorder, if there is one, must be installed before.
-    pub fn new(config: ServerConfig, handler: H, lifecycle: &Lifecycle) -> Self {
+    pub fn new<H, Fut>(config: ServerConfig, handler: H, lifecycle: &Lifecycle) -> Self
+    where
+        H: Fn(Work<S::Request>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Handled<S>> + Send + 'static,
+    {
         let core = Core {
-            handler,
+            handler: Box::new(move |work| Box::pin(handler(work))),
             lifecycle: lifecycle.clone(),
             ledger: Arc::new(Ledger::new(config.total_bytes)),
             meter: Meter::new(S::NAME),

@@ -1,6 +1,5 @@
 //! One stream, from its first credit to its end.
 
-use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
@@ -15,13 +14,13 @@ use tracing::{Instrument, Span};
 
 use super::ledger::Grant;
 use super::outbox::{Credit, Outbox};
-use super::{Core, Done, ServerConfig, StageError, Work};
+use super::{Core, Done, Handled, ServerConfig, StageError, Work};
 use crate::proto::{Answer, Call, Control, Drain, Envelope, Failure, control, envelope};
 use crate::{Frame, Stage};
 
 /// A stream that is being served. Dropping it forgets it.
-pub(super) struct Session<S: Stage, H> {
-    core: Arc<Core<S, H>>,
+pub(super) struct Session<S: Stage> {
+    core: Arc<Core<S>>,
     key: u64,
     outbox: Arc<Outbox<S::ResponseFrame>>,
     grant: Grant,
@@ -34,13 +33,8 @@ enum Admitted<T> {
     Answered,
 }
 
-impl<S, H, Fut> Session<S, H>
-where
-    S: Stage,
-    H: Fn(Work<S::Request>) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<Done<S::Response>, StageError>> + Send,
-{
-    pub(super) fn new(core: Arc<Core<S, H>>, key: u64, grant: Grant) -> Self {
+impl<S: Stage> Session<S> {
+    pub(super) fn new(core: Arc<Core<S>>, key: u64, grant: Grant) -> Self {
         let outbox = Arc::new(Outbox::new(credit(&core.config, &grant)));
         outbox.control(credit_frame::<S>(&core.config, &grant));
         core.enter(key, Arc::clone(&outbox));
@@ -211,7 +205,7 @@ where
     }
 }
 
-impl<S: Stage, H> Drop for Session<S, H> {
+impl<S: Stage> Drop for Session<S> {
     fn drop(&mut self) {
         // If this task was killed, the stream must not stay open without anybody to answer.
         self.outbox.end(Err(Status::unavailable("the server ended")));
@@ -220,16 +214,7 @@ impl<S: Stage, H> Drop for Session<S, H> {
 }
 
 /// Works on one call. A panic is its failure, and nobody else's.
-async fn run<S, H, Fut>(
-    core: Arc<Core<S, H>>,
-    id: u64,
-    work: Work<S::Request>,
-) -> (u64, Result<Done<S::Response>, StageError>)
-where
-    S: Stage,
-    H: Fn(Work<S::Request>) -> Fut,
-    Fut: Future<Output = Result<Done<S::Response>, StageError>>,
-{
+async fn run<S: Stage>(core: Arc<Core<S>>, id: u64, work: Work<S::Request>) -> (u64, Handled<S>) {
     let _working = core.meter.working();
     let span = if work.traceparent.is_empty() {
         Span::none()
