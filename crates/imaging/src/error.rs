@@ -100,7 +100,9 @@ pub enum Error {
         advice: String,
     },
     /// Pixel data that cannot be decoded.
-    #[error("{file}: pixel data (transfer syntax {syntax}) cannot be decoded: {detail}")]
+    #[error(
+        "{file}: pixel data (transfer syntax {syntax}) cannot be decoded: {detail}; send it uncompressed"
+    )]
     Pixels {
         /// The file.
         file: String,

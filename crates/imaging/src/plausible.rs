@@ -24,7 +24,7 @@ pub(crate) fn not_an_egg(mask: &Mask, quality: &Quality) -> Option<String> {
     let [snr, coverage, ml] = [quality.snr, quality.coverage, quality.egg_ml].map(f64::from);
     if snr < MIN_SNR {
         return Some(format!(
-            "nothing stands out from its surroundings (SNR {snr:.1}, an egg has more than {MIN_SNR}): an empty coil, \
+            "nothing stands out from its surroundings (SNR {snr:.1}, an egg has more than {MIN_SNR}; {ml:.0} ml): an empty coil, \
              something far smaller than an egg, or something that fills the whole image"
         ));
     }

@@ -27,7 +27,7 @@ pub struct Quality {
     /// where neither egg nor ghosts are.
     pub snr: f32,
     /// Level beside the egg, along the direction with more of it, over the level in the corners (root mean squares): about
-    /// 1 when nothing moved. Ghosts lie along the phase direction, which the volume does not state. It sees an egg that
+    /// 1 when nothing moved, 1 where there is no room to see it. Ghosts lie along the phase direction, which the volume does not state. It sees an egg that
     /// shakes; the small ghosts of an embryo that moves alone stay inside the egg, where this does not look.
     pub motion: f32,
     /// Share of the egg inside the image, 0 to 1: what an ellipsoid would lose that is cut where this one is.
@@ -44,9 +44,9 @@ impl Quality {
         let corners = corners(work, mask);
         let noise = corners.mean() / RAYLEIGH_MEAN;
         let snr = (mask.mean() / noise.max(f64::MIN_POSITIVE)).min(MAX_SNR);
-        let beside = beside(work, mask, 0).max(beside(work, mask, 1));
-        let motion =
-            if corners.enough() && corners.square() > 0.0 { (beside / corners.square()).sqrt() } else { 1.0 };
+        let beside = [0, 1].into_iter().filter_map(|axis| beside(work, mask, axis)).reduce(f64::max);
+        let beside = beside.filter(|_| corners.square() > 0.0);
+        let motion = beside.map_or(1.0, |beside| (beside / corners.square()).sqrt());
         let egg_share = mask.count.max(1) as f64 / work.samples.len() as f64;
         Self {
             snr: if mask.count == 0 { 0.0 } else { snr as f32 },
@@ -125,8 +125,8 @@ fn corners(work: &Work, mask: &Mask) -> Level {
     }
 }
 
-/// Mean square level beside the egg along `axis` (0 x, 1 y) and level with its core along the other; 0 where no room is.
-fn beside(work: &Work, mask: &Mask, axis: usize) -> f64 {
+/// Mean square level beside the egg along `axis` (0 x, 1 y) and level with its core along the other; nothing without room.
+fn beside(work: &Work, mask: &Mask, axis: usize) -> Option<f64> {
     let egg = mask.range(axis, EDGE);
     let core = mask.range(1 - axis, CORE);
     let (low, high) = (egg.start.saturating_sub(MARGIN), (egg.end + MARGIN).min(work.dims[axis]));
@@ -134,7 +134,7 @@ fn beside(work: &Work, mask: &Mask, axis: usize) -> f64 {
         0 => level(work, &core, &[0..low, high..work.dims[0]]),
         _ => level(work, &(0..low).chain(high..work.dims[1]), &[core]),
     };
-    if level.enough() { level.square() } else { 0.0 }
+    level.enough().then(|| level.square())
 }
 
 /// The share of an ellipsoid that is left when it is cut where the mask meets the image's faces. A section through it at

@@ -29,8 +29,8 @@ const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 pub(super) struct Checked {
     /// SeriesInstanceUID, as far as it was reached.
     pub(super) series: Option<String>,
-    /// Whether the parser may see the file.
-    pub(super) sound: Result<(), Error>,
+    /// How many bytes of the file the parser may see: all but padding after the data set.
+    pub(super) sound: Result<usize, Error>,
 }
 
 /// Checks a file's structure.
@@ -43,7 +43,7 @@ pub(super) fn check(file: &str, bytes: &[u8]) -> Checked {
     Checked { series, sound }
 }
 
-fn walk(bytes: &[u8], series: &mut Option<String>) -> Result<(), Problem> {
+fn walk(bytes: &[u8], series: &mut Option<String>) -> Result<usize, Problem> {
     if bytes.len() > MAX_BYTES {
         return Err(Problem::Broken(format!(
             "it has {} bytes, at most {MAX_BYTES} are possible",
@@ -58,12 +58,16 @@ fn walk(bytes: &[u8], series: &mut Option<String>) -> Result<(), Problem> {
     let mut meta = Walk { at: start, ..Walk::dataset(bytes, false, false) };
     let syntax = meta.transfer_syntax()?;
     let data = &bytes[meta.at..];
-    match syntax.as_str() {
-        uids::IMPLICIT_VR_LITTLE_ENDIAN => Walk::dataset(data, true, false).run(series),
-        EXPLICIT_VR_BIG_ENDIAN => Walk::dataset(data, false, true).run(series),
-        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => Walk::dataset(&inflate(data)?, false, false).run(series),
-        _ => Walk::dataset(data, false, false).run(series),
-    }
+    let end = match syntax.as_str() {
+        uids::IMPLICIT_VR_LITTLE_ENDIAN => Walk::dataset(data, true, false).run(series)?,
+        EXPLICIT_VR_BIG_ENDIAN => Walk::dataset(data, false, true).run(series)?,
+        uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => {
+            Walk::dataset(&inflate(data)?, false, false).run(series)?;
+            data.len()
+        }
+        _ => Walk::dataset(data, false, false).run(series)?,
+    };
+    Ok(meta.at + end)
 }
 
 fn inflate(data: &[u8]) -> Result<Vec<u8>, Problem> {
@@ -133,13 +137,17 @@ impl<'a> Walk<'a> {
         syntax.ok_or_else(|| Problem::Broken("its file meta group has no transfer syntax".to_owned()))
     }
 
-    fn run(mut self, series: &mut Option<String>) -> Result<(), Problem> {
+    /// Walks through the data set and returns where it ends. Some writers fill their files up with zeros after it.
+    fn run(mut self, series: &mut Option<String>) -> Result<usize, Problem> {
         loop {
             while self.levels.last().is_some_and(|level| level.end == Some(self.at)) {
                 self.levels.pop();
             }
-            let Some(level) = self.levels.last() else { return Ok(()) };
+            let Some(level) = self.levels.last() else { return Ok(self.at) };
             let (implicit, fragments) = (level.implicit, level.fragments);
+            if self.levels.len() == 1 && self.bytes[self.at..].iter().all(|&b| b == 0) {
+                return Ok(self.at);
+            }
             let element = self.header(implicit)?;
             match (element.tag, element.length) {
                 (ITEM, _) if fragments => {

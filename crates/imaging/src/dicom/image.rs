@@ -53,8 +53,8 @@ impl Image {
     /// Reads a file. `file` is its name for errors.
     pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Self, Refused> {
         let guard::Checked { series, sound } = guard::check(file, bytes);
-        let read = sound.and_then(|()| {
-            let object = OpenFileOptions::new().from_reader(bytes);
+        let read = sound.and_then(|end| {
+            let object = OpenFileOptions::new().from_reader(&bytes[..end]);
             let object =
                 object.map_err(|e| Error::NotDicom { file: file.to_owned(), detail: describe(&e) })?;
             Self::from_object(file, &object)

@@ -4,6 +4,7 @@
 
 mod acquired;
 mod attribute;
+mod codestream;
 mod guard;
 mod image;
 mod pixels;

@@ -6,7 +6,10 @@ use dicom_dictionary_std::tags;
 use dicom_object::DefaultDicomObject;
 use dicom_pixeldata::PixelDecoder;
 
-use super::attribute::{Scope, refuse};
+use super::{
+    attribute::{Scope, refuse},
+    codestream,
+};
 use crate::{error::Error, volume::IN_PLANE};
 
 /// Most frames of one file: several echoes or repetitions of a volume with 512 slices.
@@ -44,8 +47,14 @@ impl Pixels {
         let format = Format::read(&Scope::file(file, object))?;
         let syntax = object.meta().transfer_syntax().to_owned();
         let error = |detail: String| Error::Pixels { file: file.to_owned(), syntax: syntax.clone(), detail };
-        if object.get(tags::PIXEL_DATA).is_none() {
+        let Some(data) = object.get(tags::PIXEL_DATA) else {
             return Err(error("there are none (7FE0,0010)".to_owned()));
+        };
+        let mut sizes =
+            data.fragments().unwrap_or_default().iter().filter_map(|fragment| codestream::size(fragment));
+        if let Some([columns, rows]) = sizes.find(|size| *size != [format.columns, format.rows]) {
+            let (of_x, of_y) = (format.columns, format.rows);
+            return Err(error(format!("a frame says it is {columns}x{rows}, the file says {of_x}x{of_y}")));
         }
         // Decoders of damaged images are known to panic (index out of bounds); that must not take the program down.
         let decoded = catch_unwind(AssertUnwindSafe(|| object.decode_pixel_data()));

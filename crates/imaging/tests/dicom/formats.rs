@@ -55,6 +55,18 @@ fn a_damaged_rle_frame_is_an_error_and_no_panic() {
 }
 
 #[test]
+fn a_frame_of_another_size_than_its_file_is_never_decoded() {
+    let file = edit(&rle_file(), Some(uids::JPEG2000_LOSSLESS), |o| {
+        let siz =
+            [&[0xFF, 0x4F, 0xFF, 0x51, 0, 41, 0, 0][..], &[0, 0, 0xFF, 0xFF].repeat(2), &[0; 40]].concat();
+        let value = DicomValue::PixelSequence(PixelFragmentSequence::new_fragments(vec![siz; 5]));
+        o.put(DataElement::new(tags::PIXEL_DATA, VR::OB, value));
+    });
+    let error = read(&[file]).expect_err("too large").to_string();
+    assert!(error.contains("a frame says it is 65535x65535, the file says 10x8"), "{error}");
+}
+
+#[test]
 fn a_transfer_syntax_without_a_decoder_is_named() {
     let file = edit(&rle_file(), Some("1.2.840.10008.1.2.4.80"), |_| ()); // JPEG-LS
     let error = read(&[file]).expect_err("no decoder").to_string();
@@ -112,4 +124,12 @@ fn monochrome1_is_turned_round() {
         .collect();
     let expected: Vec<u16> = stored(&volume()).iter().map(|v| 65_535 - v).collect();
     assert_eq!(stored(&read(&files).expect("readable").volume), expected);
+}
+
+#[test]
+fn zeros_after_the_data_are_padding() {
+    for zeros in [1, 7, 100] {
+        let file = [enhanced(), vec![0; zeros]].concat();
+        assert_eq!(read(&[file]).expect("readable").volume, volume(), "{zeros} zeros");
+    }
 }
