@@ -1,0 +1,78 @@
+//! Connections to the services, and their errors in words that say what to do.
+
+use std::time::Duration;
+
+use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
+use ovomesh_api::pb::scanner::v1::scanner_service_client::ScannerServiceClient;
+use tonic::transport::{Channel, Uri};
+use tonic::{Code, Status};
+
+use crate::Global;
+
+/// Largest message either way: four times the largest usual volume (the library's own limit of 4 MiB is below one).
+pub(crate) const MESSAGE_BYTES: usize = 16 << 20;
+/// Longest wait for an answer to a question.
+pub(crate) const QUESTION: Duration = Duration::from_secs(10);
+
+/// A connection of its own to `url`: for a session of scans, or a few questions.
+pub(crate) async fn connect(global: &Global, url: &Uri) -> anyhow::Result<Channel> {
+    global.tls.connector()?.connect(url).await.map_err(|error| {
+        let (to, cause) = (name(url), cause(&error));
+        anyhow::anyhow!(
+            "cannot reach {to}: {cause}; is it running there? `ovomesh status` asks every service"
+        )
+    })
+}
+
+/// A URL without the slash that nobody typed.
+pub(crate) fn name(url: &Uri) -> String {
+    url.to_string().trim_end_matches('/').to_owned()
+}
+
+/// The innermost cause of a transport's error: what wraps it only repeats "transport error".
+pub(crate) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}
+
+/// A client for a session of scans.
+pub(crate) async fn scanner(global: &Global) -> anyhow::Result<ScannerServiceClient<Channel>> {
+    let channel = connect(global, &global.gateway).await?;
+    Ok(ScannerServiceClient::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES))
+}
+
+/// A client for questions.
+pub(crate) async fn query(global: &Global) -> anyhow::Result<QueryServiceClient<Channel>> {
+    let channel = connect(global, &global.query).await?;
+    Ok(QueryServiceClient::new(channel)
+        .max_decoding_message_size(MESSAGE_BYTES)
+        .max_encoding_message_size(MESSAGE_BYTES))
+}
+
+/// A question with the limit of [`QUESTION`].
+pub(crate) fn question<T>(body: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(body);
+    request.set_timeout(QUESTION);
+    request
+}
+
+/// A service's refusal, for people.
+pub(crate) fn refused(url: &Uri, status: &Status) -> anyhow::Error {
+    let (url, said) = (name(url), status.message());
+    match status.code() {
+        Code::NotFound => anyhow::anyhow!("{said}"),
+        Code::InvalidArgument => anyhow::anyhow!("{url} did not accept this: {said}"),
+        Code::Unimplemented => {
+            anyhow::anyhow!("{url} does not serve this; is it another service's port? {said}")
+        }
+        Code::Unavailable => {
+            anyhow::anyhow!("{url} is gone or not ready: {said}; `ovomesh status` tells more")
+        }
+        code => anyhow::anyhow!("{url}: {said} ({code:?})"),
+    }
+}

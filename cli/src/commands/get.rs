@@ -1,0 +1,37 @@
+//! `ovomesh get`: all scans of an egg.
+
+use std::process::ExitCode;
+
+use jiff::tz::TimeZone;
+use ovomesh_api::pb::query::v1::GetEggRequest;
+
+use crate::{Global, Out, client, rows, table};
+
+const EXAMPLES: &str = "\
+Examples:
+  ovomesh get egg-7-42
+  ovomesh --output json get egg-7-42 | jq .verdict.p_female";
+
+/// Which egg.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The egg, as its source named it
+    #[arg(value_name = "EGG")]
+    egg: String,
+}
+
+pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
+    let mut query = client::query(global).await?;
+    let question = client::question(GetEggRequest { egg_id: args.egg.clone() });
+    let answer = query.get_egg(question).await.map_err(|status| client::refused(&global.query, &status))?;
+    let found = answer.into_inner().rows;
+    if out.is_json() {
+        found.iter().try_for_each(|row| out.json(&rows::json(row)))?;
+    } else {
+        let zone = TimeZone::system();
+        let cells = found.iter().map(|row| rows::cells(row, &zone));
+        out.line(table::render(&rows::COLUMNS, cells, out.colour))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

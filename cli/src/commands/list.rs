@@ -1,0 +1,118 @@
+//! `ovomesh list`: the scans of a line.
+
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use ovomesh_api::pb::query::v1::{Filter, ListScansRequest};
+use ovomesh_api::pb::scan::v1::{Call, Row};
+use ovomesh_api::time;
+
+use crate::{Global, Out, client, rows, table, when};
+
+/// Rows a page: the contract's most.
+const PAGE: u32 = 1_000;
+
+const EXAMPLES: &str = "\
+Examples:
+  ovomesh list --site north --line 1                         the last hour, the first 100
+  ovomesh list --site north --line 1 --from -10m --call undecided
+  ovomesh list --site north --line 1 --from 2026-11-24T06:00:00Z --to 2026-11-24T07:00:00Z --limit 25000";
+
+/// Which scans.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The hatchery
+    #[arg(long, env = "OVOMESH_SITE", value_name = "NAME")]
+    site: String,
+    /// The line within it
+    #[arg(long, env = "OVOMESH_LINE", value_name = "NAME")]
+    line: String,
+    /// From this time on: RFC 3339, `now`, or relative such as -1h
+    #[arg(long, value_name = "TIME", default_value = "-1h", allow_hyphen_values = true, value_parser = when::given)]
+    from: Timestamp,
+    /// Before this time
+    #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true, value_parser = when::given)]
+    to: Timestamp,
+    /// Only these calls
+    #[arg(long = "call", value_enum, value_delimiter = ',', value_name = "CALL")]
+    calls: Vec<CallArg>,
+    /// Rows at most
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    limit: u32,
+}
+
+/// A call on the command line.
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+pub(crate) enum CallArg {
+    /// A living female embryo
+    Female,
+    /// A living male embryo
+    Male,
+    /// Infertile, or the embryo died
+    NoEmbryo,
+    /// No safe decision
+    Undecided,
+}
+
+/// What to keep.
+pub(crate) fn filter(calls: &[CallArg]) -> Option<Filter> {
+    let code = |call: &CallArg| match call {
+        CallArg::Female => Call::Female,
+        CallArg::Male => Call::Male,
+        CallArg::NoEmbryo => Call::NoEmbryo,
+        CallArg::Undecided => Call::Undecided,
+    };
+    let calls: Vec<i32> = calls.iter().map(|call| code(call).into()).collect();
+    (!calls.is_empty()).then(|| Filter { calls, ..Filter::default() })
+}
+
+pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
+    anyhow::ensure!(args.from < args.to, "--from {} is not before --to {}", args.from, args.to);
+    let mut query = client::query(global).await?;
+    let mut request = ListScansRequest {
+        site: args.site.clone(),
+        line: args.line.clone(),
+        from: Some(time::to_pb(args.from)),
+        to: Some(time::to_pb(args.to)),
+        filter: filter(&args.calls),
+        page_size: args.limit.min(PAGE),
+        page_token: String::new(),
+    };
+    let mut left = args.limit as usize;
+    let mut found: Vec<Row> = Vec::new();
+    let more = loop {
+        let question = client::question(request.clone());
+        let answer =
+            query.list_scans(question).await.map_err(|status| client::refused(&global.query, &status))?;
+        let mut page = answer.into_inner();
+        let cut = page.rows.len() > left;
+        page.rows.truncate(left);
+        left -= page.rows.len();
+        if out.is_json() {
+            page.rows.iter().try_for_each(|row| out.json(&rows::json(row)))?;
+        } else {
+            found.append(&mut page.rows);
+        }
+        let ended = page.next_page_token.is_empty();
+        if left == 0 || ended {
+            break cut || !ended;
+        }
+        anyhow::ensure!(
+            page.next_page_token != request.page_token,
+            "{} gave the same page twice",
+            global.query
+        );
+        request.page_token = page.next_page_token;
+    };
+    if !out.is_json() {
+        let zone = TimeZone::system();
+        let cells = found.iter().map(|row| rows::cells(row, &zone));
+        out.line(table::render(&rows::COLUMNS, cells, out.colour))?;
+    }
+    if more {
+        out.remark(format!("more follow after these {}; --limit shows more", args.limit))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

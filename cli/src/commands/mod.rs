@@ -1,0 +1,9 @@
+//! A file for each subcommand: its flags, its `run`.
+
+pub(crate) mod get;
+pub(crate) mod list;
+// send
+pub(crate) mod show;
+pub(crate) mod simulate;
+pub(crate) mod status;
+pub(crate) mod watch;

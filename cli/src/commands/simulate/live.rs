@@ -1,0 +1,53 @@
+//! One line a second while a run lasts; the same in a terminal and in a log.
+
+use std::time::Duration;
+
+use super::latency::Second;
+use super::ledger::Ledger;
+
+/// The head is repeated after so many lines, so that a long log stays readable.
+const HEAD_EVERY: u64 = 20;
+
+const HEAD: &str = "  time   sent/s  verdicts/s    FEMALE      MALE         -         ?  in flight    p50 ms    p99 ms  \
+                    committed  errors";
+
+/// The view. Counts are those of the measured scans so far, the rest is of the last second.
+#[derive(Debug, Default)]
+pub(crate) struct Live {
+    lines: u64,
+}
+
+impl Live {
+    /// The line for the second that has ended at `at`, counted from the start of the warm-up.
+    pub(crate) fn line(&mut self, ledger: &mut Ledger, at: Duration, warmup: Duration) -> String {
+        ledger.timeline.turn(ledger.measured_at(at));
+        let second = ledger.timeline.last().copied().unwrap_or_default();
+        let mut text = String::new();
+        if self.lines.is_multiple_of(HEAD_EVERY) {
+            text = format!("{HEAD}\n");
+        }
+        self.lines += 1;
+        if at <= warmup {
+            let (unanswered, left) = (ledger.unanswered(), (warmup - at).as_secs());
+            return text
+                + &format!("{:>4} s  warming up, {left} s left, {unanswered} in flight", at.as_secs());
+        }
+        text + &row(ledger, &second)
+    }
+}
+
+fn row(ledger: &Ledger, second: &Second) -> String {
+    let [female, male, no_embryo, undecided] = ledger.accuracy.calls();
+    let counts = &ledger.counts;
+    let errors = counts.rejected + counts.duplicated + counts.strays + counts.broken;
+    format!(
+        "{:>4} s  {:>7}  {:>10}  {female:>8}  {male:>8}  {no_embryo:>8}  {undecided:>8}  {:>9}  {:>8.1}  {:>8.1}  {:>9}  {errors:>6}",
+        second.second + 1,
+        second.sent,
+        second.verdicts,
+        ledger.unanswered(),
+        second.p50_ms,
+        second.p99_ms,
+        counts.committed,
+    )
+}

@@ -1,0 +1,117 @@
+//! `ovomesh simulate`: scanners with phantoms, an open-loop load.
+//!
+//! [`plan`] fixes what is sent when; [`generate`] makes the scans ahead; [`pace`] says when each is due; a [`lane`] for
+//! each scanner sends them and books the answers in the [`ledger`]; [`live`] and [`report`] tell what came of it.
+
+mod accuracy;
+mod draws;
+mod drive;
+mod flags;
+mod generate;
+mod lane;
+mod latency;
+mod ledger;
+mod live;
+mod pace;
+mod plan;
+mod report;
+mod summary;
+mod tour;
+
+use std::num::NonZero;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use ovomesh_phantom::{Class, Library, Scanner, seed_of};
+use tokio_util::sync::CancellationToken;
+
+use draws::Draws;
+pub use flags::Args;
+use generate::Generator;
+use lane::Run;
+use ledger::Ledger;
+use live::Live;
+use report::Report;
+use tour::Tour;
+
+use crate::{Global, Out};
+
+pub(crate) async fn run(args: Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
+    let load = args.load()?;
+    let library = Arc::new(make_library(&args, out)?);
+    let plan = Arc::new(load.plan());
+    let tour = Arc::new(tour(&args, &library));
+    let scanner = Scanner::with_snr(args.snr);
+    let (generator, supplies) =
+        Generator::start(plan.clone(), tour.clone(), library, scanner, args.scanners, args.at_once())?;
+    let run = Arc::new(Run {
+        global: global.clone(),
+        budget: args.budget(),
+        ledger: Mutex::new(Ledger::new(plan.clone(), tour.clone())),
+        finish: CancellationToken::new(),
+        plan,
+        tour: tour.clone(),
+    });
+    let live = (!args.quiet).then(Live::default);
+    let interrupted = drive::drive(&run, supplies, live, out).await?;
+    let cost = generator.cost();
+    let report = Report::new(args.asked(&tour.run), interrupted, &run.ledger(), cost);
+    if let Some(file) = &args.report {
+        let json = serde_json::to_string_pretty(&report)?;
+        std::fs::write(file, json + "\n").with_context(|| format!("writing {}", file.display()))?;
+    }
+    if out.is_json() {
+        out.json(&report)?;
+    } else {
+        out.line(format!("\n{}", summary::text(&report, out.colour)))?;
+    }
+    Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Makes the distinct phantoms on all cores, with a bar on a terminal and a line in a log.
+fn make_library(args: &Args, out: &mut Out) -> anyhow::Result<Library> {
+    let began = Instant::now();
+    let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+    let bar = if args.quiet { ProgressBar::hidden() } else { ProgressBar::new(args.distinct.get().into()) };
+    bar.set_style(
+        ProgressStyle::with_template("making phantoms [{bar:40}] {pos}/{len}")?.progress_chars("=> "),
+    );
+    let count = args.distinct.get() as usize;
+    let library = Library::generate(
+        &args.profile.phantoms(),
+        &args.size.grid(),
+        args.shares,
+        count,
+        Draws::Eggs.seed(args.seed),
+        threads,
+        |_| bar.inc(1),
+    );
+    bar.finish_and_clear();
+    if !args.quiet {
+        let took = began.elapsed().as_secs_f64();
+        out.remark(format!("made {count} phantoms of {} in {took:.1} s", args.size.name()))?;
+    }
+    Ok(library)
+}
+
+fn tour(args: &Args, library: &Library) -> Tour {
+    let now = Timestamp::now().as_nanosecond();
+    // A run that is started again with the same seed sends other scans: their ids must differ.
+    let run = format!("{:016x}", seed_of(args.seed, now as u64));
+    Tour {
+        run,
+        seed: args.seed,
+        site: args.site.to_string(),
+        lines: args.lines(),
+        tray: args.tray.get(),
+        purpose: args.purpose.code(),
+        encoding: args.encoding.code(),
+        grid: *library.grid(),
+        warmup: args.warmup(),
+        classes: (0..library.len()).map(|egg| library.truth(egg).class).collect::<Vec<Class>>(),
+    }
+}

@@ -1,0 +1,198 @@
+//! `ovomesh status`: how each service is.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use comfy_table::Color;
+use futures::future::join_all;
+use jiff::Timestamp;
+use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
+use ovomesh_bootstrap::status::pb::{GetStatusRequest, GetStatusResponse};
+use serde_json::{Value, json};
+use tonic::transport::Uri;
+
+use crate::args::url;
+use crate::table::{Column, Field};
+use crate::{Global, Out, client, rows, table, when};
+
+/// Longest wait for one service.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+const EXAMPLES: &str = "\
+Examples:
+  ovomesh status                                   the services of one machine at their usual ports
+  ovomesh status --service http://10.0.0.5:7720,http://10.0.0.6:7720
+  ovomesh --output json status | jq 'select(.ready | not)'
+
+Fails when a service is not reachable or not ready.";
+
+/// Which services.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The services, separated by commas. Without: gateway and query as named by --gateway and --query, results-store
+    /// (7702), preprocess (7710) and inference (7720) on this machine
+    #[arg(long = "service", env = "OVOMESH_SERVICES", value_name = "URL", value_delimiter = ',', value_parser = url)]
+    services: Vec<Uri>,
+}
+
+/// Ports of the services behind the gateway.
+const BEHIND: [u16; 3] = [7702, 7710, 7720];
+
+const COLUMNS: [Column; 9] = [
+    Column::Text("SERVICE"),
+    Column::Text("INSTANCE"),
+    Column::Text("URL"),
+    Column::Text("VERSION"),
+    Column::Text("READY"),
+    Column::Number("BACKLOG"),
+    Column::Number("OLDEST"),
+    Column::Text("DETAILS"),
+    Column::Text("LAST ERROR"),
+];
+
+pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
+    let usual = || {
+        let behind = BEHIND.map(|port| url(&format!("127.0.0.1:{port}")));
+        [global.gateway.clone(), global.query.clone()]
+            .into_iter()
+            .chain(behind.into_iter().flatten())
+            .collect()
+    };
+    let services: Vec<Uri> = if args.services.is_empty() { usual() } else { args.services.clone() };
+    let answers = join_all(services.iter().map(|service| ask(global, service))).await;
+    let now = Timestamp::now();
+    let told = services.iter().zip(&answers);
+    if out.is_json() {
+        told.clone().try_for_each(|(service, answer)| out.json(&object(service, answer)))?;
+    } else {
+        let cells = told.clone().map(|(service, answer)| cells(service, answer, now));
+        out.line(table::render(&COLUMNS, cells, out.colour))?;
+    }
+    let well = answers.iter().all(|answer| answer.as_ref().is_ok_and(|status| status.ready));
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn ask(global: &Global, service: &Uri) -> Result<GetStatusResponse, String> {
+    let asking = async {
+        let connector = global.tls.connector().map_err(|error| format!("{error:#}"))?;
+        let channel = connector.connect(service).await.map_err(|error| client::cause(&error))?;
+        let answer = StatusServiceClient::new(channel).get_status(GetStatusRequest {}).await;
+        answer
+            .map(tonic::Response::into_inner)
+            .map_err(|status| format!("{} ({:?})", status.message(), status.code()))
+    };
+    let late = |_| Err(format!("no answer within {} s", PATIENCE.as_secs()));
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(late)
+}
+
+fn cells(service: &Uri, answer: &Result<GetStatusResponse, String>, now: Timestamp) -> [Field; 9] {
+    let url = client::name(service);
+    let dash = || Field::from("-");
+    let status = match answer {
+        Ok(status) => status,
+        Err(why) => {
+            let unreachable = Field::from("unreachable").coloured(Color::Red);
+            return [
+                dash(),
+                dash(),
+                url.into(),
+                dash(),
+                unreachable,
+                dash(),
+                dash(),
+                dash(),
+                why.as_str().into(),
+            ];
+        }
+    };
+    let ready = if status.ready { Field::from("yes") } else { Field::from("no").coloured(Color::Yellow) };
+    let last_error = match rows::stamp(status.last_error_at.as_ref()) {
+        Some(at) if !status.last_error.is_empty() => {
+            format!("{} ago: {}", when::ago(at, now), status.last_error)
+        }
+        _ => status.last_error.clone(),
+    };
+    let mut details: Vec<String> =
+        status.details.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    details.sort_unstable();
+    [
+        status.service.clone().into(),
+        status.instance.clone().into(),
+        url.into(),
+        status.version.clone().into(),
+        ready,
+        status.backlog.to_string().into(),
+        oldest(status.oldest_unanswered_ms).into(),
+        details.join(" ").into(),
+        last_error.into(),
+    ]
+}
+
+fn oldest(ms: u64) -> String {
+    match ms {
+        0 => "-".into(),
+        1..10_000 => format!("{ms} ms"),
+        _ => format!("{} s", ms / 1000),
+    }
+}
+
+fn object(service: &Uri, answer: &Result<GetStatusResponse, String>) -> Value {
+    match answer {
+        Err(why) => json!({ "url": service.to_string(), "reachable": false, "ready": false, "error": why }),
+        Ok(status) => json!({
+            "url": service.to_string(),
+            "reachable": true,
+            "service": status.service,
+            "instance": status.instance,
+            "version": status.version,
+            "started_at": rows::stamp(status.started_at.as_ref()),
+            "ready": status.ready,
+            "backlog": status.backlog,
+            "oldest_unanswered_ms": status.oldest_unanswered_ms,
+            "last_error": status.last_error,
+            "last_error_at": rows::stamp(status.last_error_at.as_ref()),
+            "details": status.details,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_healthy_a_starting_and_a_dead_service_read_like_this() {
+        let now: Timestamp = "2026-11-24T09:00:00Z".parse().unwrap();
+        let inference = GetStatusResponse {
+            service: "inference".into(),
+            instance: "inference-1".into(),
+            version: "0.1.0".into(),
+            ready: true,
+            backlog: 12,
+            oldest_unanswered_ms: 8,
+            details: [("model".to_owned(), "egg-flat/0.1.0".to_owned()), ("device".into(), "cpu".into())]
+                .into(),
+            ..Default::default()
+        };
+        let gateway = GetStatusResponse {
+            service: "scanner-gateway".into(),
+            instance: "gw".into(),
+            version: "0.1.0".into(),
+            last_error: "inference: no replica".into(),
+            last_error_at: Some(prost_types::Timestamp { seconds: now.as_second() - 90, nanos: 0 }),
+            ..Default::default()
+        };
+        let told = [Ok(inference), Ok(gateway), Err("Connection refused (os error 111)".to_owned())];
+        let uri = Uri::from_static("http://127.0.0.1:7700");
+        let text = table::render(&COLUMNS, told.iter().map(|answer| cells(&uri, answer, now)), false);
+        assert_eq!(
+            text,
+            "\
+SERVICE          INSTANCE     URL                    VERSION  READY        BACKLOG  OLDEST  DETAILS                          LAST ERROR
+inference        inference-1  http://127.0.0.1:7700  0.1.0    yes               12    8 ms  device=cpu model=egg-flat/0.1.0
+scanner-gateway  gw           http://127.0.0.1:7700  0.1.0    no                 0       -                                   1 min ago: inference: no replica
+-                -            http://127.0.0.1:7700  -        unreachable        -       -  -                                Connection refused (os error 111)"
+        );
+    }
+}

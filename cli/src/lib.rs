@@ -1,0 +1,59 @@
+//! `ovomesh`: the command line for people. Sends scans as a scanner would, simulates scanners, and asks the query
+//! service what was decided. Links no service.
+//!
+//! [`Cli`] is what was asked, [`run`] does it; `commands` has a file for each subcommand.
+
+mod args;
+mod backoff;
+mod client;
+mod commands;
+mod look;
+mod out;
+mod picture;
+mod rows;
+mod scanner;
+mod table;
+mod when;
+
+use std::process::ExitCode;
+
+use clap::FromArgMatches;
+
+pub use args::{Cli, Command, Global, command};
+pub use out::{Format, Out};
+
+/// Parses the command line, runs it, and says what went wrong.
+pub fn main() -> ExitCode {
+    // Errors of usage leave here, with their own exit code.
+    let cli = match Cli::from_arg_matches(&command().get_matches()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    ovomesh_bootstrap::install_provider();
+    let mut out = Out::stdout(cli.global.output);
+    let result = ovomesh_bootstrap::runtime(1).and_then(|runtime| runtime.block_on(run(cli, &mut out)));
+    match result {
+        Ok(code) => code,
+        Err(error) if out::is_closed(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what was asked. Success means that all of it was done: nothing lost, nothing unreachable, nothing unsent.
+///
+/// # Errors
+/// When it could not be done at all; the text says what to do.
+pub async fn run(cli: Cli, out: &mut Out) -> anyhow::Result<ExitCode> {
+    let global = cli.global;
+    match cli.command {
+        Command::Simulate(args) => commands::simulate::run(*args, &global, out).await,
+        Command::Get(args) => commands::get::run(&args, &global, out).await,
+        Command::List(args) => commands::list::run(&args, &global, out).await,
+        Command::Watch(args) => commands::watch::run(&args, &global, out).await,
+        Command::Show(args) => commands::show::run(&args, &global, out).await,
+        Command::Status(args) => commands::status::run(&args, &global, out).await,
+    }
+}

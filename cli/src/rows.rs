@@ -1,0 +1,237 @@
+//! A stored decision, for people and for programs: the one place that says how a row looks.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use ovomesh_api::pb::scan::v1 as pb;
+use ovomesh_api::time;
+use serde_json::{Value, json};
+
+use crate::look;
+use crate::table::{Column, Field};
+use crate::when;
+
+/// The columns of a row.
+pub(crate) const COLUMNS: [Column; 9] = [
+    Column::Text("ACQUIRED"),
+    Column::Text("EGG"),
+    Column::Text("PLACE"),
+    Column::Text("CALL"),
+    Column::Number("P(FEMALE)"),
+    Column::Number("SNR"),
+    Column::Number("MS"),
+    Column::Text("SCAN"),
+    Column::Text("REASON"),
+];
+
+/// The cells of a row, times in `zone`.
+pub(crate) fn cells(row: &pb::Row, zone: &TimeZone) -> [Field; 9] {
+    let empty = pb::Verdict::default();
+    let verdict = row.verdict.as_ref().unwrap_or(&empty);
+    let acquired = stamp(row.acquired_at.as_ref()).map(|at| when::local(at, zone.clone()));
+    [
+        acquired.unwrap_or_else(dash).into(),
+        or_dash(&row.egg_id).into(),
+        place(row.place.as_ref()).into(),
+        Field::from(call_name(verdict.call())).coloured(look::of(verdict.call())),
+        verdict.p_female.map_or_else(dash, |p| format!("{p:.3}")).into(),
+        verdict.quality.as_ref().map_or_else(dash, |q| format!("{:.1}", q.snr)).into(),
+        verdict.timings.as_ref().map_or_else(dash, |t| milliseconds(t.total_us)).into(),
+        row.scan_id.clone().into(),
+        reason(verdict).into(),
+    ]
+}
+
+/// A row as one line of a feed, which cannot know how wide its columns will be: usual widths, and two spaces at least.
+pub(crate) fn feed_line(row: &pb::Row, zone: &TimeZone, colour: bool) -> String {
+    let cells = cells(row, zone);
+    let [acquired, egg, place, call, p_female, _, ms, scan, reason] =
+        std::array::from_fn::<_, 9, _>(|i| cells[i].text.as_str());
+    let call = look::paint(
+        &format!("{call:<9}"),
+        row.verdict.as_ref().map_or(pb::Call::Undecided, pb::Verdict::call),
+        colour,
+    );
+    let line = format!(
+        "{acquired:<23}  {egg:<16}  {place:<16}  {call}  {p_female:>5}  {ms:>7} ms  {scan:<28}  {reason}"
+    );
+    line.trim_end().to_owned()
+}
+
+/// Where an egg was: `site/line`, and the slot of its tray when known.
+pub(crate) fn place(place: Option<&pb::Place>) -> String {
+    let Some(pb::Place { site, line, slot, .. }) = place else { return dash() };
+    if *slot == 0 { format!("{site}/{line}") } else { format!("{site}/{line} #{slot}") }
+}
+
+/// FEMALE, MALE, NO_EMBRYO or UNDECIDED.
+pub(crate) fn call_name(call: pb::Call) -> &'static str {
+    match call {
+        pb::Call::Unspecified => "UNDECIDED",
+        known => known.as_str_name().trim_start_matches("CALL_"),
+    }
+}
+
+/// The reason of an UNDECIDED, such as `LOW_CONFIDENCE`; empty when decided.
+pub(crate) fn reason_name(verdict: &pb::Verdict) -> &'static str {
+    match verdict.reason() {
+        pb::UndecidedReason::Unspecified => "",
+        known => known.as_str_name().trim_start_matches("UNDECIDED_REASON_"),
+    }
+}
+
+/// The reason and its values.
+pub(crate) fn reason(verdict: &pb::Verdict) -> String {
+    match (reason_name(verdict), verdict.detail.as_str()) {
+        (name, "") => name.to_owned(),
+        (name, detail) => format!("{name}: {detail}"),
+    }
+}
+
+/// Microseconds as milliseconds with three figures or so.
+pub(crate) fn milliseconds(us: u32) -> String {
+    let ms = f64::from(us) / 1000.0;
+    if ms < 10.0 { format!("{ms:.2}") } else { format!("{ms:.1}") }
+}
+
+/// A row as an object. Fields that are not known are null.
+pub(crate) fn json(row: &pb::Row) -> Value {
+    let place = row.place.clone().unwrap_or_default();
+    json!({
+        "scan_id": row.scan_id,
+        "egg_id": row.egg_id,
+        "site": place.site,
+        "line": place.line,
+        "tray_run": place.tray_run,
+        "slot": place.slot,
+        "batch_id": row.batch_id,
+        "coil": row.coil,
+        "purpose": row.purpose().as_str_name().trim_start_matches("PURPOSE_"),
+        "rescan_of": row.rescan_of,
+        "owner": row.owner,
+        "acquired_at": stamp(row.acquired_at.as_ref()),
+        "received_at": stamp(row.received_at.as_ref()),
+        "stored_at": stamp(row.stored_at.as_ref()),
+        "clock_suspect": row.clock_suspect,
+        "volume_crc32c": format!("{:08x}", row.volume_crc32c),
+        "verdict": row.verdict.as_ref().map(verdict_json),
+    })
+}
+
+/// A verdict as an object.
+pub(crate) fn verdict_json(verdict: &pb::Verdict) -> Value {
+    let scores = verdict.scores.as_ref().map(|s| {
+        json!({
+            "female": s.female, "male": s.male, "infertile": s.infertile, "dead": s.dead,
+            "strangeness": s.strangeness,
+            "gonads_mm": s.gonads.as_ref().map(|p| [p.x_mm, p.y_mm, p.z_mm]),
+        })
+    });
+    let quality = verdict.quality.as_ref().map(|q| {
+        json!({
+            "snr": q.snr, "motion": q.motion, "coverage": q.coverage, "clipped": q.clipped, "egg_ml": q.egg_ml,
+        })
+    });
+    let provenance = verdict.provenance.as_ref().map(|p| {
+        json!({
+            "model": p.model, "model_sha256": p.model_sha256, "preprocess": p.preprocess, "device": p.device,
+            "cpu_capability": p.cpu_capability, "batch": p.batch, "policy": p.policy,
+        })
+    });
+    let timings = verdict.timings.as_ref().map(|t| {
+        json!({
+            "total_us": t.total_us,
+            "preprocess_queued_us": t.preprocess_queued_us, "preprocess_us": t.preprocess_us,
+            "inference_queued_us": t.inference_queued_us, "inference_us": t.inference_us,
+        })
+    });
+    json!({
+        "call": call_name(verdict.call()),
+        "reason": reason_name(verdict),
+        "detail": verdict.detail,
+        "p_female": verdict.p_female,
+        "scores": scores,
+        "quality": quality,
+        "provenance": provenance,
+        "decided_by": verdict.decided_by().as_str_name().trim_start_matches("DECIDED_BY_"),
+        "timings": timings,
+    })
+}
+
+/// A time of the wire; `None` when absent or no time.
+pub(crate) fn stamp(at: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+    at.and_then(|at| time::from_pb("time", *at).ok())
+}
+
+fn dash() -> String {
+    "-".to_owned()
+}
+
+fn or_dash(text: &str) -> String {
+    if text.is_empty() { dash() } else { text.to_owned() }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::table;
+
+    /// A row as the store returns it.
+    pub(crate) fn row(scan: &str, call: pb::Call) -> pb::Row {
+        pb::Row {
+            scan_id: scan.into(),
+            egg_id: "egg-1".into(),
+            place: Some(pb::Place { site: "north".into(), line: "1".into(), tray_run: "t".into(), slot: 7 }),
+            acquired_at: Some(prost_types::Timestamp { seconds: 1_795_510_800, nanos: 250_000_000 }),
+            purpose: pb::Purpose::Test.into(),
+            volume_crc32c: 0xab,
+            verdict: Some(pb::Verdict {
+                scan_id: scan.into(),
+                call: call.into(),
+                p_female: Some(0.9871),
+                quality: Some(pb::Quality { snr: 29.96, ..Default::default() }),
+                timings: Some(pb::Timings { total_us: 6_214, ..Default::default() }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_table_of_rows_reads_like_this() {
+        let mut undecided = row("s2", pb::Call::Undecided);
+        undecided.egg_id.clear();
+        undecided.verdict = Some(pb::Verdict {
+            call: pb::Call::Undecided.into(),
+            reason: pb::UndecidedReason::PoorImage.into(),
+            detail: "signal to noise 2.10 is below 4.00".into(),
+            ..Default::default()
+        });
+        let rows = [row("s1", pb::Call::Female), undecided];
+        assert_eq!(
+            table::render(&COLUMNS, rows.iter().map(|row| cells(row, &TimeZone::UTC)), false),
+            "\
+ACQUIRED                 EGG    PLACE       CALL       P(FEMALE)   SNR    MS  SCAN  REASON
+2026-11-24 09:00:00.250  egg-1  north/1 #7  FEMALE         0.987  30.0  6.21  s1
+2026-11-24 09:00:00.250  -      north/1 #7  UNDECIDED          -     -     -  s2    POOR_IMAGE: signal to noise 2.10 is below 4.00"
+        );
+    }
+
+    #[test]
+    fn a_feed_is_aligned_without_knowing_what_comes() {
+        assert_eq!(
+            feed_line(&row("s1", pb::Call::Male), &TimeZone::UTC, false),
+            "2026-11-24 09:00:00.250  egg-1             north/1 #7        MALE       0.987     6.21 ms  s1"
+        );
+    }
+
+    #[test]
+    fn a_program_gets_names_and_times_it_can_read() {
+        let json = json(&row("s1", pb::Call::NoEmbryo));
+        assert_eq!(json["acquired_at"], "2026-11-24T09:00:00.25Z");
+        assert_eq!(json["verdict"]["call"], "NO_EMBRYO");
+        assert_eq!(json["purpose"], "TEST");
+        assert_eq!(json["volume_crc32c"], "000000ab");
+        assert_eq!(json["verdict"]["timings"]["total_us"], 6_214);
+        assert!(json["stored_at"].is_null());
+    }
+}
