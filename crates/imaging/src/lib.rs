@@ -24,6 +24,7 @@ mod prepare;
 mod preview;
 mod quality;
 mod resample;
+mod sums;
 mod volume;
 
 pub use error::Error;

@@ -7,6 +7,7 @@ use crate::{
     preview::preview,
     quality::Quality,
     resample::Resampler,
+    sums::Sums,
     volume::VolumeView,
 };
 
@@ -86,17 +87,9 @@ fn window_start(centroid: f32, shift: i32, samples: usize, window: usize) -> i32
 
 /// Cuts the window out and brings it to standard brightness. Outside of the volume is 0.
 fn standardise(work: &Work, window: [i32; 3]) -> Vec<u8> {
-    let (mut sum, mut squares) = (0u64, 0u64);
-    for_each_line(work, window, |_, line| {
-        let (mut line_sum, mut line_squares) = (0u32, 0u64);
-        for &v in line {
-            line_sum += u32::from(v);
-            line_squares += u64::from(u32::from(v) * u32::from(v));
-        }
-        sum += u64::from(line_sum);
-        squares += line_squares;
-    });
-    let scale = (f64::from(STANDARD) * sum as f64 / squares.max(1) as f64) as f32;
+    let mut sums = Sums::default();
+    for_each_line(work, window, |_, line| sums.add(line));
+    let scale = (f64::from(STANDARD) * sums.sum as f64 / sums.squares.max(1.0)) as f32;
     let mut out = vec![0; GRID.iter().product()];
     for_each_line(work, window, |at, line| {
         for (out, &v) in out[at..].iter_mut().zip(line) {

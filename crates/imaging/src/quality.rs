@@ -3,6 +3,7 @@
 use crate::{
     grid::{SPACING_MM, Work},
     mask::Mask,
+    sums::Sums,
 };
 
 /// Mean of a Rayleigh distribution over its sigma, sqrt(pi / 2): magnitudes of noise alone are distributed so
@@ -18,7 +19,7 @@ const EDGE: f64 = 0.02;
 /// Rows beside the egg that its own blur may reach.
 const MARGIN: usize = 2;
 /// Fewest samples that tell a level: 64 give it within 7 %.
-const ENOUGH: u64 = 64;
+const ENOUGH: usize = 64;
 
 /// Quality of an image; the fields are those of `ovomesh.scan.v1.Quality`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -45,8 +46,8 @@ impl Quality {
         let noise = corners.mean() / RAYLEIGH_MEAN;
         let snr = (mask.mean() / noise.max(f64::MIN_POSITIVE)).min(MAX_SNR);
         let beside = [0, 1].into_iter().filter_map(|axis| beside(work, mask, axis)).reduce(f64::max);
-        let beside = beside.filter(|_| corners.square() > 0.0);
-        let motion = beside.map_or(1.0, |beside| (beside / corners.square()).sqrt());
+        let beside = beside.filter(|_| corners.mean_square() > 0.0);
+        let motion = beside.map_or(1.0, |beside| (beside / corners.mean_square()).sqrt());
         let egg_share = mask.count.max(1) as f64 / work.samples.len() as f64;
         Self {
             snr: if mask.count == 0 { 0.0 } else { snr as f32 },
@@ -58,47 +59,14 @@ impl Quality {
     }
 }
 
-/// Sums over a region.
-#[derive(Clone, Copy, Debug, Default)]
-struct Level {
-    count: u64,
-    sum: u64,
-    squares: u64,
-}
-
-impl Level {
-    fn add(&mut self, samples: &[u16]) {
-        let (mut sum, mut squares) = (0u64, 0u64);
-        for &v in samples {
-            sum += u64::from(v);
-            squares += u64::from(u32::from(v) * u32::from(v));
-        }
-        self.count += samples.len() as u64;
-        self.sum += sum;
-        self.squares += squares;
-    }
-
-    fn mean(&self) -> f64 {
-        self.sum as f64 / self.count.max(1) as f64
-    }
-
-    fn square(&self) -> f64 {
-        self.squares as f64 / self.count.max(1) as f64
-    }
-
-    fn enough(&self) -> bool {
-        self.count >= ENOUGH
-    }
-}
-
 /// Adds the parts of all lines that `rows` and `columns` pick.
 fn level(
     work: &Work,
     rows: &(impl Iterator<Item = usize> + Clone),
     columns: &[std::ops::Range<usize>],
-) -> Level {
+) -> Sums {
     let [width, height, slices] = work.dims;
-    let mut level = Level::default();
+    let mut level = Sums::default();
     for z in 0..slices {
         for y in rows.clone() {
             let line = &work.samples[(z * height + y) * width..][..width];
@@ -112,13 +80,13 @@ fn level(
 
 /// What lies outside the egg's core along x and along y: no ghost along either axis reaches it. When that is nothing, the
 /// image's own corners: whatever is there then stands out from them or not.
-fn corners(work: &Work, mask: &Mask) -> Level {
+fn corners(work: &Work, mask: &Mask) -> Sums {
     let [columns, rows, _] = work.dims;
     let outside = |x: std::ops::Range<usize>, y: std::ops::Range<usize>| {
         level(work, &(0..y.start).chain(y.end..rows), &[0..x.start, x.end..columns])
     };
     let level = outside(mask.range(0, CORE), mask.range(1, CORE));
-    if level.enough() {
+    if level.count >= ENOUGH {
         level
     } else {
         outside(columns / 8..columns - columns / 8, rows / 8..rows - rows / 8)
@@ -134,7 +102,7 @@ fn beside(work: &Work, mask: &Mask, axis: usize) -> Option<f64> {
         0 => level(work, &core, &[0..low, high..work.dims[0]]),
         _ => level(work, &(0..low).chain(high..work.dims[1]), &[core]),
     };
-    level.enough().then(|| level.square())
+    (level.count >= ENOUGH).then(|| level.mean_square())
 }
 
 /// The share of an ellipsoid that is left when it is cut where the mask meets the image's faces. A section through it at

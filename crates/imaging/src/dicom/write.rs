@@ -38,14 +38,14 @@ pub fn write_enhanced(volume: &Volume, label: &Label) -> Result<Vec<u8>, Error> 
     put(&mut object, tags::NUMBER_OF_FRAMES, VR::IS, slices.to_string());
     let [x, y, z] = header.spacing_mm;
     let measures = item([
-        text(tags::PIXEL_SPACING, VR::DS, format!("{y}\\{x}")),
-        text(tags::SLICE_THICKNESS, VR::DS, z.to_string()),
-        text(tags::SPACING_BETWEEN_SLICES, VR::DS, z.to_string()),
+        text(tags::PIXEL_SPACING, VR::DS, format!("{}\\{}", decimal(y), decimal(x))),
+        text(tags::SLICE_THICKNESS, VR::DS, decimal(z)),
+        text(tags::SPACING_BETWEEN_SLICES, VR::DS, decimal(z)),
     ]);
     let orientation = item([text(tags::IMAGE_ORIENTATION_PATIENT, VR::DS, ORIENTATION.to_owned())]);
     let rescale = item([
-        text(tags::RESCALE_INTERCEPT, VR::DS, header.intercept.to_string()),
-        text(tags::RESCALE_SLOPE, VR::DS, header.slope.to_string()),
+        text(tags::RESCALE_INTERCEPT, VR::DS, decimal(header.intercept)),
+        text(tags::RESCALE_SLOPE, VR::DS, decimal(header.slope)),
         text(tags::RESCALE_TYPE, VR::LO, "US".to_owned()),
     ]);
     let shared = item([
@@ -80,13 +80,13 @@ pub fn write_series(volume: &Volume, label: &Label) -> Result<Vec<Vec<u8>>, Erro
     let slice = |(i, samples): (usize, &[u8])| {
         let mut object = base(volume, label, uids::MR_IMAGE_STORAGE, i + 1);
         for element in [
-            text(tags::PIXEL_SPACING, VR::DS, format!("{y}\\{x}")),
-            text(tags::SLICE_THICKNESS, VR::DS, z.to_string()),
-            text(tags::SPACING_BETWEEN_SLICES, VR::DS, z.to_string()),
+            text(tags::PIXEL_SPACING, VR::DS, format!("{}\\{}", decimal(y), decimal(x))),
+            text(tags::SLICE_THICKNESS, VR::DS, decimal(z)),
+            text(tags::SPACING_BETWEEN_SLICES, VR::DS, decimal(z)),
             text(tags::IMAGE_ORIENTATION_PATIENT, VR::DS, ORIENTATION.to_owned()),
             text(tags::IMAGE_POSITION_PATIENT, VR::DS, position(volume, i)),
-            text(tags::RESCALE_INTERCEPT, VR::DS, header.intercept.to_string()),
-            text(tags::RESCALE_SLOPE, VR::DS, header.slope.to_string()),
+            text(tags::RESCALE_INTERCEPT, VR::DS, decimal(header.intercept)),
+            text(tags::RESCALE_SLOPE, VR::DS, decimal(header.slope)),
         ] {
             object.put(element);
         }
@@ -104,8 +104,19 @@ fn position(volume: &Volume, slice: usize) -> String {
     let header = volume.header();
     let z = slice as f64 * header.spacing_mm[2];
     let z = if header.handedness == Handedness::Left { -z } else { z };
-    // At most 16 characters fit a decimal string.
-    format!("0\\0\\{}", (z * 1e6).round() / 1e6)
+    // Products of a spacing have digits that mean nothing.
+    format!("0\\0\\{}", decimal((z * 1e6).round() / 1e6))
+}
+
+/// A decimal string: at most 16 characters, as near as they come.
+fn decimal(value: f64) -> String {
+    const MOST: usize = 16;
+    let plain = value.to_string();
+    if plain.len() <= MOST {
+        return plain;
+    }
+    let fits = |digits: usize| Some(format!("{value:.digits$e}")).filter(|text| text.len() <= MOST);
+    (0..MOST).rev().find_map(fits).unwrap_or(plain)
 }
 
 fn base(volume: &Volume, label: &Label, class: &str, instance: usize) -> InMemDicomObject {
@@ -189,4 +200,18 @@ fn file(object: InMemDicomObject, label: &Label) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     object.write_all(&mut bytes).map_err(|e| error(&e))?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::decimal;
+
+    #[test]
+    fn decimal_strings_fit_and_stay_near() {
+        for value in [0.0, 2.8, -40.25, 1.0 / 3.0, 2.0e-5 / 7.0, -123_456_789.123_456_78, 65_535.0 / 7e12] {
+            let text = decimal(value);
+            let back: f64 = text.parse().unwrap();
+            assert!(text.len() <= 16 && (back - value).abs() <= 1e-7 * value.abs(), "{value} became {text}");
+        }
+    }
 }
