@@ -1,0 +1,174 @@
+//! The training loop. Everything random comes from the seed and the number of the step, so that a run that was broken
+//! off and resumed is the same run.
+
+use crate::checkpoint::Checkpoint;
+use crate::data::{Batch, Taking, training_batch};
+use crate::loss::{Loss, loss};
+use crate::net::{Net, Widths};
+use crate::optim::{AdamW, move_average, paired};
+use anyhow::{Context, Result, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use ovomesh_phantom::{Library, Scanner, seed_of};
+use serde::{Deserialize, Serialize};
+use std::f64::consts::PI;
+use std::path::Path;
+use std::sync::mpsc::sync_channel;
+use tch::nn::VarStore;
+use tch::{Device, Kind};
+
+/// All that decides what a training gives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Recipe {
+    /// Channels of the net.
+    pub(crate) widths: Widths,
+    /// Where all chance comes from.
+    pub(crate) seed: u64,
+    /// Steps of gradient descent.
+    pub(crate) steps: usize,
+    /// Scans a step.
+    pub(crate) batch: usize,
+    /// Different eggs to learn from; each is scanned with fresh noise every time.
+    pub(crate) eggs: usize,
+    /// Highest learning rate; it falls to zero along a cosine.
+    pub(crate) rate: f64,
+    /// Range of the trunk's signal to noise, drawn log-uniformly.
+    pub(crate) snr: (f64, f64),
+    /// Compute convolutions in bfloat16. Weights, gradients and losses stay in 32-bit floats.
+    pub bf16: bool,
+}
+
+/// Share of the steps in which the window is put where the gonads truly are, before the net can find them.
+const EARLY: f64 = 0.1;
+/// Share of the steps over which noise comes in: without it the net does not get going.
+const EASY: f64 = 0.3;
+/// Steps until the learning rate is at its highest.
+const WARM_UP: usize = 100;
+/// Steps between checkpoints: half a minute of work at most is lost.
+const CHECKPOINT_EVERY: usize = 500;
+/// Batches that are made ahead of their use.
+const AHEAD: usize = 3;
+/// How much of the shown figures the newest step is.
+const SHOWN: f64 = 0.01;
+
+/// Where a training keeps its checkpoint, and how far it goes.
+#[derive(Debug)]
+pub(crate) struct Session<'a> {
+    /// Folder of the checkpoint.
+    pub(crate) folder: &'a Path,
+    /// Go on from the checkpoint, if there is one.
+    pub(crate) resume: bool,
+    /// Stop before this step, with a checkpoint.
+    pub(crate) stop_at: Option<usize>,
+}
+
+/// Trains and returns the averaged weights, or nothing when it was to stop before the end.
+pub(crate) fn train(recipe: &Recipe, eggs: &Library, session: &Session<'_>) -> Result<Option<VarStore>> {
+    let kind = if recipe.bf16 { Kind::BFloat16 } else { Kind::Float };
+    tch::manual_seed(recipe.seed as i64);
+    let vars = VarStore::new(Device::Cpu);
+    let net = Net::new(&vars.root(), recipe.widths, kind);
+    let mut average = VarStore::new(Device::Cpu);
+    Net::new(&average.root(), recipe.widths, kind);
+    average.copy(&vars).context("both stores hold the same net")?;
+    average.freeze();
+    let pairs = paired(&average, &vars);
+    let mut optimiser = AdamW::new(&vars);
+    let checkpoint = Checkpoint::new(session.folder, recipe);
+    let done = if session.resume { checkpoint.load(&vars, &average, &mut optimiser)? } else { 0 };
+    let end = session.stop_at.unwrap_or(recipe.steps).clamp(done, recipe.steps);
+
+    let (send, batches) = sync_channel::<Batch>(AHEAD);
+    std::thread::scope(|scope| {
+        scope.spawn(move || make_batches(recipe, eggs, done..end, |batch| send.send(batch).is_ok()));
+        // Owned here, so that an error below also ends the thread that makes batches.
+        let batches = batches;
+        let mut shown = Shown::new(recipe, done);
+        for step in done..end {
+            let batch = batches.recv().context("the thread that makes batches has ended")?;
+            // What is random in the net (dropout, jitter) depends on the step alone, not on the steps of this session.
+            tch::manual_seed(seed_of(seed_of(recipe.seed, 6), step as u64) as i64);
+            let loss = loss(&net, &batch, share(recipe, step) < EARLY);
+            optimiser.step(&loss.total, rate(recipe, step), step + 1);
+            move_average(&pairs, step + 1);
+            shown.step(&loss)?;
+            if (step + 1) % CHECKPOINT_EVERY == 0 || step + 1 == end {
+                checkpoint.save(&vars, &average, &optimiser, step + 1)?;
+                shown.print();
+            }
+        }
+        Ok((end == recipe.steps).then_some(average))
+    })
+}
+
+/// Makes the batches of the steps in order, until `take` wants no more.
+fn make_batches(
+    recipe: &Recipe,
+    eggs: &Library,
+    steps: std::ops::Range<usize>,
+    take: impl Fn(Batch) -> bool,
+) {
+    for step in steps {
+        let (low, high) = recipe.snr;
+        // From the upper three fifths of the range (in decibels) down to all of it.
+        let easy = 0.6 * (1.0 - share(recipe, step) / EASY).max(0.0);
+        let low = (low.ln() + (high.ln() - low.ln()) * easy).exp();
+        let taking = Taking { snr: (low, high), bias: Scanner::default().bias, shift: 1 };
+        if !take(training_batch(eggs, recipe.batch, &taking, recipe.seed, step)) {
+            return;
+        }
+    }
+}
+
+fn share(recipe: &Recipe, step: usize) -> f64 {
+    step as f64 / recipe.steps as f64
+}
+
+fn rate(recipe: &Recipe, step: usize) -> f64 {
+    let warm = ((step + 1) as f64 / WARM_UP as f64).min(1.0);
+    recipe.rate * warm * (0.5 + 0.5 * (PI * share(recipe, step)).cos()) + 1e-6
+}
+
+/// What the person in front of it sees.
+struct Shown {
+    bar: ProgressBar,
+    loss: f64,
+    right: f64,
+}
+
+impl Shown {
+    fn new(recipe: &Recipe, done: usize) -> Self {
+        let style =
+            ProgressStyle::with_template("training {bar:30} {pos}/{len}, {per_sec}, {eta} left, {msg}");
+        let bar = ProgressBar::new(recipe.steps as u64).with_position(done as u64);
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        // The speed of this session, not counting what an earlier one did.
+        bar.reset_eta();
+        Self { bar, loss: f64::NAN, right: f64::NAN }
+    }
+
+    fn step(&mut self, loss: &Loss) -> Result<()> {
+        let smooth = |shown: f64, new: f64| if shown.is_nan() { new } else { shown + SHOWN * (new - shown) };
+        let total = loss.total.double_value(&[]);
+        ensure!(
+            total.is_finite(),
+            "the loss is not finite at step {}; try a lower --rate",
+            self.bar.position()
+        );
+        self.loss = smooth(self.loss, total);
+        self.right = smooth(self.right, loss.right);
+        self.bar.set_message(self.figures());
+        self.bar.inc(1);
+        Ok(())
+    }
+
+    fn figures(&self) -> String {
+        format!("loss {:.3}, sex right {:.1} %", self.loss, 100.0 * self.right)
+    }
+
+    /// A line that stays, also where the output is a file and there is no bar.
+    fn print(&self) {
+        let (done, left) = (self.bar.position(), self.bar.eta().as_secs());
+        let speed = self.bar.per_sec();
+        self.bar.suspend(|| println!("step {done}: {}, {speed:.1} steps/s, {left} s left", self.figures()));
+    }
+}
