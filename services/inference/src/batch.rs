@@ -140,14 +140,18 @@ impl<T> Former<T> {
         self.policy.buckets.iter().copied().find(|&bucket| bucket >= calls).unwrap_or(calls)
     }
 
+    /// Whether a batch that is held back until then must start now, because this call came.
+    pub fn must_start(&self, deadline: Option<Instant>, alone: bool, until: Instant) -> bool {
+        alone || self.is_full_batch() || deadline.is_some_and(|deadline| deadline <= until + self.policy.linger)
+    }
+
     fn linger_until(&self, first: &Waiting<T>, now: Instant) -> Option<Instant> {
-        if self.policy.linger.is_zero() || self.is_full_batch() || first.alone {
+        if self.policy.linger.is_zero() {
             return None;
         }
         let oldest = self.waiting.iter().map(|waiting| waiting.came).min()?;
         let until = oldest + self.policy.linger;
-        let urgent = first.deadline.is_some_and(|deadline| deadline <= until + self.policy.linger);
-        (until > now && !urgent).then_some(until)
+        (until > now && !self.must_start(first.deadline, first.alone, until)).then_some(until)
     }
 }
 

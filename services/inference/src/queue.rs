@@ -17,8 +17,10 @@ pub(crate) struct Queue<T> {
 #[derive(Debug)]
 struct State<T> {
     former: Former<T>,
+    /// Workers that sleep because nothing waits.
     idle: usize,
-    has_lingerer: bool,
+    /// Until when one worker lets a batch fill, if one does.
+    lingering: Option<Instant>,
     is_stopping: bool,
 }
 
@@ -31,7 +33,7 @@ pub(crate) enum Refusal {
 
 impl<T> Queue<T> {
     pub(crate) fn new(policy: Policy) -> Self {
-        let state = State { former: Former::new(policy), idle: 0, has_lingerer: false, is_stopping: false };
+        let state = State { former: Former::new(policy), idle: 0, lingering: None, is_stopping: false };
         Self { state: Mutex::new(state), work: Condvar::new(), full_batch: Condvar::new() }
     }
 
@@ -41,12 +43,10 @@ impl<T> Queue<T> {
             return Err(Refusal::Stopping);
         }
         state.former.push(call, deadline, alone, Instant::now()).map_err(|_| Refusal::Full)?;
-        let wake = if state.has_lingerer {
-            // The lingerer would not see that this call cannot wait, or that its batch is full.
-            let now_due = alone || deadline.is_some() || state.former.is_full_batch();
-            now_due.then_some(&self.full_batch)
-        } else {
-            (state.idle > 0).then_some(&self.work)
+        let wake = match state.lingering {
+            Some(until) if !state.former.must_start(deadline, alone, until) => None,
+            Some(_) => Some(&self.full_batch),
+            None => (state.idle > 0).then_some(&self.work),
         };
         drop(state);
         if let Some(wake) = wake {
@@ -63,7 +63,7 @@ impl<T> Queue<T> {
                 return None;
             }
             // While one worker lingers, another takes only batches that are full anyway.
-            let may_take = !state.has_lingerer || state.former.is_full_batch();
+            let may_take = state.lingering.is_none() || state.former.is_full_batch();
             match if may_take { state.former.next(Instant::now(), &wanted) } else { Next::Idle } {
                 Next::Batch(batch) => {
                     let wake = state.idle > 0 && !state.former.is_empty();
@@ -74,14 +74,14 @@ impl<T> Queue<T> {
                     return Some(batch);
                 }
                 Next::Linger(until) => {
-                    state.has_lingerer = true;
+                    state.lingering = Some(until);
                     let patience = until.saturating_duration_since(Instant::now());
                     state = self
                         .full_batch
                         .wait_timeout(state, patience)
                         .unwrap_or_else(PoisonError::into_inner)
                         .0;
-                    state.has_lingerer = false;
+                    state.lingering = None;
                 }
                 Next::Idle => {
                     state.idle += 1;
