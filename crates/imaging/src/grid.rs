@@ -25,7 +25,8 @@ pub(crate) struct Work {
     pub(crate) at_max: f64,
     /// Position of the first sample along the axes as sent, in millimetres from the first sample as sent.
     pub(crate) origin_mm: [f64; 3],
-    /// Millimetres from sample to sample along the axes as sent: negative along z when the slices were reversed.
+    /// Millimetres from sample to sample along the axes as sent: negative along z when the slices were
+    /// reversed.
     pub(crate) step_mm: [f64; 3],
 }
 

@@ -1,7 +1,7 @@
 //! Egg MRI: DICOM in, quality control, preprocessing. No network, no service.
 //!
-//! [`prepare`] brings any volume to the small grid that the model reads, tells how good the image is, and why it may be
-//! no egg. Training and serving call this one function, so they cannot differ.
+//! [`prepare`] brings any volume to the small grid that the model reads, tells how good the image is, and why
+//! it may be no egg. Training and serving call this one function, so they cannot differ.
 //!
 //! ```
 //! use ovomesh_imaging::{Header, Scratch, VolumeView, prepare};

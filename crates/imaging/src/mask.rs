@@ -2,12 +2,13 @@
 
 use crate::grid::Work;
 
-/// The mask starts at this share of the bright level: between air and fluid for every tissue that fills an egg.
+/// The mask starts at this share of the bright level: between air and fluid for every tissue that fills an
+/// egg.
 const SHARE: f32 = 0.3;
 /// Slices of the middle in which the bright level is looked for.
 const MIDDLE: usize = 8;
-/// The bright level is exceeded by this many samples (9.2 ml) of the middle slices, whatever the field of view: the
-/// 90th percentile of 64 x 64 x 8.
+/// The bright level is exceeded by this many samples (9.2 ml) of the middle slices, whatever the field of
+/// view: the 90th percentile of 64 x 64 x 8.
 const BRIGHTER: usize = 3277;
 /// Bits of a sample that the first, coarse histogram tells apart.
 const COARSE_BITS: u32 = 10;

@@ -1,11 +1,12 @@
-//! Can this be an egg at all? Geometry only: what looks like an egg and is none is for the model to find strange.
+//! Can this be an egg at all? Geometry only: what looks like an egg and is none is for the model to find
+//! strange.
 
 use std::ops::RangeInclusive;
 
 use crate::{grid::SPACING_MM, mask::Mask, quality::Quality};
 
-/// Volumes of the mask that an egg can have. Hens lay 35 to 75 ml; the mask leaves the air cell out and takes some blur
-/// in; an egg that is cut shows less.
+/// Volumes of the mask that an egg can have. Hens lay 35 to 75 ml; the mask leaves the air cell out and takes
+/// some blur in; an egg that is cut shows less.
 const EGG_ML: RangeInclusive<f64> = 25.0..=90.0;
 /// Semi-axes of an egg in millimetres (hens: 19 to 32), as far as the mask shows them.
 const SEMI_AXIS_MM: RangeInclusive<f64> = 12.0..=38.0;
@@ -15,8 +16,8 @@ const MAX_ELONGATION: f64 = 2.0;
 const MIN_SNR: f64 = 3.0;
 /// Least share of the egg inside the image.
 const MIN_COVERAGE: f64 = 0.5;
-/// Volume of the mask over that of the ellipsoid with the same variances: 1 for a solid egg, less with holes or for
-/// scattered parts. Eggs with an air cell and a dark embryo have more than 0.85.
+/// Volume of the mask over that of the ellipsoid with the same variances: 1 for a solid egg, less with holes
+/// or for scattered parts. Eggs with an air cell and a dark embryo have more than 0.85.
 const MIN_SOLIDITY: f64 = 0.7;
 
 /// Why this is no image of an egg, for people; nothing when it may be one.
@@ -24,8 +25,8 @@ pub(crate) fn not_an_egg(mask: &Mask, quality: &Quality) -> Option<String> {
     let [snr, coverage, ml] = [quality.snr, quality.coverage, quality.egg_ml].map(f64::from);
     if snr < MIN_SNR {
         return Some(format!(
-            "nothing stands out from its surroundings (SNR {snr:.1}, an egg has more than {MIN_SNR}; {ml:.0} ml): an empty coil, \
-             something far smaller than an egg, or something that fills the whole image"
+            "nothing stands out from its surroundings (SNR {snr:.1}, an egg has more than {MIN_SNR}; {ml:.0} ml): \
+             an empty coil, something far smaller than an egg, or something that fills the whole image"
         ));
     }
     if coverage < MIN_COVERAGE {

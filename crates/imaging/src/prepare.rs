@@ -23,22 +23,24 @@ const STANDARD: f32 = 100.0;
 pub struct Prepared {
     /// 16 slices of 48 x 48 samples, x fastest: 36,864 bytes. Right-handed whatever was sent.
     pub samples: Vec<u8>,
-    /// Centre of the grid's first sample in millimetres from the first sample's centre of the volume as sent, along the
-    /// axes as sent.
+    /// Centre of the grid's first sample in millimetres from the first sample's centre of the volume as sent,
+    /// along the axes as sent.
     pub origin_mm: [f32; 3],
-    /// Distance of the grid's samples in millimetres along the axes as sent: negative along z when the volume was
-    /// left-handed, because the grid then runs the other way.
+    /// Distance of the grid's samples in millimetres along the axes as sent: negative along z when the volume
+    /// was left-handed, because the grid then runs the other way.
     pub step_mm: [f32; 3],
     /// How good the image is.
     pub quality: Quality,
-    /// The middle slice for people: 48 x 48 pixels of four bits, row by row, the first pixel in the high half of a byte.
+    /// The middle slice for people: 48 x 48 pixels of four bits, row by row, the first pixel in the high half
+    /// of a byte.
     pub preview: Vec<u8>,
     /// Why this is not an image of an egg, for people. Nothing when it may be one.
     pub not_an_egg: Option<String>,
 }
 
 impl Prepared {
-    /// A place on the prepared grid (samples along x, y, z) in millimetres from the first sample of the volume as sent.
+    /// A place on the prepared grid (samples along x, y, z) in millimetres from the first sample of the
+    /// volume as sent.
     pub fn position_mm(&self, at: [f32; 3]) -> [f32; 3] {
         [0, 1, 2].map(|i| self.origin_mm[i] + self.step_mm[i] * at[i])
     }
@@ -52,7 +54,8 @@ pub struct Scratch {
     resampler: Resampler,
 }
 
-/// Prepares a volume: right-handed, 1 x 1 x 2.8 mm, 48 x 48 x 16 samples around the egg, standard brightness, one byte.
+/// Prepares a volume: right-handed, 1 x 1 x 2.8 mm, 48 x 48 x 16 samples around the egg, standard brightness,
+/// one byte.
 pub fn prepare(volume: &VolumeView<'_>, scratch: &mut Scratch) -> Prepared {
     prepare_shifted(volume, scratch, [0; 3])
 }
@@ -77,8 +80,8 @@ pub fn prepare_shifted(volume: &VolumeView<'_>, scratch: &mut Scratch, shift: [i
     }
 }
 
-/// Where the window starts along an axis: centred on the egg, inside the volume when that is larger, around it when it
-/// is smaller. Rounds halves to even, as the program did that found this window to work (torch).
+/// Where the window starts along an axis: centred on the egg, inside the volume when that is larger, around
+/// it when it is smaller. Rounds halves to even, as the program did that found this window to work (torch).
 fn window_start(centroid: f32, shift: i32, samples: usize, window: usize) -> i32 {
     let room = samples as i32 - window as i32;
     let start = (centroid + 0.5 - (window / 2) as f32).round_ties_even() as i32 + shift;

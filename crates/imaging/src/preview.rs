@@ -1,6 +1,7 @@
 //! A small picture for people.
 
-/// Steps of the prepared samples per grey level: 15 levels reach up to 180, the brightest tissue of most eggs.
+/// Steps of the prepared samples per grey level: 15 levels reach up to 180, the brightest tissue of most
+/// eggs.
 const PER_LEVEL: u8 = 12;
 
 /// The middle slice of `samples`, four bits a pixel, the first pixel in the high half of each byte.

@@ -11,10 +11,12 @@ use crate::{
 const RAYLEIGH_MEAN: f64 = 1.253_314_137_315_500_3;
 /// No estimate goes beyond this SNR: images whose background was set to 0 have no noise to measure.
 const MAX_SNR: f64 = 999.0;
-/// Columns and rows belong to the egg's core where they have this share of the largest count. An ellipsoid is cut there
-/// at 87 % of its semi-axis, so what lies outside both cores is at least 20 % of a semi-axis away from it.
+/// Columns and rows belong to the egg's core where they have this share of the largest count. An ellipsoid is
+/// cut there at 87 % of its semi-axis, so what lies outside both cores is at least 20 % of a semi-axis away
+/// from it.
 const CORE: f64 = 0.25;
-/// Columns and rows hold no egg where they have less than this share of the largest count (99 % of the semi-axis).
+/// Columns and rows hold no egg where they have less than this share of the largest count (99 % of the
+/// semi-axis).
 const EDGE: f64 = 0.02;
 /// Rows beside the egg that its own blur may reach.
 const MARGIN: usize = 2;
@@ -24,16 +26,18 @@ const ENOUGH: usize = 64;
 /// Quality of an image; the fields are those of `ovomesh.scan.v1.Quality`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Quality {
-    /// Mean of the egg over the standard deviation of the noise, 0 to 999. The noise is told from the image's corners,
-    /// where neither egg nor ghosts are.
+    /// Mean of the egg over the standard deviation of the noise, 0 to 999. The noise is told from the image's
+    /// corners, where neither egg nor ghosts are.
     pub snr: f32,
-    /// Level beside the egg, along the direction with more of it, over the level in the corners (root mean squares): about
-    /// 1 when nothing moved, 1 where there is no room to see it. Ghosts lie along the phase direction, which the volume does not state. It sees an egg that
-    /// shakes; the small ghosts of an embryo that moves alone stay inside the egg, where this does not look.
+    /// Level beside the egg, along the direction with more of it, over the level in the corners (root mean
+    /// squares): about 1 when nothing moved, 1 where there is no room to see it. Ghosts lie along the phase
+    /// direction, which the volume does not state. It sees an egg that shakes; the small ghosts of an embryo
+    /// that moves alone stay inside the egg, where this does not look.
     pub motion: f32,
     /// Share of the egg inside the image, 0 to 1: what an ellipsoid would lose that is cut where this one is.
     pub coverage: f32,
-    /// Share of the egg's samples at the largest value of the volume, 0 to 1; one of them is always there and not counted.
+    /// Share of the egg's samples at the largest value of the volume, 0 to 1; one of them is always there and
+    /// not counted.
     pub clipped: f32,
     /// Volume of the mask in millilitres.
     pub egg_ml: f32,
@@ -78,8 +82,8 @@ fn level(
     level
 }
 
-/// What lies outside the egg's core along x and along y: no ghost along either axis reaches it. When that is nothing, the
-/// image's own corners: whatever is there then stands out from them or not.
+/// What lies outside the egg's core along x and along y: no ghost along either axis reaches it. When that is
+/// nothing, the image's own corners: whatever is there then stands out from them or not.
 fn corners(work: &Work, mask: &Mask) -> Sums {
     let [columns, rows, _] = work.dims;
     let outside = |x: std::ops::Range<usize>, y: std::ops::Range<usize>| {
@@ -93,7 +97,8 @@ fn corners(work: &Work, mask: &Mask) -> Sums {
     }
 }
 
-/// Mean square level beside the egg along `axis` (0 x, 1 y) and level with its core along the other; nothing without room.
+/// Mean square level beside the egg along `axis` (0 x, 1 y) and level with its core along the other; nothing
+/// without room.
 fn beside(work: &Work, mask: &Mask, axis: usize) -> Option<f64> {
     let egg = mask.range(axis, EDGE);
     let core = mask.range(1 - axis, CORE);
@@ -105,9 +110,9 @@ fn beside(work: &Work, mask: &Mask, axis: usize) -> Option<f64> {
     (level.count >= ENOUGH).then(|| level.mean_square())
 }
 
-/// The share of an ellipsoid that is left when it is cut where the mask meets the image's faces. A section through it at
-/// t semi-axes from the middle has the area 1 - t^2 of the largest one, and (2 + 3 t - t^3) / 4 of the volume lies on the
-/// side of the middle. Beyond the middle this sees no more than half of the loss.
+/// The share of an ellipsoid that is left when it is cut where the mask meets the image's faces. A section
+/// through it at t semi-axes from the middle has the area 1 - t^2 of the largest one, and (2 + 3 t - t^3) / 4
+/// of the volume lies on the side of the middle. Beyond the middle this sees no more than half of the loss.
 fn coverage(mask: &Mask) -> f64 {
     let mut share = 1.0;
     for axis in 0..3 {

@@ -1,5 +1,5 @@
-//! Resampling along the axes: the mean over the new sample's width where the old samples are finer, linear interpolation
-//! where they are coarser.
+//! Resampling along the axes: the mean over the new sample's width where the old samples are finer, linear
+//! interpolation where they are coarser.
 
 use crate::volume::VolumeView;
 
@@ -22,8 +22,8 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    /// From `old` samples of `spacing` to samples of `target`, symmetric about the middle, at most `extent` wide. A
-    /// spacing within `near` of the target (relatively) is kept.
+    /// From `old` samples of `spacing` to samples of `target`, symmetric about the middle, at most `extent`
+    /// wide. A spacing within `near` of the target (relatively) is kept.
     pub(crate) fn plan(old: usize, spacing: f64, target: f64, extent: f64, near: f64) -> Self {
         let step = target / spacing;
         if (step - 1.0).abs() <= near && old as f64 * spacing <= extent {
@@ -96,8 +96,8 @@ pub(crate) struct Resampler {
 }
 
 impl Resampler {
-    /// Appends the new samples to `out`. `reversed`: the old slices are taken from the last to the first. `offset` is
-    /// added to every sample; what falls below 0 is 0.
+    /// Appends the new samples to `out`. `reversed`: the old slices are taken from the last to the first.
+    /// `offset` is added to every sample; what falls below 0 is 0.
     pub(crate) fn run(
         &mut self,
         volume: &VolumeView<'_>,

@@ -21,8 +21,8 @@ fn scan(grid: &Grid, class: Class, seed: u64, snr: f64) -> Vec<u16> {
     Scanner::with_snr(snr).acquire(&egg, &mut rng(seed))
 }
 
-/// The contract as the trained spike has it, step by step and without any trick: threshold at 0.3 of the 90th percentile
-/// of the middle slices, centroid, 48 x 48 window, mean(x^2) / mean(x), times 100, rounded, u8.
+/// The contract as the trained spike has it, step by step and without any trick: threshold at 0.3 of the 90th
+/// percentile of the middle slices, centroid, 48 x 48 window, mean(x^2) / mean(x), times 100, rounded, u8.
 fn contract(v: &[u16]) -> (Vec<u8>, [usize; 2]) {
     let mut middle = v[4 * 4096..12 * 4096].to_vec();
     middle.sort_unstable();

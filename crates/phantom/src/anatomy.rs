@@ -1,5 +1,6 @@
-//! The egg and what is in it, as ellipsoids. Signals are relative to a proton-density and T1 weighted gradient echo:
-//! fluid 0.55, trunk 0.45, yolk brighter (short T1), air 0.05. Assumptions, all of them; see the profile.
+//! The egg and what is in it, as ellipsoids. Signals are relative to a proton-density and T1 weighted
+//! gradient echo: fluid 0.55, trunk 0.45, yolk brighter (short T1), air 0.05. Assumptions, all of them; see
+//! the profile.
 
 use std::f64::consts::PI;
 

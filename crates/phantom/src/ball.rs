@@ -34,7 +34,8 @@ impl Ball {
     /// The transform at `steps = u^2 * STEPS`, 0 or more.
     #[inline]
     pub(crate) fn at(&self, steps: f32) -> f32 {
-        // Adding 2^23 rounds to the nearest integer and leaves it in the low bits: cheaper than a checked cast.
+        // Adding 2^23 rounds to the nearest integer and leaves it in the low bits: cheaper than a checked
+        // cast.
         const INTEGERS: f32 = 8_388_608.0;
         let shifted = steps.min((ENTRIES - 1) as f32) + INTEGERS;
         let [value, slope] = self.entries[shifted.to_bits() as usize & (ENTRIES - 1)];

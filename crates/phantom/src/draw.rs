@@ -43,7 +43,8 @@ impl Draw {
     }
 }
 
-/// A seed for the `index`-th thing made from `seed`: neighbours share nothing (splitmix64, Steele et al. 2014).
+/// A seed for the `index`-th thing made from `seed`: neighbours share nothing (splitmix64, Steele et al.
+/// 2014).
 pub fn seed_of(seed: u64, index: u64) -> u64 {
     let mut z = seed.wrapping_add(index.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

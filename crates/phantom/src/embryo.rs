@@ -1,11 +1,11 @@
 //! A living embryo of about day 12 (Hamburger-Hamilton stage 38), about 5 g.
 //!
-//! Its frame: x towards the head, y towards its left, z towards its belly. Females and males differ in nothing but how
-//! one and the same gonad volume is shared between left and right (Smith and Sinclair 2004).
+//! Its frame: x towards the head, y towards its left, z towards its belly. Females and males differ in
+//! nothing but how one and the same gonad volume is shared between left and right (Smith and Sinclair 2004).
 //!
-//! The frame is right-handed, as the image is. In a real bird head, left and belly are left-handed (head, left and *back*
-//! are right-handed), so this embryo is a bird's mirror image. It makes no difference to phantoms alone; [`LEFT`] turns
-//! it round, and then a model must be trained anew.
+//! The frame is right-handed, as the image is. In a real bird head, left and belly are left-handed (head,
+//! left and *back* are right-handed), so this embryo is a bird's mirror image. It makes no difference to
+//! phantoms alone; [`LEFT`] turns it round, and then a model must be trained anew.
 
 use crate::{
     anatomy::{Builder, Embryo},

@@ -5,8 +5,9 @@ use rand_distr::StandardNormal;
 
 use crate::grid::Grid;
 
-/// Exp of a random quadratic polynomial of the position, each coordinate from -1 to 1 across the image. It is a product
-/// of a function of (x, y), one of (x, z) and one of (y, z), so no sample needs an exponential of its own.
+/// Exp of a random quadratic polynomial of the position, each coordinate from -1 to 1 across the image. It is
+/// a product of a function of (x, y), one of (x, z) and one of (y, z), so no sample needs an exponential of
+/// its own.
 pub(crate) struct Field {
     columns: usize,
     rows: usize,
@@ -16,7 +17,8 @@ pub(crate) struct Field {
 }
 
 impl Field {
-    /// A field whose exponent has coefficients of standard deviation `strength / 2` (squares and products: 0.7 of that).
+    /// A field whose exponent has coefficients of standard deviation `strength / 2` (squares and products:
+    /// 0.7 of that).
     pub(crate) fn draw(strength: f64, grid: &Grid, rng: &mut impl Rng) -> Self {
         let mut normal = || 0.5 * strength * rng.sample::<f64, _>(StandardNormal);
         let linear = [0; 3].map(|_| normal());

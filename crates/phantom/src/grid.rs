@@ -2,8 +2,8 @@
 
 /// A regular grid of samples: x across columns, y down rows, z across slices.
 ///
-/// The isocentre, where eggs lie, is sample `columns / 2` in x, `rows / 2` in y and the middle between the two middle
-/// slices (or the middle slice) in z: as a Fourier transform of an even number of samples puts it.
+/// The isocentre, where eggs lie, is sample `columns / 2` in x, `rows / 2` in y and the middle between the
+/// two middle slices (or the middle slice) in z: as a Fourier transform of an even number of samples puts it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Grid {
     /// Samples along x, the read direction; even, at least 8.

@@ -1,5 +1,5 @@
-//! What an MR scanner measures of ellipsoids: their spectrum, sampled on the grid of k-space. The image made of it has
-//! exact partial volume and Gibbs ringing, unlike one that is painted voxel by voxel.
+//! What an MR scanner measures of ellipsoids: their spectrum, sampled on the grid of k-space. The image made
+//! of it has exact partial volume and Gibbs ringing, unlike one that is painted voxel by voxel.
 
 use std::f64::consts::TAU;
 
@@ -7,8 +7,8 @@ use rustfft::num_complex::Complex32;
 
 use crate::{ball::Ball, geometry::Ellipsoid, grid::Grid};
 
-/// Width of the Gaussian k-space filter, as a share of the sampling rate: within the slice plane a mild one, across
-/// thick slices a slice profile (about 1.25 slices wide at half height).
+/// Width of the Gaussian k-space filter, as a share of the sampling rate: within the slice plane a mild one,
+/// across thick slices a slice profile (about 1.25 slices wide at half height).
 const FILTER_IN_PLANE: f64 = 0.42;
 const FILTER_ACROSS: f64 = 0.30;
 

@@ -1,4 +1,5 @@
-//! Clean scans, made once and kept: a scan costs milliseconds to make and a tenth of one to send with fresh noise.
+//! Clean scans, made once and kept: a scan costs milliseconds to make and a tenth of one to send with fresh
+//! noise.
 
 use std::{
     num::NonZero,
@@ -74,8 +75,8 @@ pub struct Library {
 }
 
 impl Library {
-    /// Makes `count` scans on `threads` threads. Scan i of a seed is the same whatever the count and the threads.
-    /// `progress` is told how many are done, from any of the threads.
+    /// Makes `count` scans on `threads` threads. Scan i of a seed is the same whatever the count and the
+    /// threads. `progress` is told how many are done, from any of the threads.
     ///
     /// # Panics
     /// When the grid breaks what its fields document.

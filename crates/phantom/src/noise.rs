@@ -1,5 +1,5 @@
-//! Thermal noise from a table. Drawing normal numbers costs more than all the rest of a scan, so they are drawn once, and
-//! each run of samples reads them from a place of its own.
+//! Thermal noise from a table. Drawing normal numbers costs more than all the rest of a scan, so they are
+//! drawn once, and each run of samples reads them from a place of its own.
 
 use std::sync::OnceLock;
 
@@ -11,7 +11,8 @@ use rand_distr::StandardNormal;
 pub(crate) const RUN: usize = 16_384;
 /// Places to start from: 10^12 pairs of them, one for each channel.
 const STARTS: usize = 1 << 20;
-/// Units per standard deviation: normals up to +-8 fit an i16, steps of 1/4096 are far below the scanner's own.
+/// Units per standard deviation: normals up to +-8 fit an i16, steps of 1/4096 are far below the scanner's
+/// own.
 pub(crate) const UNITS: f32 = 4096.0;
 /// The table is part of what a seed means, so it is always made from this one.
 const SEED: u64 = 0x6e6f_6973_6521;

@@ -11,11 +11,12 @@ pub struct Spread {
     pub sd: f64,
 }
 
-/// How eggs and embryos vary. No real egg MRI was at hand: these are textbook sizes and assumptions, so nothing that is
-/// measured on phantoms says how well real eggs can be sexed.
+/// How eggs and embryos vary. No real egg MRI was at hand: these are textbook sizes and assumptions, so
+/// nothing that is measured on phantoms says how well real eggs can be sexed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
-    /// Semi-axes of the egg in millimetres: length, breadth, breadth. Known: about 57 x 44 mm (shell included).
+    /// Semi-axes of the egg in millimetres: length, breadth, breadth. Known: about 57 x 44 mm (shell
+    /// included).
     pub egg_mm: [f64; 3],
     /// Standard deviation of the egg's size (a factor on lengths).
     pub egg_size_sd: f64,
@@ -39,7 +40,8 @@ pub struct Profile {
     pub gonad_contrast: f64,
     /// Relative standard deviation of that contrast.
     pub gonad_contrast_sd: f64,
-    /// Asymmetry a of females: the left gonad has the share (1 + a) / 2 of the total volume, the right one the rest.
+    /// Asymmetry a of females: the left gonad has the share (1 + a) / 2 of the total volume, the right one
+    /// the rest.
     pub asymmetry_female: Spread,
     /// Asymmetry of males.
     pub asymmetry_male: Spread,
@@ -49,7 +51,8 @@ pub struct Profile {
     pub tissue_sd: f64,
     /// Share of living embryos that move during the scan.
     pub motion_share: f64,
-    /// Share of scans in which the whole egg moves, whatever it holds: a conveyor that shakes. 0 in both profiles.
+    /// Share of scans in which the whole egg moves, whatever it holds: a conveyor that shakes. 0 in both
+    /// profiles.
     pub shake_share: f64,
     /// Smallest and largest amplitude of either motion in millimetres.
     pub motion_mm: [f64; 2],

@@ -14,7 +14,8 @@ use crate::{
 };
 
 impl Phantom {
-    /// Renders the scan without noise. For many scans keep one [`Renderer`]: it saves the plans and the buffers.
+    /// Renders the scan without noise. For many scans keep one [`Renderer`]: it saves the plans and the
+    /// buffers.
     ///
     /// # Panics
     /// When the grid breaks what its fields document.

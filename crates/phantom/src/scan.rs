@@ -11,9 +11,11 @@ use crate::{
 pub struct Truth {
     /// What the egg holds.
     pub class: Class,
-    /// Asymmetry of the gonads: the left one has the share (1 + a) / 2 of their volume. 0 without a living embryo.
+    /// Asymmetry of the gonads: the left one has the share (1 + a) / 2 of their volume. 0 without a living
+    /// embryo.
     pub asymmetry: f64,
-    /// Amplitude of the embryo's (or, by `Profile::shake_share`, the egg's) motion in millimetres; 0 when it kept still.
+    /// Amplitude of the embryo's (or, by `Profile::shake_share`, the egg's) motion in millimetres; 0 when it
+    /// kept still.
     pub motion_mm: f64,
     /// Centre of the egg.
     pub egg_mm: Vec3,
@@ -36,7 +38,8 @@ impl Truth {
     }
 }
 
-/// A scan without noise, bias or gain: magnitudes, x fastest, then y, then z. The trunk of an embryo is about 0.45.
+/// A scan without noise, bias or gain: magnitudes, x fastest, then y, then z. The trunk of an embryo is about
+/// 0.45.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CleanScan {
     /// Magnitudes, 0 or more.

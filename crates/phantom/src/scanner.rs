@@ -18,10 +18,12 @@ pub const NOMINAL_GAIN: f64 = 2000.0;
 /// A scanner: how it spoils what it sees.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scanner {
-    /// Signal of the trunk (0.45) over the noise's standard deviation in each of the two channels, per voxel of the grid
-    /// at hand; above 0. About 30 for voxels of 2.8 mm3 in one second at 1.5 T (an assumption); 5 to 10 at low field.
+    /// Signal of the trunk (0.45) over the noise's standard deviation in each of the two channels, per voxel
+    /// of the grid at hand; above 0. About 30 for voxels of 2.8 mm3 in one second at 1.5 T (an assumption); 5
+    /// to 10 at low field.
     pub snr: f64,
-    /// Strength of the coil's field: the exponent of a random quadratic polynomial, peak to peak about +- this.
+    /// Strength of the coil's field: the exponent of a random quadratic polynomial, peak to peak about +-
+    /// this.
     pub bias: f64,
     /// Standard deviation of the log of the receiver's gain, from scan to scan.
     pub gain_sd: f64,
@@ -93,8 +95,8 @@ impl Scanner {
     }
 }
 
-/// Rounds 0 or more to the nearest u16. Adding 2^23 leaves the integer in the low bits; unlike a cast this is one
-/// instruction for many samples on every processor.
+/// Rounds 0 or more to the nearest u16. Adding 2^23 leaves the integer in the low bits; unlike a cast this is
+/// one instruction for many samples on every processor.
 #[inline]
 fn to_u16(value: f32) -> u16 {
     const INTEGERS: f32 = 8_388_608.0;

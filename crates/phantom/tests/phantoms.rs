@@ -173,7 +173,8 @@ fn two_scans_of_one_egg_share_no_noise() {
     assert!(correlation.abs() < 0.05, "{correlation}");
 }
 
-/// Intensity summaries without any place: mean, standard deviation, and the shares of 12 bins of the histogram.
+/// Intensity summaries without any place: mean, standard deviation, and the shares of 12 bins of the
+/// histogram.
 fn summaries(scan: &[u8]) -> Vec<f64> {
     let values: Vec<f64> =
         scan.chunks_exact(2).map(|b| f64::from(u16::from_le_bytes([b[0], b[1]]))).collect();
@@ -189,7 +190,8 @@ fn summaries(scan: &[u8]) -> Vec<f64> {
     all
 }
 
-/// Least squares with a little shrinking (Gaussian elimination of the normal equations of standardised columns).
+/// Least squares with a little shrinking (Gaussian elimination of the normal equations of standardised
+/// columns).
 fn ridge(rows: &[Vec<f64>], targets: &[f64]) -> Vec<f64> {
     let n = rows[0].len();
     let mut m = vec![vec![0.0; n + 1]; n];

@@ -20,7 +20,8 @@ pub struct Acquired {
 }
 
 impl Acquired {
-    /// The instant; `zone` is where the scanner stands, for files that do not say. Nothing for a time beyond the calendar.
+    /// The instant; `zone` is where the scanner stands, for files that do not say. Nothing for a time beyond
+    /// the calendar.
     pub fn timestamp(&self, zone: &TimeZone) -> Option<Timestamp> {
         let zone = self.offset.map_or_else(|| zone.clone(), TimeZone::fixed);
         self.local.to_zoned(zone).ok().map(|zoned| zoned.timestamp())

@@ -28,8 +28,8 @@ pub(super) fn refuse(file: &str, tag: Tag, value: impl Display, advice: impl Int
     Error::Attribute { file: file.to_owned(), name: name(tag), value, advice: advice.into() }
 }
 
-/// The places where an attribute of a frame may be, the nearest first: the frame's own group, the group that all frames
-/// share, the file.
+/// The places where an attribute of a frame may be, the nearest first: the frame's own group, the group that
+/// all frames share, the file.
 #[derive(Clone)]
 pub(super) struct Scope<'a> {
     pub(super) file: &'a str,
@@ -41,7 +41,8 @@ impl<'a> Scope<'a> {
         Self { file, objects: vec![object] }
     }
 
-    /// The scope of a macro of the functional groups: the first item of `sequence` where there is one, then the file.
+    /// The scope of a macro of the functional groups: the first item of `sequence` where there is one, then
+    /// the file.
     pub(super) fn within(&self, sequence: Tag) -> Self {
         let item = |object: &&'a InMemDicomObject| {
             object.get(sequence).and_then(|e| e.items()).and_then(|i| i.first())

@@ -1,6 +1,8 @@
-//! The size that a compressed frame states of itself. Decoders make room for it, so it must be the file's own.
+//! The size that a compressed frame states of itself. Decoders make room for it, so it must be the file's
+//! own.
 
-/// Columns and rows of a JPEG or JPEG 2000 frame; nothing when this is neither, or goes on from another fragment.
+/// Columns and rows of a JPEG or JPEG 2000 frame; nothing when this is neither, or goes on from another
+/// fragment.
 pub(super) fn size(frame: &[u8]) -> Option<[usize; 2]> {
     match frame {
         [0xFF, 0xD8, segments @ ..] => jpeg(segments),
@@ -8,7 +10,8 @@ pub(super) fn size(frame: &[u8]) -> Option<[usize; 2]> {
     }
 }
 
-/// The first frame header (SOF0 to SOF15 without DHT, JPG and DAC) among the segments after the start of image.
+/// The first frame header (SOF0 to SOF15 without DHT, JPG and DAC) among the segments after the start of
+/// image.
 fn jpeg(mut segments: &[u8]) -> Option<[usize; 2]> {
     loop {
         let [0xFF, marker, high, low, rest @ ..] = segments else { return None };

@@ -1,5 +1,5 @@
-//! What is checked before the parser sees a file. The parser makes room for every length that a file states and follows
-//! every nesting; here a length must fit what is there, and nesting has a limit.
+//! What is checked before the parser sees a file. The parser makes room for every length that a file states
+//! and follows every nesting; here a length must fit what is there, and nesting has a limit.
 
 use std::io::Read;
 
@@ -137,7 +137,8 @@ impl<'a> Walk<'a> {
         syntax.ok_or_else(|| Problem::Broken("its file meta group has no transfer syntax".to_owned()))
     }
 
-    /// Walks through the data set and returns where it ends. Some writers fill their files up with zeros after it.
+    /// Walks through the data set and returns where it ends. Some writers fill their files up with zeros
+    /// after it.
     fn run(mut self, series: &mut Option<String>) -> Result<usize, Problem> {
         loop {
             while self.levels.last().is_some_and(|level| level.end == Some(self.at)) {

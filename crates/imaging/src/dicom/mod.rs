@@ -1,6 +1,7 @@
 //! DICOM in and out: files become series, a series becomes a right-handed volume.
 //!
-//! Single images, multi-frame and Enhanced MR; native, RLE, JPEG, JPEG 2000 and deflated. JPEG-LS is not supported.
+//! Single images, multi-frame and Enhanced MR; native, RLE, JPEG, JPEG 2000 and deflated. JPEG-LS is not
+//! supported.
 
 mod acquired;
 mod attribute;
@@ -72,9 +73,9 @@ impl Device {
     }
 }
 
-/// Reads files and puts those of one series together, in the order in which series first appear. A series with a file
-/// that cannot be used is an error as a whole: a scan without one of its slices would be another egg. A file of which not
-/// even the series can be told is an error of its own.
+/// Reads files and puts those of one series together, in the order in which series first appear. A series
+/// with a file that cannot be used is an error as a whole: a scan without one of its slices would be another
+/// egg. A file of which not even the series can be told is an error of its own.
 pub fn read_files<P: AsRef<Path>>(paths: &[P]) -> Vec<Result<Series, Error>> {
     let mut collected = Collected::default();
     for path in paths {

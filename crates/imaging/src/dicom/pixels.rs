@@ -56,7 +56,8 @@ impl Pixels {
             let (of_x, of_y) = (format.columns, format.rows);
             return Err(error(format!("a frame says it is {columns}x{rows}, the file says {of_x}x{of_y}")));
         }
-        // Decoders of damaged images are known to panic (index out of bounds); that must not take the program down.
+        // Decoders of damaged images are known to panic (index out of bounds); that must not take the program
+        // down.
         let decoded = catch_unwind(AssertUnwindSafe(|| object.decode_pixel_data()));
         let decoded =
             decoded.map_err(|_| error("the decoder gave up on them; they are damaged".to_owned()))?;
