@@ -1,0 +1,141 @@
+//! A query service over a few rows.
+
+use std::sync::{Arc, Mutex};
+
+use futures::stream::{self, BoxStream};
+use ovomesh_api::pb::query::v1::query_service_server::{QueryService, QueryServiceServer};
+use ovomesh_api::pb::query::v1::watch_response::Message;
+use ovomesh_api::pb::query::v1::{
+    GetEggRequest, GetEggResponse, GetScanRequest, GetScanResponse, Lagged, ListScansRequest,
+    ListScansResponse, Rows, WatchRequest, WatchResponse,
+};
+use ovomesh_api::pb::scan::v1::{Call, Place, Preview, Row, Timings, Verdict};
+use ovomesh_bootstrap::Lifecycle;
+use tokio::net::TcpListener;
+use tonic::transport::server::TcpIncoming;
+use tonic::{Request, Response, Status};
+
+pub struct Query {
+    pub url: String,
+    watched: Arc<Mutex<Vec<String>>>,
+    lifecycle: Lifecycle,
+}
+
+impl Query {
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (watched, lifecycle) = (Arc::default(), Lifecycle::new());
+        let service = Service { watched: Arc::clone(&watched) };
+        let served = tonic::transport::Server::builder()
+            .add_service(QueryServiceServer::new(service))
+            .serve_with_incoming_shutdown(
+                TcpIncoming::from(listener),
+                lifecycle.drain.clone().cancelled_owned(),
+            );
+        lifecycle.spawn("fake query", async move { served.await.unwrap() });
+        Self { url, watched, lifecycle }
+    }
+
+    /// The resume tokens with which a feed was asked for.
+    pub fn watched(&self) -> Vec<String> {
+        self.watched.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Query {
+    fn drop(&mut self) {
+        self.lifecycle.drain.cancel();
+    }
+}
+
+/// Row number `n` of the line.
+pub fn row(n: u32) -> Row {
+    let call = [Call::Female, Call::Male, Call::NoEmbryo, Call::Undecided][n as usize % 4];
+    Row {
+        scan_id: format!("scan-{n}"),
+        egg_id: format!("egg-{n}"),
+        place: Some(Place { site: "north".into(), line: "1".into(), tray_run: String::new(), slot: n }),
+        acquired_at: Some(prost_types::Timestamp { seconds: 1_795_510_800 + i64::from(n), nanos: 0 }),
+        verdict: Some(Verdict {
+            call: call.into(),
+            p_female: Some(0.5),
+            timings: Some(Timings { total_us: 5_000, inference_us: 4_000, ..Default::default() }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// Rows of the line.
+const ROWS: u32 = 2_500;
+
+struct Service {
+    watched: Arc<Mutex<Vec<String>>>,
+}
+
+#[tonic::async_trait]
+impl QueryService for Service {
+    async fn get_egg(&self, request: Request<GetEggRequest>) -> Result<Response<GetEggResponse>, Status> {
+        match request.into_inner().egg_id.as_str() {
+            "egg-7" => Ok(Response::new(GetEggResponse { rows: vec![row(7)] })),
+            other => Err(Status::not_found(format!("no scan of egg {other} is stored"))),
+        }
+    }
+
+    async fn get_scan(&self, request: Request<GetScanRequest>) -> Result<Response<GetScanResponse>, Status> {
+        match request.into_inner().scan_id.as_str() {
+            "scan-7" => {
+                let preview =
+                    Preview { columns: 8, rows: 8, pixels: vec![0x7f; 32].into(), ..Default::default() };
+                Ok(Response::new(GetScanResponse { row: Some(Row { preview: Some(preview), ..row(7) }) }))
+            }
+            other => Err(Status::not_found(format!("scan {other} is not stored"))),
+        }
+    }
+
+    async fn list_scans(
+        &self,
+        request: Request<ListScansRequest>,
+    ) -> Result<Response<ListScansResponse>, Status> {
+        let asked = request.into_inner();
+        let named = (asked.site.as_str(), asked.line.as_str()) == ("north", "1");
+        if !named || asked.from.is_none() || asked.to.is_none() || !(1..=1_000).contains(&asked.page_size) {
+            return Err(Status::invalid_argument(format!("{asked:?}")));
+        }
+        let from: u32 = if asked.page_token.is_empty() { 0 } else { asked.page_token.parse().unwrap() };
+        let to = ROWS.min(from + asked.page_size);
+        let calls = asked.filter.unwrap_or_default().calls;
+        let kept = |row: &Row| calls.is_empty() || calls.contains(&row.verdict.as_ref().unwrap().call);
+        let next_page_token = if to < ROWS { to.to_string() } else { String::new() };
+        Ok(Response::new(ListScansResponse {
+            rows: (from..to).map(row).filter(kept).collect(),
+            next_page_token,
+        }))
+    }
+
+    type WatchStream = BoxStream<'static, Result<WatchResponse, Status>>;
+
+    /// The first feed breaks after a row; the one that goes on from there tells of a gap, and stays.
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let token = request.into_inner().resume_token;
+        self.watched.lock().unwrap().push(token.clone());
+        let rows = |n: &[u32]| Message::Rows(Rows { rows: n.iter().map(|&n| row(n)).collect() });
+        let say =
+            |message, token: &str| Ok(WatchResponse { message: Some(message), resume_token: token.into() });
+        let feed: Self::WatchStream = match token.as_str() {
+            "" => Box::pin(stream::iter([
+                say(rows(&[]), "t0"),
+                say(rows(&[1]), "t1"),
+                Err(Status::unavailable("this query service is leaving")),
+            ])),
+            "t1" => {
+                let lagged = say(Message::Lagged(Lagged { rows: 12 }), "t2");
+                let more = stream::iter([lagged, say(rows(&[2, 3]), "t3")]);
+                Box::pin(futures::StreamExt::chain(more, stream::pending()))
+            }
+            other => return Err(Status::invalid_argument(format!("token {other}"))),
+        };
+        Ok(Response::new(feed))
+    }
+}
