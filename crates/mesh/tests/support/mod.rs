@@ -24,7 +24,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::TcpIncoming;
 
 use echo::{Body, Echo, EchoService};
 
@@ -96,10 +96,9 @@ impl Replica {
             .initial_stream_window_size(4 << 20)
             .initial_connection_window_size(8 << 20)
             .max_frame_size(1 << 20)
-            .tcp_nodelay(true)
             .add_service(EchoService { stage, max_message_bytes })
             .serve_with_incoming_shutdown(
-                TcpListenerStream::new(listener),
+                TcpIncoming::from(listener).with_nodelay(Some(true)),
                 lifecycle.drain.clone().cancelled_owned(),
             );
         runtime.spawn(async move { server.await.unwrap() });
