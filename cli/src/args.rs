@@ -4,7 +4,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use ovomesh_bootstrap::ClientTlsArgs;
 use tonic::transport::Uri;
 
-use crate::commands::{get, list, show, simulate, status, watch};
+use crate::commands::{get, list, send, show, simulate, status, watch};
 use crate::out::Format;
 
 const EXAMPLES: &str = "\
@@ -53,6 +53,8 @@ pub struct Global {
 pub enum Command {
     /// Simulate scanners with phantoms at a fixed rate, and report latency, losses and accuracy
     Simulate(Box<simulate::Args>),
+    /// Send DICOM MR files and print a verdict for each egg
+    Send(send::Args),
     /// All scans of an egg, newest first
     Get(get::Args),
     /// The scans of a line in order of their time

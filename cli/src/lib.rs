@@ -10,6 +10,7 @@ mod commands;
 mod look;
 mod out;
 mod picture;
+mod purpose;
 mod rows;
 mod scanner;
 mod table;
@@ -50,6 +51,7 @@ pub async fn run(cli: Cli, out: &mut Out) -> anyhow::Result<ExitCode> {
     let global = cli.global;
     match cli.command {
         Command::Simulate(args) => commands::simulate::run(*args, &global, out).await,
+        Command::Send(args) => commands::send::run(args, &global, out).await,
         Command::Get(args) => commands::get::run(&args, &global, out).await,
         Command::List(args) => commands::list::run(&args, &global, out).await,
         Command::Watch(args) => commands::watch::run(&args, &global, out).await,

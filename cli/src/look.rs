@@ -13,7 +13,17 @@ pub(crate) fn of(call: Call) -> Option<Color> {
     }
 }
 
-/// The same on a line of text.
+/// The place of a call in counts by call.
+pub(crate) fn column(call: Call) -> usize {
+    match call {
+        Call::Female => 0,
+        Call::Male => 1,
+        Call::NoEmbryo => 2,
+        Call::Undecided | Call::Unspecified => 3,
+    }
+}
+
+/// The colour of a call on a line of text.
 pub(crate) fn paint(text: &str, call: Call, colour: bool) -> String {
     let code = match call {
         Call::Female => 35,

@@ -2,7 +2,7 @@
 
 pub(crate) mod get;
 pub(crate) mod list;
-// send
+pub(crate) mod send;
 pub(crate) mod show;
 pub(crate) mod simulate;
 pub(crate) mod status;

@@ -67,7 +67,7 @@ impl Gateway {
             .initial_connection_window_size(64 << 10)
             .add_service(ScannerServiceServer::new(service).max_decoding_message_size(8 << 20))
             .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener),
+                TcpIncoming::from(listener).with_nodelay(Some(true)),
                 lifecycle.drain.clone().cancelled_owned(),
             );
         lifecycle.spawn("fake gateway", async move { served.await.unwrap() });

@@ -30,7 +30,7 @@ impl Query {
         let served = tonic::transport::Server::builder()
             .add_service(QueryServiceServer::new(service))
             .serve_with_incoming_shutdown(
-                TcpIncoming::from(listener),
+                TcpIncoming::from(listener).with_nodelay(Some(true)),
                 lifecycle.drain.clone().cancelled_owned(),
             );
         lifecycle.spawn("fake query", async move { served.await.unwrap() });

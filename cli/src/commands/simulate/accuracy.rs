@@ -6,6 +6,8 @@ use ovomesh_api::pb::scan::v1::Call;
 use ovomesh_phantom::Class;
 use serde::Serialize;
 
+use crate::look::column;
+
 /// A share with its Wilson 95 % interval. All three are 0, 0 and 1 of nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Share {
@@ -38,16 +40,6 @@ pub(crate) fn truth(class: Class) -> Call {
         Class::Female => Call::Female,
         Class::Male => Call::Male,
         Class::Infertile | Class::Dead => Call::NoEmbryo,
-    }
-}
-
-/// The column of a call in the confusion table.
-pub(crate) fn column(call: Call) -> usize {
-    match call {
-        Call::Female => 0,
-        Call::Male => 1,
-        Call::NoEmbryo => 2,
-        Call::Undecided | Call::Unspecified => 3,
     }
 }
 

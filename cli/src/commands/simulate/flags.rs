@@ -10,6 +10,7 @@ use ovomesh_phantom::{Grid, Profile, Shares};
 
 use super::plan::{Arrivals, Load};
 use super::report::Asked;
+use crate::purpose::PurposeArg;
 
 /// Most sends of one run: each takes some 50 bytes of memory.
 const MOST_SENDS: f64 = 20e6;
@@ -122,17 +123,6 @@ pub(crate) enum Packing {
     Zstd,
 }
 
-/// What scans are for.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PurposeArg {
-    /// Decided and stored, not counted
-    Test,
-    /// A reference egg: decided and stored, not counted
-    Calibration,
-    /// As real eggs
-    Production,
-}
-
 impl Args {
     /// The load, or what is wrong with it.
     pub(crate) fn load(&self) -> anyhow::Result<Load> {
@@ -214,16 +204,6 @@ impl Packing {
         match self {
             Self::Raw => pb::Encoding::Raw,
             Self::Zstd => pb::Encoding::Zstd,
-        }
-    }
-}
-
-impl PurposeArg {
-    pub(crate) fn code(self) -> pb::Purpose {
-        match self {
-            Self::Test => pb::Purpose::Test,
-            Self::Calibration => pb::Purpose::Calibration,
-            Self::Production => pb::Purpose::Production,
         }
     }
 }

@@ -1,0 +1,78 @@
+//! `ovomesh send`: DICOM MR files, a verdict for each egg.
+//!
+//! [`files`] finds them, [`scans`] reads series and makes scans of them on a thread of its own, [`deliver`] sends them
+//! over one session and books the answers, [`tell`] prints.
+
+mod deliver;
+mod files;
+mod scans;
+mod tell;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use ovomesh_api::{Line, Site};
+
+use crate::purpose::PurposeArg;
+use crate::{Global, Out};
+
+const EXAMPLES: &str = "\
+Examples:
+  ovomesh send scan.dcm                     one multi-frame file
+  ovomesh send scans/ --site north --line 1 every file below a folder, one scan for each series
+  ovomesh --output json send scans/ | jq 'select(.call == \"UNDECIDED\") | {egg_id, reason, detail}'
+
+The files of one series must lie in one folder. The scan's id is the SeriesInstanceUID, so that sending it again is no
+second scan; the egg is the PatientID. What is not an egg is answered UNDECIDED with the reason.
+Fails when a file could not be sent or a scan got no verdict; the others go nevertheless.";
+
+/// What to send, and as what.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// DICOM files, or folders of them
+    #[arg(value_name = "FILE|DIR", required = true)]
+    paths: Vec<PathBuf>,
+    /// The hatchery
+    #[arg(long, env = "OVOMESH_SITE", value_name = "NAME", default_value = "local", value_parser = site)]
+    site: Site,
+    /// The line within it
+    #[arg(long, env = "OVOMESH_LINE", value_name = "NAME", default_value = "files", value_parser = line)]
+    line: Line,
+    /// The customer's batch of eggs
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    batch: String,
+    /// Time until a verdict is of use. Without: what the line is configured for
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=600_000))]
+    budget_ms: Option<u32>,
+    /// What the scans are for: only PRODUCTION counts in the records
+    #[arg(long, value_enum, default_value_t = PurposeArg::Production)]
+    purpose: PurposeArg,
+}
+
+fn site(text: &str) -> Result<Site, String> {
+    Site::parse(text).map_err(|error| error.to_string())
+}
+
+fn line(text: &str) -> Result<Line, String> {
+    Line::parse(text).map_err(|error| error.to_string())
+}
+
+pub(crate) async fn run(args: Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
+    let folders = files::find(&args.paths)?;
+    let files = folders.iter().map(Vec::len).sum();
+    let mut tell = tell::Tell::new(files, out);
+    let as_what = scans::AsWhat {
+        site: args.site,
+        line: args.line,
+        batch: args.batch,
+        budget: args.budget_ms.map(|ms| Duration::from_millis(ms.into())),
+        purpose: args.purpose.code(),
+    };
+    let hello = as_what.hello();
+    let found = scans::read(folders, as_what)?;
+    let delivered = deliver::deliver(global, hello, found, &mut tell).await;
+    let code = tell.end()?;
+    delivered.map(|()| code)
+}

@@ -1,0 +1,139 @@
+//! From files to scans, on a thread of its own: reading and unpacking is work for a core.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::tz::TimeZone;
+use ovomesh_api::pb::scan::v1 as pb;
+use ovomesh_api::pb::scanner::v1 as scanner;
+use ovomesh_api::{EggId, Line, Site, time};
+use ovomesh_imaging::dicom::{self, Series};
+use ovomesh_imaging::{Error, Handedness, Volume};
+use tokio::sync::mpsc;
+
+/// Scans that may wait to be sent: enough that reading and sending overlap.
+const AHEAD: usize = 4;
+
+/// What is not in the files.
+#[derive(Clone, Debug)]
+pub(crate) struct AsWhat {
+    pub(crate) site: Site,
+    pub(crate) line: Line,
+    pub(crate) batch: String,
+    pub(crate) budget: Option<Duration>,
+    pub(crate) purpose: pb::Purpose,
+}
+
+/// A scan to send, and where it came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Item {
+    pub(crate) scan: pb::Scan,
+    pub(crate) files: Vec<String>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// What came of some files.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Scan(Box<Item>),
+    /// No scan, for this reason.
+    Nothing(String),
+    /// So many files are done.
+    Done(usize),
+}
+
+impl AsWhat {
+    pub(crate) fn hello(&self) -> scanner::Hello {
+        let line = scanner::Line { site: self.site.to_string(), line: self.line.to_string() };
+        crate::scanner::hello("files", format!("{}", std::process::id()), 0, vec![line])
+    }
+
+    fn item(&self, series: Series) -> Item {
+        let Series { volume, uid, egg_id, acquired, files, mut notes, .. } = series;
+        let egg_id = egg_id.and_then(|id| match EggId::parse(&id) {
+            Ok(id) => Some(id.to_string()),
+            Err(why) => {
+                notes.push(format!("the egg stays unnamed: PatientID {id:?}: {why}"));
+                None
+            }
+        });
+        // Few files state their zone: their scanner is taken to stand where this program runs.
+        let acquired = acquired.and_then(|acquired| acquired.timestamp(&TimeZone::system()));
+        let scan = pb::Scan {
+            scan_id: uid,
+            egg_id: egg_id.unwrap_or_default(),
+            place: Some(pb::Place {
+                site: self.site.to_string(),
+                line: self.line.to_string(),
+                ..Default::default()
+            }),
+            batch_id: self.batch.clone(),
+            acquired_at: acquired.map(time::to_pb),
+            budget: self.budget.map(time::budget_to_pb),
+            volume: Some(wire(&volume)),
+            purpose: self.purpose.into(),
+            ..Default::default()
+        };
+        Item { scan, files, notes }
+    }
+}
+
+/// Reads the files folder by folder: those of one folder are in memory together, so that their series can be told apart.
+pub(crate) fn read(folders: Vec<Vec<PathBuf>>, as_what: AsWhat) -> anyhow::Result<mpsc::Receiver<Found>> {
+    let (to, found) = mpsc::channel(AHEAD);
+    let work = move || {
+        let mut seen = HashSet::new();
+        for files in folders {
+            for result in dicom::read_files(&files) {
+                // Whoever sends has left: nothing more is needed.
+                if to.blocking_send(checked(result, &as_what, &mut seen)).is_err() {
+                    return;
+                }
+            }
+            if to.blocking_send(Found::Done(files.len())).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new().name("reader".into()).spawn(work).context("starting the reader's thread")?;
+    Ok(found)
+}
+
+fn checked(result: Result<Series, Error>, as_what: &AsWhat, seen: &mut HashSet<String>) -> Found {
+    match result {
+        Err(error) => Found::Nothing(error.to_string()),
+        Ok(series) if !seen.insert(series.uid.clone()) => Found::Nothing(format!(
+            "{}: series {} was in another folder already; put its files into one folder",
+            series.files.first().map_or("", String::as_str),
+            series.uid
+        )),
+        Ok(series) => Found::Scan(Box::new(as_what.item(series))),
+    }
+}
+
+fn wire(volume: &Volume) -> pb::Volume {
+    let header = volume.header();
+    // Checked volumes have at most 512 samples along an axis.
+    let [columns, rows, slices] = header.dims.map(|n| n as u32);
+    let [x, y, z] = header.spacing_mm;
+    let handedness = match header.handedness {
+        Handedness::Right => pb::Handedness::RightHanded,
+        Handedness::Left => pb::Handedness::LeftHanded,
+    };
+    pb::Volume {
+        columns,
+        rows,
+        slices,
+        spacing_x_mm: x,
+        spacing_y_mm: y,
+        spacing_z_mm: z,
+        handedness: handedness.into(),
+        encoding: pb::Encoding::Raw.into(),
+        crc32c: Some(crc32c::crc32c(volume.samples())),
+        samples: volume.samples().clone(),
+        rescale_slope: Some(header.slope),
+        rescale_intercept: Some(header.intercept),
+    }
+}

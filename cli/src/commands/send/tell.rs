@@ -1,0 +1,124 @@
+//! A line for each egg, a bar for the whole, and at the end what was not sent.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use ovomesh_api::pb::scan::v1::Verdict;
+use serde_json::json;
+
+use super::scans::Item;
+use crate::{Out, look, rows};
+
+/// What there is to say.
+pub(crate) struct Tell<'a> {
+    out: &'a mut Out,
+    bar: ProgressBar,
+    /// Verdicts by call: female, male, no embryo, undecided.
+    calls: [u64; 4],
+    failures: Vec<String>,
+    /// Verdicts of which no Committed came.
+    unknown: usize,
+}
+
+impl<'a> Tell<'a> {
+    pub(crate) fn new(files: usize, out: &'a mut Out) -> Self {
+        // Hidden by itself where there is no terminal.
+        let bar = ProgressBar::new(files as u64);
+        if let Ok(style) = ProgressStyle::with_template("[{bar:40}] {pos}/{len} files, {eta} left") {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Self { out, bar, calls: [0; 4], failures: Vec::new(), unknown: 0 }
+    }
+
+    /// So many more files are done.
+    pub(crate) fn done(&self, files: usize) {
+        self.bar.inc(files as u64);
+    }
+
+    /// A scan was decided, so long after it was sent.
+    pub(crate) fn verdict(&mut self, item: &Item, verdict: &Verdict, took: Duration) -> anyhow::Result<()> {
+        self.calls[look::column(verdict.call())] += 1;
+        let Self { out, bar, .. } = self;
+        bar.suspend(|| {
+            if out.is_json() {
+                out.json(&object(item, verdict, took))
+            } else {
+                lines(out, item, verdict, took)
+            }
+        })
+    }
+
+    /// Something was not sent, or got no verdict.
+    pub(crate) fn failed(&mut self, item: Option<&Item>, why: &str) -> anyhow::Result<()> {
+        let text = match item {
+            Some(item) => format!("{}: {why}", item.files.first().map_or("", String::as_str)),
+            None => why.to_owned(),
+        };
+        self.failures.push(text);
+        let Self { out, bar, .. } = self;
+        if !out.is_json() {
+            return Ok(());
+        }
+        let (scan, files) = item.map_or((None, &[][..]), |item| (Some(&item.scan), &item.files));
+        let (scan_id, egg_id) = (scan.map(|scan| &scan.scan_id), scan.map(|scan| &scan.egg_id));
+        bar.suspend(|| {
+            out.json(&json!({ "scan_id": scan_id, "egg_id": egg_id, "files": files, "error": why }))
+        })
+    }
+
+    /// So many verdicts came without word from the store.
+    pub(crate) fn not_known_to_be_stored(&mut self, verdicts: usize) {
+        self.unknown += verdicts;
+    }
+
+    /// The last lines, and whether all went well.
+    pub(crate) fn end(self) -> anyhow::Result<ExitCode> {
+        self.bar.finish_and_clear();
+        let Self { out, calls, failures, unknown, .. } = self;
+        let [female, male, no_embryo, undecided] = calls;
+        let sum: u64 = calls.iter().sum();
+        let eggs = if sum == 1 { "egg" } else { "eggs" };
+        out.remark(format!(
+            "{sum} {eggs}: {female} FEMALE, {male} MALE, {no_embryo} NO_EMBRYO, {undecided} UNDECIDED; {} not sent or refused",
+            failures.len()
+        ))?;
+        for failure in &failures {
+            out.remark(format!("  {failure}"))?;
+        }
+        if unknown > 0 {
+            out.remark(format!(
+                "of {unknown} verdicts it is not known whether they are stored; sending again does no harm"
+            ))?;
+        }
+        Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn lines(out: &mut Out, item: &Item, verdict: &Verdict, took: Duration) -> anyhow::Result<()> {
+    let egg = if item.scan.egg_id.is_empty() { "-" } else { &item.scan.egg_id };
+    let call = look::paint(&format!("{:<9}", rows::call_name(verdict.call())), verdict.call(), out.colour);
+    let p_female = verdict.p_female.map_or("    -".into(), |p| format!("{p:.3}"));
+    let snr = verdict.quality.as_ref().map_or("   -".into(), |q| format!("{:>4.0}", q.snr));
+    let ms = took.as_secs_f64() * 1000.0;
+    let line = format!(
+        "{egg:<16}  {call}  P(female) {p_female}  SNR {snr}  {ms:>6.1} ms  {}  {}",
+        item.scan.scan_id,
+        rows::reason(verdict)
+    );
+    out.line(line.trim_end())?;
+    for note in &item.notes {
+        out.line(format!("    note: {note}"))?;
+    }
+    Ok(())
+}
+
+fn object(item: &Item, verdict: &Verdict, took: Duration) -> serde_json::Value {
+    let mut object = rows::verdict_json(verdict);
+    object["scan_id"] = json!(item.scan.scan_id);
+    object["egg_id"] = json!(item.scan.egg_id);
+    object["files"] = json!(item.files);
+    object["notes"] = json!(item.notes);
+    object["took_ms"] = json!(took.as_secs_f64() * 1000.0);
+    object
+}
