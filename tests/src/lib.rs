@@ -1,1 +1,9 @@
-//! End-to-end tests with real processes.
+//! What the end-to-end tests share: one fleet for each test binary, scanners that speak to it, and scans to send.
+
+mod fleet;
+mod scans;
+mod session;
+
+pub use fleet::{fleet, programs, query};
+pub use scans::{hello, place, scan, volume};
+pub use session::{Answer, LIMIT, Session};

@@ -1,1 +1,79 @@
-//! .
+//! results-store keeps every decision, durably, and alone talks to the database.
+//!
+//! [`service`] is the gRPC surface; [`committer`] makes batches of what comes; [`store`] says what a store must do and
+//! [`embedded`] is the one of one machine; [`feed`] tells who listens.
+
+mod committer;
+pub mod conformance;
+mod embedded;
+mod error;
+mod feed;
+mod keys;
+mod record;
+mod service;
+mod store;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use ovomesh_api::pb::store::v1::store_service_server::StoreServiceServer;
+use ovomesh_bootstrap::{Server, ServerArgs, TelemetryArgs, trace};
+use ovomesh_mesh::{Lifecycle, ServerConfig, StageServer};
+use tokio::net::TcpListener;
+
+pub use embedded::Embedded;
+pub use error::StoreError;
+pub use record::Record;
+pub use store::{LinePage, LineRange, Store};
+
+use committer::Committer;
+use feed::Feed;
+use service::Service;
+
+/// Name of the service.
+pub const NAME: &str = "results-store";
+
+/// A row with its preview has about 2 KiB.
+const MAX_MESSAGE_BYTES: usize = 64 << 10;
+/// Rows that one gateway may have on their way: two batches at the headline rate.
+const CREDIT: u32 = 2_048;
+
+/// Stores every decision durably and gives them back.
+#[derive(clap::Parser, Clone, Debug)]
+#[command(version, about)]
+pub struct Args {
+    /// Where it listens.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// What it tells.
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
+    /// Folder of the embedded store; made when it is not there
+    #[arg(long, env = "OVOMESH_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+}
+
+/// Serves on `listener` until the drain is over.
+pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    let folder = args.data.clone();
+    let store =
+        tokio::task::spawn_blocking(move || Embedded::open(&folder)).await?.context("opening the store")?;
+    let (store, feed) = (Arc::new(store), Arc::new(Feed::new(rand::random())));
+    let committer = Committer::start(store.clone(), feed.clone(), &lifecycle);
+    let config = ServerConfig {
+        messages: CREDIT,
+        max_message_bytes: MAX_MESSAGE_BYTES as u64,
+        span: trace::child,
+        ..ServerConfig::default()
+    };
+    let stage = StageServer::new(config, move |work| service::append(committer.clone(), work), &lifecycle);
+    let service = Service { store, stage, feed, lifecycle: lifecycle.clone() };
+    let server = StoreServiceServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    Server::new(NAME, &args.server)
+        .routes(tonic::service::Routes::new(server))
+        .descriptors(&[ovomesh_api::pb::DESCRIPTORS, ovomesh_mesh::proto::DESCRIPTORS])
+        .status(service)
+        .serve(listener, &lifecycle)
+        .await
+}

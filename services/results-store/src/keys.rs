@@ -1,0 +1,79 @@
+//! Keys whose bytes sort as what they mean.
+//!
+//! Names end with a zero, which their alphabet does not have, so that no name is a prefix of another one's key.
+
+use jiff::Timestamp;
+use ovomesh_api::{EggId, Line, ScanId, Site};
+
+/// site, line, acquired_at, scan_id: a line in order of time.
+pub fn line(site: &Site, line: &Line, at: Timestamp, scan_id: &ScanId) -> Vec<u8> {
+    let mut key = line_from(site, line, at);
+    key.extend(scan_id.as_str().as_bytes());
+    key
+}
+
+/// The first key of a line that is not before `at`.
+pub fn line_from(site: &Site, line: &Line, at: Timestamp) -> Vec<u8> {
+    let mut key = name(site.as_str());
+    key.extend(name(line.as_str()));
+    key.extend(ascending(at));
+    key
+}
+
+/// egg_id, acquired_at backwards, scan_id: an egg, newest first.
+pub fn egg(egg_id: &EggId, at: Timestamp, scan_id: &ScanId) -> Vec<u8> {
+    let mut key = egg_prefix(egg_id);
+    key.extend(ascending(at).map(|byte| !byte));
+    key.extend(scan_id.as_str().as_bytes());
+    key
+}
+
+/// What all keys of an egg begin with.
+pub fn egg_prefix(egg_id: &EggId) -> Vec<u8> {
+    name(egg_id.as_str())
+}
+
+fn name(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len() + 160);
+    bytes.extend(text.as_bytes());
+    bytes.push(0);
+    bytes
+}
+
+/// Nanoseconds since 1970, moved so that times before it sort first.
+fn ascending(at: Timestamp) -> [u8; 16] {
+    (at.as_nanosecond().cast_unsigned() ^ (1 << 127)).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn time() -> impl Strategy<Value = Timestamp> {
+        (-4_000_000_000i64..4_000_000_000, 0i32..1_000_000_000)
+            .prop_map(|(s, n)| Timestamp::new(s, n.min(999_999_999)).unwrap())
+    }
+
+    fn key() -> impl Strategy<Value = (String, String, Timestamp, String)> {
+        // Short names of few letters, so that prefixes of one another are common.
+        ("[a-b.]{1,3}", "[a-b.]{1,3}", time(), "[a-b:]{1,3}")
+    }
+
+    proptest! {
+        #[test]
+        fn keys_of_a_line_sort_by_site_line_time_and_scan(a in key(), b in key()) {
+            let encode = |(s, l, t, id): &(String, String, Timestamp, String)| {
+                line(&Site::parse(s).unwrap(), &Line::parse(l).unwrap(), *t, &ScanId::parse(id).unwrap())
+            };
+            prop_assert_eq!(encode(&a).cmp(&encode(&b)), a.cmp(&b));
+        }
+
+        #[test]
+        fn keys_of_an_egg_sort_newest_first(a in time(), b in time()) {
+            let (id, scan) = (EggId::parse("e").unwrap(), ScanId::parse("s").unwrap());
+            prop_assert_eq!(egg(&id, a, &scan).cmp(&egg(&id, b, &scan)), b.cmp(&a));
+        }
+    }
+}

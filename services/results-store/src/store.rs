@@ -1,0 +1,54 @@
+//! What a store of decisions must do, whatever it is made of.
+
+use jiff::Timestamp;
+use ovomesh_api::pb::scan::v1::Row;
+use ovomesh_api::{EggId, Line, ScanId, Site};
+
+use crate::StoreError;
+use crate::record::Record;
+
+/// Keeps rows. Every write of a scan is the same but for `stored_at`, so writes may be repeated in any order; a later
+/// write of the same scan stands.
+pub trait Store: Send + Sync + 'static {
+    /// Stores all rows or none. They are durable in every table when it comes back.
+    fn append(&self, records: Vec<Record>) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// One row by its scan, with its preview.
+    fn get_scan(&self, scan_id: ScanId) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send;
+
+    /// At most `limit` rows of an egg, newest first, without previews.
+    fn list_egg(
+        &self,
+        egg_id: EggId,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
+
+    /// A page of a line, without previews.
+    fn list_line(&self, range: LineRange) -> impl Future<Output = Result<LinePage, StoreError>> + Send;
+}
+
+/// A range of one line.
+#[derive(Debug, Clone)]
+pub struct LineRange {
+    /// The hatchery.
+    pub site: Site,
+    /// The line.
+    pub line: Line,
+    /// First time, inclusive.
+    pub from: Timestamp,
+    /// Last time, exclusive.
+    pub to: Timestamp,
+    /// Rows at most, at least 1.
+    pub limit: usize,
+    /// `next` of the page before; empty for the first.
+    pub token: Vec<u8>,
+}
+
+/// One page.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LinePage {
+    /// In order of time, then scan id.
+    pub rows: Vec<Row>,
+    /// Token of the next page; empty when this was the last.
+    pub next: Vec<u8>,
+}

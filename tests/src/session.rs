@@ -1,0 +1,133 @@
+//! A scanner's session that reads as sentences.
+
+use std::time::Duration;
+
+use ovomesh_api::pb::scan::v1::{Rejected, Scan, Verdict};
+use ovomesh_api::pb::scanner::v1::scanner_service_client::ScannerServiceClient;
+use ovomesh_api::pb::scanner::v1::{
+    ConnectRequest, ConnectResponse, Hello, Welcome, connect_request, connect_response,
+};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Endpoint;
+use tonic::{Status, Streaming};
+
+/// Nothing in a test takes longer.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// One stream to a gateway.
+pub struct Session {
+    up: Option<mpsc::Sender<ConnectRequest>>,
+    down: Streaming<ConnectResponse>,
+}
+
+/// What came for a scan, or the end of the stream.
+#[derive(Debug)]
+pub enum Answer {
+    /// A decision.
+    Verdict(Box<Verdict>),
+    /// A refusal.
+    Rejected(Rejected),
+    /// The verdict of this scan is stored.
+    Committed(String),
+    /// The stream ended in good order.
+    Ended,
+    /// The stream ended with an error.
+    Broke(Status),
+}
+
+impl Session {
+    /// Connects without a Hello.
+    pub async fn connect(gateway: &str) -> Self {
+        let channel = Endpoint::from_shared(gateway.to_owned())
+            .expect("a URL")
+            .connect()
+            .await
+            .expect("a gateway listens");
+        let (up, messages) = mpsc::channel(256);
+        let mut client = ScannerServiceClient::new(channel).max_encoding_message_size(64 << 20);
+        let down = client.connect(ReceiverStream::new(messages)).await.expect("a stream").into_inner();
+        Self { up: Some(up), down }
+    }
+
+    /// Connects, says Hello and waits for Welcome.
+    pub async fn open(gateway: &str) -> (Self, Welcome) {
+        let mut session = Self::connect(gateway).await;
+        session.hello(super::hello()).await;
+        match session.next().await {
+            Ok(Some(connect_response::Message::Welcome(welcome))) => (session, welcome),
+            other => panic!("no Welcome but {other:?}"),
+        }
+    }
+
+    /// Sends any message.
+    pub async fn send(&mut self, message: Option<connect_request::Message>) {
+        if let Some(up) = &self.up {
+            // A stream that broke is told by the next answer.
+            let _ = up.send(ConnectRequest { message }).await;
+        }
+    }
+
+    /// Says Hello.
+    pub async fn hello(&mut self, hello: Hello) {
+        self.send(Some(connect_request::Message::Hello(hello))).await;
+    }
+
+    /// Sends a scan.
+    pub async fn scan(&mut self, scan: Scan) {
+        self.send(Some(connect_request::Message::Scan(scan))).await;
+    }
+
+    /// Sends nothing more.
+    pub fn half_close(&mut self) {
+        self.up = None;
+    }
+
+    /// The next message that is about a scan, or the end.
+    pub async fn answer(&mut self) -> Answer {
+        loop {
+            match self.next().await {
+                Ok(Some(connect_response::Message::Verdict(verdict))) => {
+                    return Answer::Verdict(Box::new(verdict));
+                }
+                Ok(Some(connect_response::Message::Rejected(rejected))) => return Answer::Rejected(rejected),
+                Ok(Some(connect_response::Message::Committed(c))) => return Answer::Committed(c.scan_id),
+                Ok(Some(_)) => {}
+                Ok(None) => return Answer::Ended,
+                Err(status) => return Answer::Broke(status),
+            }
+        }
+    }
+
+    /// The next verdict or refusal; what was committed meanwhile is passed over.
+    pub async fn decision(&mut self) -> Answer {
+        loop {
+            match self.answer().await {
+                Answer::Committed(_) => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// The verdict of a scan that must have one.
+    pub async fn verdict(&mut self) -> Verdict {
+        match self.decision().await {
+            Answer::Verdict(verdict) => *verdict,
+            other => panic!("no verdict but {other:?}"),
+        }
+    }
+
+    /// The refusal of a scan that must be refused.
+    pub async fn rejected(&mut self) -> Rejected {
+        match self.decision().await {
+            Answer::Rejected(rejected) => rejected,
+            other => panic!("not rejected but {other:?}"),
+        }
+    }
+
+    async fn next(&mut self) -> Result<Option<connect_response::Message>, Status> {
+        let message =
+            tokio::time::timeout(LIMIT, self.down.message()).await.expect("an answer within the limit")?;
+        Ok(message.map(|m| m.message.expect("a message that is known")))
+    }
+}

@@ -1,0 +1,118 @@
+//! What anybody can ask any port: health, reflection of both versions, status, metrics; and the example client.
+
+use std::process::Command;
+
+use ovomesh_bootstrap::status::pb::GetStatusRequest;
+use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
+use ovomesh_testkit::get;
+use ovomesh_tests::{Session, fleet, programs, query, scan};
+use tonic::transport::{Channel, Endpoint};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
+async fn channel(url: &str) -> Channel {
+    Endpoint::from_shared(url.to_owned()).unwrap().connect().await.unwrap()
+}
+
+/// The service that each kind of process exists for.
+const OWN: [(&str, &str); 5] = [
+    ("scanner-gateway", "ovomesh.scanner.v1.ScannerService"),
+    ("preprocess-1", "ovomesh.preprocess.v1.PreprocessService"),
+    ("inference-1", "ovomesh.inference.v1.InferenceService"),
+    ("results-store", "ovomesh.store.v1.StoreService"),
+    ("query", "ovomesh.query.v1.QueryService"),
+];
+
+macro_rules! reflected {
+    ($version:ident, $channel:expr) => {{
+        use tonic_reflection::pb::$version::ServerReflectionRequest;
+        use tonic_reflection::pb::$version::server_reflection_client::ServerReflectionClient;
+        use tonic_reflection::pb::$version::server_reflection_request::MessageRequest;
+        use tonic_reflection::pb::$version::server_reflection_response::MessageResponse;
+        let ask = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(MessageRequest::ListServices(String::new())),
+        };
+        let mut client = ServerReflectionClient::new($channel);
+        let mut answers =
+            client.server_reflection_info(tokio_stream::iter([ask])).await.unwrap().into_inner();
+        match answers.message().await.unwrap().unwrap().message_response.unwrap() {
+            MessageResponse::ListServicesResponse(list) => {
+                list.service.into_iter().map(|service| service.name).collect::<Vec<_>>()
+            }
+            other => panic!("{other:?}"),
+        }
+    }};
+}
+
+#[tokio::test]
+async fn every_port_has_health_reflection_status_and_metrics() {
+    for (name, own) in OWN {
+        let process = fleet().get(name).unwrap();
+        let channel = channel(&process.url()).await;
+        let health = HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await.unwrap();
+        assert_eq!(health.into_inner().status(), ServingStatus::Serving, "{name}");
+        for services in [reflected!(v1, channel.clone()), reflected!(v1alpha, channel.clone())] {
+            assert!(services.iter().any(|s| s == own), "{name}: {services:?}");
+        }
+        let status =
+            StatusServiceClient::new(channel).get_status(GetStatusRequest {}).await.unwrap().into_inner();
+        assert!(status.ready && status.instance == name && !status.version.is_empty(), "{status:?}");
+        let (code, metrics) = get(process.address(), "/metrics").unwrap();
+        assert!(code == 200 && metrics.lines().all(|l| l.is_ascii()), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn ovomesh_status_shows_every_service_and_one_that_is_away() {
+    let urls = OWN.map(|(name, _)| fleet().get(name).unwrap().url()).join(",");
+    let output = programs()
+        .command("ovomesh")
+        .unwrap()
+        .args(["status", "--service", &format!("{urls},http://127.0.0.1:1")])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    for (name, _) in OWN {
+        assert!(text.contains(name), "{name} is not in\n{text}");
+    }
+    assert!(text.contains("127.0.0.1:1"), "{text}");
+}
+
+#[tokio::test]
+async fn a_stored_scan_is_found_shown_and_listed() {
+    let (mut session, _) = Session::open(&fleet().gateway().unwrap()).await;
+    session.scan(scan("to-be-found")).await;
+    session.verdict().await;
+    while !matches!(session.answer().await, ovomesh_tests::Answer::Committed(id) if id == "to-be-found") {}
+    let mut query = query(fleet()).await;
+    let request = ovomesh_api::pb::query::v1::GetEggRequest { egg_id: "egg-of-to-be-found".into() };
+    let rows = query.get_egg(request).await.unwrap().into_inner().rows;
+    assert_eq!(rows.iter().map(|row| row.scan_id.as_str()).collect::<Vec<_>>(), ["to-be-found"]);
+    let ask = |words: &[&str]| {
+        let mut command = programs().command("ovomesh").unwrap();
+        let output = command.args(["--query", &fleet().query().unwrap()]).args(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    for words in [
+        &["show", "to-be-found"][..],
+        &["get", "egg-of-to-be-found"],
+        &["list", "--site", "test", "--line", "1"],
+    ] {
+        assert!(ask(words).contains("to-be-found"), "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_example_scanner_gets_its_verdict() {
+    // Without the environment that `cargo xtask test` makes, the machine's own Python must have grpcio.
+    let python = std::env::var("OVOMESH_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
+    let example = ovomesh_testkit::repository().join("examples/python/scanner.py");
+    let address = fleet().get("scanner-gateway").unwrap().address().to_string();
+    let output = Command::new(python).arg(example).arg(address).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("CALL_"), "{text}");
+}
