@@ -47,6 +47,18 @@ impl Connector {
     /// # Errors
     /// When the address is refused, the handshake fails or the time is over.
     pub async fn connect(&self, uri: &Uri) -> Result<Channel, tonic::transport::Error> {
+        self.endpoint(uri)?.connect().await
+    }
+
+    /// A connection that is made at its first call, and again whenever it broke: for unary calls.
+    ///
+    /// # Errors
+    /// When TLS cannot be configured.
+    pub fn lazy(&self, uri: &Uri) -> Result<Channel, tonic::transport::Error> {
+        Ok(self.endpoint(uri)?.connect_lazy())
+    }
+
+    fn endpoint(&self, uri: &Uri) -> Result<Endpoint, tonic::transport::Error> {
         let mut endpoint = Endpoint::from(self.with_scheme(uri))
             .connect_timeout(self.connect_timeout)
             .tcp_nodelay(true)
@@ -60,7 +72,7 @@ impl Connector {
         if let Some(tls) = &self.tls {
             endpoint = endpoint.tls_config(tls.clone())?;
         }
-        endpoint.connect().await
+        Ok(endpoint)
     }
 
     /// Tonic speaks TLS only to `https`; discovery need not know whether the mesh does.

@@ -1,1 +1,10 @@
-fn main() {}
+//! `ovomesh-query`: see the library.
+
+use clap::Parser;
+use ovomesh_query::{Args, NAME, run};
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
+    ovomesh_bootstrap::main(NAME, &server, &telemetry, |listener, lifecycle| run(args, listener, lifecycle))
+}

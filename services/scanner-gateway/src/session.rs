@@ -290,7 +290,7 @@ impl<D: Dialect> Session<D> {
         match stored {
             Stored::Committed(scan_id) => self.send(Down::Committed(scan_id)),
             Stored::Refused(scan_id, message) => self.send(Down::Refused(scan_id, message)),
-            Stored::GaveUp(_) => {}
+            Stored::GaveUp => {}
         }
     }
 

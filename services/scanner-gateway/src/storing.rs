@@ -31,7 +31,7 @@ pub enum Stored {
     /// The store will never take it.
     Refused(String, String),
     /// The gateway had to leave first.
-    GaveUp(String),
+    GaveUp,
 }
 
 impl Storing {
@@ -89,7 +89,7 @@ impl Storing {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSES.1),
                 () = self.drain.cancelled() => {
                     tracing::error!(scan_id, %error, "left without storing a row");
-                    return Stored::GaveUp(scan_id);
+                    return Stored::GaveUp;
                 }
             }
         }
