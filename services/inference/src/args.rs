@@ -45,9 +45,10 @@ pub struct Args {
         default_value = "1,2,4,8,16"
     )]
     pub batches: Vec<usize>,
-    /// How long a call may be held back for a fuller batch, in microseconds
-    #[arg(long, env = "OVOMESH_LINGER_US", value_name = "US", default_value_t = 0)]
-    pub linger_us: u64,
+    /// While one thread computes, how long a call may wait for it before another thread starts on a small batch, in
+    /// microseconds. A batch takes up to 4 ms
+    #[arg(long, env = "OVOMESH_PATIENCE_US", value_name = "US", default_value_t = 5_000)]
+    pub patience_us: u64,
 }
 
 /// Batches per thread that a gateway may have here beside the one in work: more would wait where no other replica can
@@ -78,7 +79,7 @@ impl Args {
             policy: Policy {
                 buckets: self.batches.clone(),
                 limit: self.credit() * GATEWAYS,
-                linger: Duration::from_micros(self.linger_us),
+                patience: Duration::from_micros(self.patience_us),
             },
         }
     }

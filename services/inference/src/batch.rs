@@ -12,8 +12,9 @@ pub struct Policy {
     pub buckets: Vec<usize>,
     /// Calls that may wait. More are refused.
     pub limit: usize,
-    /// How long the oldest waiting call may be held back to let a batch fill. Zero: a free worker takes what is there.
-    pub linger: Duration,
+    /// While a worker computes, how long a call may wait for it before another worker starts on a batch that is not
+    /// [worth it](Former::is_worth_a_worker). When no worker computes, nothing ever waits.
+    pub patience: Duration,
 }
 
 /// Calls that wait for a worker: earliest deadline first, then first come; those without a deadline come last.
@@ -29,8 +30,8 @@ pub struct Former<T> {
 pub enum Next<T> {
     /// Nothing waits.
     Idle,
-    /// A fuller batch may be had: ask again at this time, or when [`Former::is_full_batch`] turns true.
-    Linger(Instant),
+    /// Leave it to the worker that computes now, and look again at this time.
+    Leave(Instant),
     /// Work, or at least calls to answer as expired.
     Batch(Batch<T>),
 }
@@ -86,16 +87,18 @@ impl<T> Former<T> {
         self.waiting.is_empty()
     }
 
-    /// Whether waiting longer could not make the next batch larger.
-    pub fn is_full_batch(&self) -> bool {
-        self.waiting.len() >= self.largest()
+    /// Whether enough calls wait for one more worker: half the largest batch. A batch costs a fixed part beside a part
+    /// for each call (measured: as much as 3 to 5 calls), so two workers with small batches use the cores for less.
+    pub fn is_worth_a_worker(&self) -> bool {
+        self.waiting.len() >= self.largest().div_ceil(2)
     }
 
-    /// Decides for one free worker. Calls that are no longer `wanted` are dropped unanswered, at no cost.
-    pub fn next(&mut self, now: Instant, wanted: impl Fn(&T) -> bool) -> Next<T> {
+    /// Decides for one free worker, while others compute or not. Calls that are no longer `wanted` are dropped
+    /// unanswered, at no cost.
+    pub fn next(&mut self, now: Instant, others_compute: bool, wanted: impl Fn(&T) -> bool) -> Next<T> {
         let Some(first) = self.waiting.peek() else { return Next::Idle };
-        if let Some(until) = self.linger_until(first, now) {
-            return Next::Linger(until);
+        if others_compute && let Some(until) = self.leave_until(first, now) {
+            return Next::Leave(until);
         }
         let (mut calls, mut expired) = (Vec::new(), Vec::new());
         while calls.len() < self.largest() {
@@ -140,18 +143,16 @@ impl<T> Former<T> {
         self.policy.buckets.iter().copied().find(|&bucket| bucket >= calls).unwrap_or(calls)
     }
 
-    /// Whether a batch that is held back until then must start now, because this call came.
-    pub fn must_start(&self, deadline: Option<Instant>, alone: bool, until: Instant) -> bool {
-        alone || self.is_full_batch() || deadline.is_some_and(|deadline| deadline <= until + self.policy.linger)
+    /// Whether a call that came while a worker computes cannot be left to it.
+    pub fn must_start(&self, deadline: Option<Instant>, alone: bool, now: Instant) -> bool {
+        let is_urgent = deadline.is_some_and(|deadline| deadline <= now + 2 * self.policy.patience);
+        alone || is_urgent || self.is_worth_a_worker()
     }
 
-    fn linger_until(&self, first: &Waiting<T>, now: Instant) -> Option<Instant> {
-        if self.policy.linger.is_zero() {
-            return None;
-        }
+    fn leave_until(&self, first: &Waiting<T>, now: Instant) -> Option<Instant> {
         let oldest = self.waiting.iter().map(|waiting| waiting.came).min()?;
-        let until = oldest + self.policy.linger;
-        (until > now && !self.must_start(first.deadline, first.alone, until)).then_some(until)
+        let until = oldest + self.policy.patience;
+        (until > now && !self.must_start(first.deadline, first.alone, now)).then_some(until)
     }
 }
 

@@ -50,9 +50,7 @@ pub(crate) fn run(
     if ready.send(warm.map_err(|error| model.load_error(&error))).is_err() || !is_warm {
         return;
     }
-    while let Some(batch) = queue.next(|call| !call.answer.is_closed()) {
-        work(model, &mut inputs, batch);
-    }
+    queue.serve(|call| !call.answer.is_closed(), |batch| work(model, &mut inputs, batch));
 }
 
 fn warm(model: &Model, inputs: &mut Inputs, bucket: usize) -> Result<(), EngineError> {

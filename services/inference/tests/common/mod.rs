@@ -57,7 +57,7 @@ pub(crate) fn config(repository: &Path, model: ModelId) -> EngineConfig {
         device: DeviceChoice::Cpu,
         precision: Precision::Auto,
         threads: 1,
-        policy: Policy { buckets: vec![1, 2, 4, 8], limit: 64, linger: Duration::ZERO },
+        policy: Policy { buckets: vec![1, 2, 4, 8], limit: 64, patience: Duration::from_millis(5) },
     }
 }
 
