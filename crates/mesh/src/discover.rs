@@ -147,3 +147,40 @@ pub fn parse(text: &str) -> Result<Discovery, DiscoveryError> {
     }
     Ok(Discovery::Fixed(Fixed { uris: Some(uris) }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_list_is_yielded_once_and_never_changes() {
+        let mut list = parse(" http://a:1, http://b:2,http://a:1").unwrap();
+        let expected: HashSet<Uri> = ["http://a:1", "http://b:2"].map(|uri| uri.parse().unwrap()).into();
+        assert_eq!(list.next().await, Some(expected));
+        assert_eq!(list.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_name_yields_its_addresses() {
+        let mut name = parse("dns:///localhost:7720").unwrap();
+        let found = name.next().await.unwrap();
+        assert!(found.contains(&"http://127.0.0.1:7720".parse::<Uri>().unwrap()), "{found:?}");
+    }
+
+    #[test]
+    fn what_names_no_replicas_is_refused_with_the_reason() {
+        for (text, why) in [
+            ("", "it is empty"),
+            (" , ", "it is empty"),
+            ("a:1", "http://"),
+            ("ftp://a:1", "http://"),
+            ("http://a", "no port"),
+            ("dns:///a", "the port is missing"),
+            ("dns:///a:70000", "0 to 65535"),
+            ("dns:///:1", "the name is missing"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.to_string().contains(why), "{error}");
+        }
+    }
+}

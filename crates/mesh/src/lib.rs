@@ -4,6 +4,18 @@
 //! work and a stuck one keeps its share. Unary calls would balance, but pay headers, routing and a task for each
 //! message. [`StreamPool`] gives both: it is a [`tower::Service`] whose answers come over long-lived bidirectional
 //! streams, one to each live replica, and each *message* is balanced. [`StageServer`] is the other half.
+//!
+//! What holds, whatever replicas do:
+//! - each call ends exactly once, with an answer or a [`CallError`];
+//! - at its deadline a call ends; if it waits then, it is never sent, and a server never starts one that came late;
+//! - earliest deadline first, to the replica with the fewest bytes outstanding, within the credit that it gave;
+//! - a call that was with a replica when it died is sent again alone, once; see `src/balance/mod.rs` for why a
+//!   poisonous call kills two replicas at most and no innocent call with them;
+//! - queues, credit, retries and waits have limits, all in [`PoolConfig`], [`ServerConfig`] and [`Connector`];
+//! - the reader of a stream never waits for a queue, a permit or a writer.
+//!
+//! A stage is added with [`stage!`], which names its two message types. Programs that carry large bodies should use
+//! an allocator that keeps memory, such as jemalloc: glibc's default costs more than the hop (`examples/hop`).
 
 mod balance;
 mod call;

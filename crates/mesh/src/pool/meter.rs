@@ -19,13 +19,9 @@ pub(super) struct PoolMeter {
 
 impl PoolMeter {
     pub(super) fn new(stage: &'static str) -> Self {
-        metrics::describe_counter!("ovomesh_mesh_calls_total", "Calls that ended, by outcome");
-        metrics::describe_histogram!(
-            "ovomesh_mesh_wait_seconds",
-            metrics::Unit::Seconds,
-            "Time from the submission of a call to the writing of the message that was answered"
-        );
-        let calls = |outcome: &'static str| counter!("ovomesh_mesh_calls_total", "stage" => stage, "endpoint" => "", "outcome" => outcome);
+        describe();
+        let name = "ovomesh_mesh_calls_total";
+        let calls = |outcome| counter!(name, "stage" => stage, "endpoint" => "", "outcome" => outcome);
         Self {
             queued: gauge!("ovomesh_mesh_queued", "stage" => stage),
             queued_bytes: gauge!("ovomesh_mesh_queued_bytes", "stage" => stage),
@@ -57,6 +53,34 @@ impl PoolMeter {
     }
 }
 
+/// Help texts of all of them.
+fn describe() {
+    use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+    describe_counter!(
+        "ovomesh_mesh_calls_total",
+        "Calls that ended, by the replica that ended them and outcome"
+    );
+    describe_counter!("ovomesh_mesh_losses_total", "Streams that died");
+    describe_counter!(
+        "ovomesh_mesh_phase_changes_total",
+        "Changes of what a replica is good for, by the new phase"
+    );
+    describe_gauge!("ovomesh_mesh_queued", "Calls that wait for a replica");
+    describe_gauge!(
+        "ovomesh_mesh_queued_bytes",
+        Unit::Bytes,
+        "Encoded bytes of calls that wait for a replica"
+    );
+    describe_gauge!("ovomesh_mesh_outstanding", "Calls sent to a replica and not answered");
+    describe_gauge!(
+        "ovomesh_mesh_outstanding_bytes",
+        Unit::Bytes,
+        "Encoded bytes of calls sent and not answered"
+    );
+    let wait = "Time from the submission of a call to the writing of the message that was answered";
+    describe_histogram!("ovomesh_mesh_wait_seconds", Unit::Seconds, wait);
+}
+
 /// One replica.
 pub(super) struct ReplicaMeter {
     stage: &'static str,
@@ -72,15 +96,19 @@ pub(super) struct ReplicaMeter {
 impl ReplicaMeter {
     pub(super) fn new(stage: &'static str, endpoint: &Uri) -> Self {
         let endpoint = endpoint.to_string();
-        let calls = |outcome: &'static str| counter!("ovomesh_mesh_calls_total", "stage" => stage, "endpoint" => endpoint.clone(), "outcome" => outcome);
+        let labels = [("stage", stage.to_owned()), ("endpoint", endpoint.clone())];
+        let calls = |outcome| {
+            let endpoint = endpoint.clone();
+            counter!("ovomesh_mesh_calls_total", "stage" => stage, "endpoint" => endpoint, "outcome" => outcome)
+        };
         Self {
             stage,
-            outstanding: gauge!("ovomesh_mesh_outstanding", "stage" => stage, "endpoint" => endpoint.clone()),
-            outstanding_bytes: gauge!("ovomesh_mesh_outstanding_bytes", "stage" => stage, "endpoint" => endpoint.clone()),
+            outstanding: gauge!("ovomesh_mesh_outstanding", &labels),
+            outstanding_bytes: gauge!("ovomesh_mesh_outstanding_bytes", &labels),
             answered: calls("answered"),
             failed: calls("failed"),
             lost: calls("lost"),
-            losses: counter!("ovomesh_mesh_losses_total", "stage" => stage, "endpoint" => endpoint.clone()),
+            losses: counter!("ovomesh_mesh_losses_total", &labels),
             endpoint,
         }
     }
@@ -98,12 +126,18 @@ impl ReplicaMeter {
         }
     }
 
-    pub(super) fn phase(&self, phase: Phase) {
-        tracing::info!(stage = self.stage, endpoint = self.endpoint, phase = phase.name(), "replica");
+    pub(super) fn phase(&self, from: Phase, to: Phase) {
+        let (stage, endpoint) = (self.stage, &self.endpoint);
+        // Under full load replicas turn slow and fast many times a second.
+        if from == Phase::Slow || to == Phase::Slow {
+            tracing::debug!(stage, endpoint, phase = to.name(), "replica");
+        } else {
+            tracing::info!(stage, endpoint, phase = to.name(), "replica");
+        }
         let labels = [
             ("stage", self.stage.to_owned()),
             ("endpoint", self.endpoint.clone()),
-            ("phase", phase.name().to_owned()),
+            ("phase", to.name().to_owned()),
         ];
         counter!("ovomesh_mesh_phase_changes_total", &labels).increment(1);
     }

@@ -98,8 +98,7 @@ impl<S: Stage> Shared<S> {
                 Action::Finish { payload, end } => ended.push((payload.waiter, self.error(links, end))),
                 Action::Phase(id, phase) => {
                     if let Some(link) = links.get_mut(&id) {
-                        link.phase = phase;
-                        link.meter.phase(phase);
+                        link.meter.phase(std::mem::replace(&mut link.phase, phase), phase);
                         phases = true;
                     }
                 }

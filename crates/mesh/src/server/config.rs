@@ -13,7 +13,8 @@ pub struct ServerConfig {
     /// Encoded bytes that one stream may have outstanding. Default 16 MiB.
     pub bytes: u64,
     /// Encoded bytes that all streams together may have outstanding. A stream for which not even one message of
-    /// `max_message_bytes` is left is refused. Default 256 MiB.
+    /// `max_message_bytes` is left is refused. HTTP/2 windows come on top: one stream window a stream.
+    /// Default 256 MiB.
     pub total_bytes: u64,
     /// Largest encoded message, header included; the generated service's `max_decoding_message_size` should be the
     /// same. Default 8 MiB.

@@ -16,6 +16,17 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) fn new(stage: &'static str) -> Self {
+        metrics::describe_counter!("ovomesh_mesh_served_total", "Calls that a server ended, by outcome");
+        metrics::describe_counter!(
+            "ovomesh_mesh_violations_total",
+            "Streams closed because their client broke a rule"
+        );
+        metrics::describe_counter!(
+            "ovomesh_mesh_stalls_total",
+            "Streams cut off because their client read nothing"
+        );
+        metrics::describe_gauge!("ovomesh_mesh_server_streams", "Open streams");
+        metrics::describe_gauge!("ovomesh_mesh_server_working", "Calls that the handler has");
         let calls = |outcome: &'static str| counter!("ovomesh_mesh_served_total", "stage" => stage, "outcome" => outcome);
         Self {
             streams: gauge!("ovomesh_mesh_server_streams", "stage" => stage),

@@ -156,6 +156,108 @@ fn a_retryable_failure_goes_elsewhere_and_is_passed_on_the_third_time() {
 }
 
 #[test]
+fn a_failed_call_goes_elsewhere_even_to_a_busier_replica() {
+    let (mut world, ids) = world(2);
+    let first = world.submit(Asked { bytes: 10, ..CALL });
+    world.submit(Asked { bytes: 5_000, ..CALL });
+    assert_eq!(world.servers[&ids[0]].inbox[0].call, first);
+    world.fail(ids[0], 0, tonic::Code::Internal, true);
+    assert_eq!(load(&world, &ids), [0, 2]);
+}
+
+#[test]
+fn no_more_than_half_are_ejected_and_the_first_stays_so() {
+    let (mut world, ids) = world(2);
+    for id in [ids[0], ids[1]] {
+        for _ in 0..5 {
+            world.submit(CALL);
+            while world.servers[&id].inbox.is_empty() {
+                world.submit(CALL);
+            }
+            while !world.servers[&id].inbox.is_empty() {
+                world.fail(id, 0, tonic::Code::Internal, false);
+            }
+        }
+    }
+    let phases: Vec<_> =
+        ids.iter().map(|id| world.balancer.snapshot(*id, world.now).unwrap().phase).collect();
+    assert_eq!(phases, [Phase::Ejected, Phase::Ready]);
+}
+
+/// Both have credit for two; the first is ejected, the second is full, and two calls wait.
+fn one_ejected_one_full() -> (World, [ReplicaId; 2]) {
+    let mut world = World::new(PoolConfig::default());
+    let ids = [world.add(), world.add()];
+    ids.iter().for_each(|id| world.connect(*id, Credit { messages: 2, ..WIDE }));
+    while world.balancer.snapshot(ids[0], world.now).unwrap().phase != Phase::Ejected {
+        world.submit(CALL);
+        world.fail(ids[0], 0, tonic::Code::Internal, true);
+        world.answer(ids[1], 0);
+    }
+    while world.balancer.queued().0 < 2 {
+        world.submit(CALL);
+    }
+    (world, ids)
+}
+
+#[test]
+fn a_replica_on_trial_gets_one_call_however_many_wait() {
+    let (mut world, ids) = one_ejected_one_full();
+    assert_eq!(load(&world, &ids), [0, 2]);
+    world.advance(millis(1_000));
+    assert_eq!(load(&world, &ids), [1, 2]);
+    world.answer(ids[0], 0);
+    assert_eq!(load(&world, &ids), [1, 2], "it is trusted again");
+    assert_eq!(world.balancer.queued().0, 0);
+}
+
+#[test]
+fn when_the_last_fast_replica_turns_slow_the_slow_ones_are_used_without_any_other_event() {
+    let mut world = World::new(PoolConfig::default());
+    let ids = [world.add(), world.add()];
+    ids.iter().for_each(|id| world.connect(*id, Credit { messages: 2, ..WIDE }));
+    world.submit(CALL);
+    world.advance(millis(500));
+    (0..3).for_each(|_| {
+        world.submit(CALL);
+    });
+    assert_eq!((load(&world, &ids), world.balancer.queued().0), (vec![1, 2], 1), "the first is slow");
+    world.advance(millis(500));
+    assert_eq!((load(&world, &ids), world.balancer.queued().0), (vec![2, 2], 0), "both are");
+}
+
+#[test]
+fn a_call_given_up_before_it_was_written_makes_room_at_once() {
+    let mut world = World::new(PoolConfig::default());
+    let id = world.add();
+    world.connect(id, Credit { messages: 1, ..WIDE });
+    world.servers.get_mut(&id).unwrap().stalled = true;
+    let first = world.submit(CALL);
+    let second = world.submit(CALL);
+    assert_eq!(world.balancer.queued().0, 1);
+    world.cancel(first);
+    assert_eq!(world.balancer.queued().0, 0, "the second is promised now");
+    world.servers.get_mut(&id).unwrap().stalled = false;
+    world.settle();
+    assert_eq!(world.servers[&id].inbox[0].call, second);
+}
+
+#[test]
+fn a_late_timer_sends_nothing_that_is_over() {
+    let (mut world, ids) = world(1);
+    world.servers.get_mut(&ids[0]).unwrap().stalled = true;
+    let over = world.submit(Asked { deadline: Some(world.now + millis(10)), ..CALL });
+    let next = world.submit(CALL);
+    // No tick: the stream asks before the timer fires.
+    world.now += millis(10);
+    world.servers.get_mut(&ids[0]).unwrap().stalled = false;
+    world.settle();
+    assert_eq!(world.outcomes[&over], Outcome::Ended(End::Expired));
+    let got: Vec<_> = world.servers[&ids[0]].inbox.iter().map(|received| received.call).collect();
+    assert_eq!(got, [next]);
+}
+
+#[test]
 fn a_draining_replica_finishes_what_it_has_and_is_half_closed() {
     let (mut world, ids) = world(2);
     world.submit(CALL);
