@@ -1,10 +1,11 @@
 //! `ovomesh`: the command line for people.
 
+mod allocator;
+
 use std::process::ExitCode;
 
-// The simulator allocates a volume for every scan: glibc gives such blocks back to the kernel each time.
 #[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 fn main() -> ExitCode {
     ovomesh_cli::main()

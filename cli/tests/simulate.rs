@@ -160,6 +160,21 @@ async fn a_broken_stream_is_taken_up_and_its_unanswered_scans_are_sent_again() {
 }
 
 #[tokio::test]
+async fn a_verdict_whose_committed_was_cut_off_is_neither_sent_again_nor_waited_for() {
+    let gateway =
+        Gateway::start(|n| if n == 40 { Act::DecideAndBreak } else { Act::Decide(Call::Female) }).await;
+    let ran = simulate(&gateway, "").await;
+    assert!(ran.succeeded(), "{}", ran.printed);
+    let report = ran.json();
+    assert_eq!(
+        (number(&report, "verdicts"), number(&report, "committed"), number(&report, "unconfirmed")),
+        (200, 199, 1)
+    );
+    let decided = gateway.seen()[39].scan.meta.scan_id.to_string();
+    assert_eq!(gateway.by_id()[&decided].len(), 1, "it was sent once");
+}
+
+#[tokio::test]
 async fn scans_that_the_server_does_not_read_wait_here_and_are_sent_in_the_end() {
     let pause = |n| if n == 20 { Act::Pause(Duration::from_millis(900)) } else { Act::Decide(Call::Female) };
     let gateway = Gateway::start(pause).await;

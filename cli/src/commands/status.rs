@@ -39,7 +39,7 @@ pub struct Args {
 /// Ports of the services behind the gateway.
 const BEHIND: [u16; 3] = [7702, 7710, 7720];
 
-const COLUMNS: [Column; 9] = [
+const COLUMNS: [Column; 8] = [
     Column::Text("SERVICE"),
     Column::Text("INSTANCE"),
     Column::Text("URL"),
@@ -47,9 +47,15 @@ const COLUMNS: [Column; 9] = [
     Column::Text("READY"),
     Column::Number("BACKLOG"),
     Column::Number("OLDEST"),
-    Column::Text("DETAILS"),
     Column::Text("LAST ERROR"),
 ];
+
+/// Columns of what only some services know.
+const FACTS: [Column; 4] =
+    [Column::Text("SERVICE"), Column::Text("INSTANCE"), Column::Text("FACT"), Column::Text("VALUE")];
+
+/// Longest error in the table; `--output json` has all of it.
+const ERROR_CHARS: usize = 120;
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
     let usual = || {
@@ -68,6 +74,10 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
     } else {
         let cells = told.clone().map(|(service, answer)| cells(service, answer, now));
         out.line(table::render(&COLUMNS, cells, out.colour))?;
+        let facts: Vec<_> = answers.iter().flatten().flat_map(facts).collect();
+        if !facts.is_empty() {
+            out.line(format!("\n{}", table::render(&FACTS, facts, out.colour)))?;
+        }
     }
     let well = answers.iter().all(|answer| answer.as_ref().is_ok_and(|status| status.ready));
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -86,24 +96,14 @@ async fn ask(global: &Global, service: &Uri) -> Result<GetStatusResponse, String
     tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(late)
 }
 
-fn cells(service: &Uri, answer: &Result<GetStatusResponse, String>, now: Timestamp) -> [Field; 9] {
+fn cells(service: &Uri, answer: &Result<GetStatusResponse, String>, now: Timestamp) -> [Field; 8] {
     let url = client::name(service);
     let dash = || Field::from("-");
     let status = match answer {
         Ok(status) => status,
         Err(why) => {
             let unreachable = Field::from("unreachable").coloured(Color::Red);
-            return [
-                dash(),
-                dash(),
-                url.into(),
-                dash(),
-                unreachable,
-                dash(),
-                dash(),
-                dash(),
-                why.as_str().into(),
-            ];
+            return [dash(), dash(), url.into(), dash(), unreachable, dash(), dash(), why.as_str().into()];
         }
     };
     let ready = if status.ready { Field::from("yes") } else { Field::from("no").coloured(Color::Yellow) };
@@ -113,9 +113,6 @@ fn cells(service: &Uri, answer: &Result<GetStatusResponse, String>, now: Timesta
         }
         _ => status.last_error.clone(),
     };
-    let mut details: Vec<String> =
-        status.details.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    details.sort_unstable();
     [
         status.service.clone().into(),
         status.instance.clone().into(),
@@ -124,9 +121,24 @@ fn cells(service: &Uri, answer: &Result<GetStatusResponse, String>, now: Timesta
         ready,
         status.backlog.to_string().into(),
         oldest(status.oldest_unanswered_ms).into(),
-        details.join(" ").into(),
-        last_error.into(),
+        shortened(&last_error).into(),
     ]
+}
+
+fn shortened(error: &str) -> String {
+    let short: String = error.chars().take(ERROR_CHARS).collect();
+    if short.len() < error.len() { short + "..." } else { short }
+}
+
+fn facts(status: &GetStatusResponse) -> Vec<[Field; 4]> {
+    let mut facts: Vec<_> = status.details.iter().collect();
+    facts.sort_unstable();
+    let names = || [&status.service, &status.instance];
+    let row = |(fact, value)| {
+        let [service, instance] = names();
+        [service, instance, fact, value].map(|text| Field::from(text.as_str()))
+    };
+    facts.into_iter().map(row).collect()
 }
 
 fn oldest(ms: u64) -> String {
@@ -189,10 +201,25 @@ mod tests {
         assert_eq!(
             text,
             "\
-SERVICE          INSTANCE     URL                    VERSION  READY        BACKLOG  OLDEST  DETAILS                          LAST ERROR
-inference        inference-1  http://127.0.0.1:7700  0.1.0    yes               12    8 ms  device=cpu model=egg-flat/0.1.0
-scanner-gateway  gw           http://127.0.0.1:7700  0.1.0    no                 0       -                                   1 min ago: inference: no replica
--                -            http://127.0.0.1:7700  -        unreachable        -       -  -                                Connection refused (os error 111)"
+SERVICE          INSTANCE     URL                    VERSION  READY        BACKLOG  OLDEST  LAST ERROR
+inference        inference-1  http://127.0.0.1:7700  0.1.0    yes               12    8 ms
+scanner-gateway  gw           http://127.0.0.1:7700  0.1.0    no                 0       -  1 min ago: inference: no replica
+-                -            http://127.0.0.1:7700  -        unreachable        -       -  Connection refused (os error 111)"
         );
+        let facts: Vec<_> = told.iter().flatten().flat_map(facts).collect();
+        assert_eq!(
+            table::render(&FACTS, facts, false),
+            "\
+SERVICE    INSTANCE     FACT    VALUE
+inference  inference-1  device  cpu
+inference  inference-1  model   egg-flat/0.1.0"
+        );
+    }
+
+    #[test]
+    fn a_long_error_is_cut_between_characters() {
+        let long = "\u{e4}".repeat(500);
+        assert_eq!(shortened(&long).chars().count(), ERROR_CHARS + 3);
+        assert_eq!(shortened("short"), "short");
     }
 }

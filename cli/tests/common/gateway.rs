@@ -37,6 +37,8 @@ pub enum Act {
     Invent,
     /// Decides and never says Committed.
     NeverCommit,
+    /// Decides and ends the stream before Committed.
+    DecideAndBreak,
 }
 
 pub type Plan = fn(u64) -> Act;
@@ -170,6 +172,10 @@ impl Session {
         match (self.plan)(count) {
             Act::Decide(call) => self.decide(&id, call, true).await,
             Act::NeverCommit => self.decide(&id, Call::Female, false).await,
+            Act::DecideAndBreak => {
+                self.decide(&id, Call::Female, false).await?;
+                Err(Status::unavailable("this gateway is leaving"))
+            }
             Act::Expire => {
                 let reason = UndecidedReason::Expired.into();
                 self.say(Down::Verdict(Verdict {

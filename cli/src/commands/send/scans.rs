@@ -1,7 +1,7 @@
 //! From files to scans, on a thread of its own: reading and unpacking is work for a core.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -88,7 +88,7 @@ pub(crate) fn read(folders: Vec<Vec<PathBuf>>, as_what: AsWhat) -> anyhow::Resul
         for files in folders {
             for result in dicom::read_files(&files) {
                 // Whoever sends has left: nothing more is needed.
-                if to.blocking_send(checked(result, &as_what, &mut seen)).is_err() {
+                if to.blocking_send(checked(result, &files, &as_what, &mut seen)).is_err() {
                     return;
                 }
             }
@@ -101,9 +101,20 @@ pub(crate) fn read(folders: Vec<Vec<PathBuf>>, as_what: AsWhat) -> anyhow::Resul
     Ok(found)
 }
 
-fn checked(result: Result<Series, Error>, as_what: &AsWhat, seen: &mut HashSet<String>) -> Found {
+fn checked(
+    result: Result<Series, Error>,
+    files: &[PathBuf],
+    as_what: &AsWhat,
+    seen: &mut HashSet<String>,
+) -> Found {
     match result {
-        Err(error) => Found::Nothing(error.to_string()),
+        Err(error) => {
+            // Errors of a series name no file.
+            let folder =
+                files.first().and_then(|file| file.parent()).unwrap_or(Path::new("")).display().to_string();
+            let error = error.to_string();
+            Found::Nothing(if error.starts_with(&folder) { error } else { format!("{folder}: {error}") })
+        }
         Ok(series) if !seen.insert(series.uid.clone()) => Found::Nothing(format!(
             "{}: series {} was in another folder already; put its files into one folder",
             series.files.first().map_or("", String::as_str),

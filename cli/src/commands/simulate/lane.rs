@@ -1,6 +1,6 @@
 //! One simulated scanner: its stream, its breaks, its scans that wait for an answer.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -92,6 +92,8 @@ pub(crate) struct Lane {
     is_due: bool,
     /// Handed to the transport and not answered. Memory: as many scans as the server lets in flight.
     unanswered: BTreeMap<u32, Outgoing>,
+    /// Decided and not known to be stored.
+    uncommitted: BTreeSet<u32>,
     /// To be sent before anything new.
     first: VecDeque<Outgoing>,
 }
@@ -104,8 +106,8 @@ enum End {
 
 impl Lane {
     pub(crate) fn new(run: Arc<Run>, index: u32, supply: Supply, due: mpsc::UnboundedReceiver<u32>) -> Self {
-        let (unanswered, first) = (BTreeMap::new(), VecDeque::new());
-        Self { run, index, supply, due, is_due: false, unanswered, first }
+        let (unanswered, uncommitted, first) = Default::default();
+        Self { run, index, supply, due, is_due: false, unanswered, uncommitted, first }
     }
 
     /// Connects and says Hello.
@@ -126,14 +128,22 @@ impl Lane {
         let mut backoff = Backoff::new();
         loop {
             let End::Broken(why) = self.follow(stream, began, &mut backoff).await else { return };
-            self.run.ledger().broken(why);
-            // What was not answered is sent again, before what was not sent.
-            let unanswered = std::mem::take(&mut self.unanswered);
-            self.first = unanswered.into_values().chain(std::mem::take(&mut self.first)).collect();
+            self.broken(why);
             let Some(opened) = self.reopen(&mut backoff).await else { return };
             self.run.ledger().counts.reconnected += 1;
             stream = opened;
         }
+    }
+
+    /// What was not answered is sent again, before what was not sent.
+    fn broken(&mut self, why: String) {
+        let mut ledger = self.run.ledger();
+        ledger.broken(why);
+        for n in std::mem::take(&mut self.uncommitted) {
+            ledger.unconfirmed(n);
+        }
+        let unanswered = std::mem::take(&mut self.unanswered);
+        self.first = unanswered.into_values().chain(std::mem::take(&mut self.first)).collect();
     }
 
     /// Tries again as long as the run lasts.
@@ -186,18 +196,25 @@ impl Lane {
     fn book(&mut self, answer: ConnectResponse, began: Began) {
         let at = began.instant.elapsed();
         let mut ledger = self.run.ledger();
-        let answered = match answer.message {
-            Some(Down::Verdict(verdict)) => ledger.verdict(&verdict, at),
-            Some(Down::Rejected(rejected)) => ledger.rejected(&rejected),
+        match answer.message {
+            Some(Down::Verdict(verdict)) => {
+                if let Some(n) = ledger.verdict(&verdict, at) {
+                    self.unanswered.remove(&n);
+                    self.uncommitted.insert(n);
+                }
+            }
+            Some(Down::Rejected(rejected)) => {
+                if let Some(n) = ledger.rejected(&rejected) {
+                    self.unanswered.remove(&n);
+                }
+            }
             Some(Down::Committed(committed)) => {
-                ledger.committed(&committed.scan_id, at);
-                None
+                if let Some(n) = ledger.committed(&committed.scan_id, at) {
+                    self.uncommitted.remove(&n);
+                }
             }
             // Agents' promises, paces and messages of later versions are of no use to a load that is fixed.
-            Some(Down::Accepted(_) | Down::Advice(_) | Down::Welcome(_)) | None => None,
-        };
-        if let Some(n) = answered {
-            self.unanswered.remove(&n);
+            Some(Down::Accepted(_) | Down::Advice(_) | Down::Welcome(_)) | None => {}
         }
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct Counts {
     pub(crate) duplicated: u64,
     /// Answers to scans that this run never sent.
     pub(crate) strays: u64,
+    /// Verdicts of which it will never be known whether they are stored, because their stream broke.
+    pub(crate) unconfirmed: u64,
     pub(crate) broken: u64,
     pub(crate) reconnected: u64,
     pub(crate) resent: u64,
@@ -174,12 +176,12 @@ impl Ledger {
         Some(n)
     }
 
-    /// The verdict of a scan is stored.
-    pub(crate) fn committed(&mut self, scan_id: &str, at: Duration) {
-        let Some(n) = self.known(scan_id) else { return };
+    /// The verdict of a scan is stored. Returns the scan.
+    pub(crate) fn committed(&mut self, scan_id: &str, at: Duration) -> Option<u32> {
+        let n = self.known(scan_id)?;
         let state = &mut self.states[n as usize];
         if state.committed {
-            return;
+            return None;
         }
         state.committed = true;
         if state.verdict {
@@ -188,6 +190,16 @@ impl Ledger {
         if self.is_measured(n) {
             self.counts.committed += 1;
             self.stages.committed.record(at.saturating_sub(self.plan.sends[n as usize].at));
+        }
+        Some(n)
+    }
+
+    /// The stream of scan `n` broke after its verdict came: no Committed can come any more.
+    pub(crate) fn unconfirmed(&mut self, n: u32) {
+        let state = self.states[n as usize];
+        if state.verdict && !state.committed {
+            self.uncommitted -= 1;
+            self.counts.unconfirmed += u64::from(self.is_measured(n));
         }
     }
 
@@ -240,7 +252,7 @@ impl Ledger {
         self.unanswered
     }
 
-    /// Verdicts that are not known to be stored.
+    /// Verdicts whose Committed may still come.
     pub(crate) fn uncommitted(&self) -> u64 {
         self.uncommitted
     }

@@ -30,6 +30,8 @@ pub(crate) struct Report {
     pub(crate) verdicts: u64,
     pub(crate) rejected: u64,
     pub(crate) committed: u64,
+    /// Verdicts whose Committed was cut off by a break of their stream; they may be stored or not.
+    pub(crate) unconfirmed: u64,
     pub(crate) undecided: u64,
     pub(crate) undecided_by_reason: BTreeMap<&'static str, u64>,
     pub(crate) rejected_by_code: BTreeMap<&'static str, u64>,
@@ -129,6 +131,7 @@ impl Report {
             verdicts: counts.verdicts,
             rejected: counts.rejected,
             committed: counts.committed,
+            unconfirmed: counts.unconfirmed,
             undecided: calls[3],
             expired: counts.undecided_by_reason.get("EXPIRED").copied().unwrap_or(0),
             undecided_by_reason: counts.undecided_by_reason,

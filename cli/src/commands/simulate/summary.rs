@@ -60,7 +60,11 @@ fn counts(r: &Report) -> String {
         n(r.duplicated + r.strays),
         n(r.unsent),
     );
-    let _ = writeln!(text, "committed  {} of {} verdicts", n(r.committed), n(r.verdicts));
+    let _ = write!(text, "committed  {} of {} verdicts", n(r.committed), n(r.verdicts));
+    if r.unconfirmed > 0 {
+        let _ = write!(text, "; of {} it cannot be known, as their stream broke first", n(r.unconfirmed));
+    }
+    text.push('\n');
     let Calls { female, male, no_embryo, undecided } = r.calls;
     let [female, male, no_embryo, undecided] = [female, male, no_embryo, undecided].map(n);
     let _ =
