@@ -43,7 +43,7 @@ pub(crate) struct Provenance {
     pub(crate) weights: usize,
     /// What logits of the kind of egg and of the sex are divided by.
     pub(crate) temperatures: [f64; 2],
-    /// Minutes of the training loop, when it ran in one go.
+    /// Minutes of the training loop, on the machine that trained it and with its other work.
     pub(crate) training_minutes: f64,
 }
 

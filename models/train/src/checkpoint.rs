@@ -16,10 +16,19 @@ pub(crate) struct Checkpoint<'a> {
     recipe: &'a Recipe,
 }
 
+/// How far a training has come.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// Steps done.
+    pub(crate) done: usize,
+    /// Seconds that they took, over all sessions.
+    pub(crate) seconds: f64,
+}
+
 #[derive(Serialize, Deserialize)]
 struct State {
     recipe: Recipe,
-    done: usize,
+    progress: Progress,
 }
 
 const STATE: &str = "checkpoint.json";
@@ -36,7 +45,7 @@ impl<'a> Checkpoint<'a> {
         vars: &VarStore,
         average: &VarStore,
         optimiser: &AdamW,
-        done: usize,
+        progress: Progress,
     ) -> Result<()> {
         std::fs::create_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
         let named = |prefix: &'static str, vars: &VarStore| {
@@ -46,9 +55,9 @@ impl<'a> Checkpoint<'a> {
         };
         let all = [named("now", vars), named("average", average), optimiser.state()].into_iter().flatten();
         let tensors: Vec<_> = all.map(|(name, tensor)| (name, tensor.detach().contiguous())).collect();
-        let file = self.folder.join(tensors_file(done));
+        let file = self.folder.join(tensors_file(progress.done));
         Tensor::write_safetensors(&tensors, &file).with_context(|| file.display().to_string())?;
-        let state = State { recipe: self.recipe.clone(), done };
+        let state = State { recipe: self.recipe.clone(), progress };
         let temporary = self.folder.join("checkpoint.json.new");
         std::fs::write(&temporary, serde_json::to_vec_pretty(&state)?)?;
         std::fs::rename(&temporary, self.folder.join(STATE))?;
@@ -56,11 +65,16 @@ impl<'a> Checkpoint<'a> {
         Ok(())
     }
 
-    /// Reads the steps done, 0 when there is no checkpoint. A checkpoint of another recipe is an error.
-    pub(crate) fn load(&self, vars: &VarStore, average: &VarStore, optimiser: &mut AdamW) -> Result<usize> {
+    /// Reads how far it has come, nowhere when there is no checkpoint. A checkpoint of another recipe is an error.
+    pub(crate) fn load(
+        &self,
+        vars: &VarStore,
+        average: &VarStore,
+        optimiser: &mut AdamW,
+    ) -> Result<Progress> {
         let path = self.folder.join(STATE);
         if !path.exists() {
-            return Ok(0);
+            return Ok(Progress::default());
         }
         let state: State =
             serde_json::from_slice(&std::fs::read(&path)?).with_context(|| path.display().to_string())?;
@@ -70,7 +84,7 @@ impl<'a> Checkpoint<'a> {
             path.display(),
             state.recipe
         );
-        let file = self.folder.join(tensors_file(state.done));
+        let file = self.folder.join(tensors_file(state.progress.done));
         let tensors = Tensor::read_safetensors(&file).with_context(|| file.display().to_string())?;
         let tensors: BTreeMap<String, Tensor> = tensors.into_iter().collect();
         let missing = |name: String| anyhow::anyhow!("{} has no tensor {name}", file.display());
@@ -82,7 +96,7 @@ impl<'a> Checkpoint<'a> {
             }
         }
         optimiser.restore(&tensors).map_err(missing)?;
-        Ok(state.done)
+        Ok(state.progress)
     }
 
     /// Older tensors are of no use once the state names newer ones; if one stays it only takes room.

@@ -1,9 +1,8 @@
 //! How long the served files take.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use ovomesh_inference::model::{Model, Precision};
 use serde::Serialize;
-use std::time::Instant;
 use tch::{Device, Kind, Tensor};
 
 /// One model file at one batch size.
@@ -20,32 +19,41 @@ pub(crate) struct Speed {
 const BATCHES: [usize; 5] = [1, 2, 4, 8, 16];
 /// Not counted: libtorch compiles on the first runs.
 const WARM_RUNS: usize = 5;
-/// The fastest of so many rounds counts, so that other work on the machine does not.
-const ROUNDS: usize = 10;
+/// Batches a round.
 const RUNS: usize = 20;
 
-/// Measures on this thread and this machine.
-pub(crate) fn measure(models: &[&Model]) -> Result<Vec<Speed>> {
+/// Measures on this thread and this machine; the fastest of `rounds` counts.
+pub(crate) fn measure(models: &[&Model], rounds: usize) -> Result<Vec<Speed>> {
     let _no_grad = tch::no_grad_guard();
     let each = models.iter().flat_map(|model| BATCHES.map(|batch| (model, batch)));
-    each.map(|(model, batch)| one(model, batch)).collect()
+    each.map(|(model, batch)| one(model, batch, rounds)).collect()
 }
 
-fn one(model: &Model, batch: usize) -> Result<Speed> {
+fn one(model: &Model, batch: usize, rounds: usize) -> Result<Speed> {
     let [z, y, x] = model.manifest.input.map(|samples| samples as i64);
     let input = Tensor::randint(256, [batch as i64, z, y, x], (Kind::Uint8, Device::Cpu));
     for _ in 0..WARM_RUNS {
         model.run(&input, batch)?;
     }
     let mut best = f64::INFINITY;
-    for _ in 0..ROUNDS {
-        let began = Instant::now();
+    for _ in 0..rounds {
+        let began = cpu_seconds()?;
         for _ in 0..RUNS {
             model.run(&input, batch)?;
         }
-        best = best.min(began.elapsed().as_secs_f64());
+        best = best.min(cpu_seconds()? - began);
     }
     let us_per_scan = (best / (RUNS * batch) as f64 * 1e6).round();
     let precision = if model.precision == Precision::Bf16 { "bf16" } else { "fp32" };
     Ok(Speed { precision: precision.to_owned(), batch, us_per_scan })
 }
+
+/// Seconds that this thread has spent on a core, so that other work on the machine counts less.
+fn cpu_seconds() -> Result<f64> {
+    let text = std::fs::read_to_string(CPU_TIME).context(CPU_TIME)?;
+    let nanoseconds: f64 = text.split_whitespace().next().context(CPU_TIME)?.parse().context(CPU_TIME)?;
+    Ok(nanoseconds / 1e9)
+}
+
+/// Its first number is the thread's time on a core in nanoseconds.
+const CPU_TIME: &str = "/proc/thread-self/schedstat";

@@ -1,7 +1,7 @@
 //! The training loop. Everything random comes from the seed and the number of the step, so that a run that was broken
 //! off and resumed is the same run.
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Progress};
 use crate::data::{Batch, Taking, training_batch};
 use crate::loss::{Loss, loss};
 use crate::net::{Net, Widths};
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
+use std::time::Instant;
 use tch::nn::VarStore;
 use tch::{Device, Kind};
 
@@ -61,8 +62,17 @@ pub(crate) struct Session<'a> {
     pub(crate) stop_at: Option<usize>,
 }
 
-/// Trains and returns the averaged weights, or nothing when it was to stop before the end.
-pub(crate) fn train(recipe: &Recipe, eggs: &Library, session: &Session<'_>) -> Result<Option<VarStore>> {
+/// What a training gives.
+#[derive(Debug)]
+pub(crate) struct Trained {
+    /// Averaged over the last steps.
+    pub(crate) weights: VarStore,
+    /// Seconds of all sessions.
+    pub(crate) seconds: f64,
+}
+
+/// Trains, or gives nothing when it was to stop before the end.
+pub(crate) fn train(recipe: &Recipe, eggs: &Library, session: &Session<'_>) -> Result<Option<Trained>> {
     let kind = if recipe.bf16 { Kind::BFloat16 } else { Kind::Float };
     tch::manual_seed(recipe.seed as i64);
     let vars = VarStore::new(Device::Cpu);
@@ -74,7 +84,9 @@ pub(crate) fn train(recipe: &Recipe, eggs: &Library, session: &Session<'_>) -> R
     let pairs = paired(&average, &vars);
     let mut optimiser = AdamW::new(&vars);
     let checkpoint = Checkpoint::new(session.folder, recipe);
-    let done = if session.resume { checkpoint.load(&vars, &average, &mut optimiser)? } else { 0 };
+    let before =
+        if session.resume { checkpoint.load(&vars, &average, &mut optimiser)? } else { Progress::default() };
+    let done = before.done;
     let end = session.stop_at.unwrap_or(recipe.steps).clamp(done, recipe.steps);
 
     let (send, batches) = sync_channel::<Batch>(AHEAD);
@@ -83,6 +95,8 @@ pub(crate) fn train(recipe: &Recipe, eggs: &Library, session: &Session<'_>) -> R
         // Owned here, so that an error below also ends the thread that makes batches.
         let batches = batches;
         let mut shown = Shown::new(recipe, done);
+        let began = Instant::now();
+        let seconds = || before.seconds + began.elapsed().as_secs_f64();
         for step in done..end {
             let batch = batches.recv().context("the thread that makes batches has ended")?;
             // What is random in the net (dropout, jitter) depends on the step alone, not on the steps of this session.
@@ -92,11 +106,12 @@ pub(crate) fn train(recipe: &Recipe, eggs: &Library, session: &Session<'_>) -> R
             move_average(&pairs, step + 1);
             shown.step(&loss)?;
             if (step + 1) % CHECKPOINT_EVERY == 0 || step + 1 == end {
-                checkpoint.save(&vars, &average, &optimiser, step + 1)?;
+                let progress = Progress { done: step + 1, seconds: seconds() };
+                checkpoint.save(&vars, &average, &optimiser, progress)?;
                 shown.print();
             }
         }
-        Ok((end == recipe.steps).then_some(average))
+        Ok((end == recipe.steps).then(|| Trained { weights: average, seconds: seconds() }))
     })
 }
 

@@ -29,8 +29,6 @@ pub(crate) struct Unknown {
 
 /// No class of the model.
 const NO_EGG: usize = 4;
-/// Images of each kind.
-const IMAGES: usize = 300;
 /// Images that go through the model at once.
 const BATCH: usize = 16;
 /// Signal of the made-up objects: between trunk and fluid.
@@ -41,21 +39,21 @@ const BALL_MM: f64 = 22.0;
 /// A way to spoil a clean scan.
 type Spoil = fn(&mut Vec<f32>, &Grid, &mut dyn RngCore);
 
-struct Kinds {
+struct Object {
     name: &'static str,
     snr: f64,
     bias: f64,
     spoil: Spoil,
 }
 
-fn kinds() -> Vec<Kinds> {
-    let kind = |name, spoil| Kinds { name, snr: 30.0, bias: Scanner::default().bias, spoil };
+fn kinds() -> Vec<Object> {
+    let kind = |name, spoil| Object { name, snr: 30.0, bias: Scanner::default().bias, spoil };
     let keep: Spoil = |_, _, _| ();
     vec![
         kind("eggs as they should be", keep),
-        Kinds { snr: 5.0, ..kind("eggs, SNR 5", keep) },
-        Kinds { snr: 3.0, ..kind("eggs, SNR 3", keep) },
-        Kinds { bias: 0.5, ..kind("eggs, twice the coil's field", keep) },
+        Object { snr: 5.0, ..kind("eggs, SNR 5", keep) },
+        Object { snr: 3.0, ..kind("eggs, SNR 3", keep) },
+        Object { bias: 0.5, ..kind("eggs, twice the coil's field", keep) },
         kind("noise only", |samples, _, _| samples.fill(0.0)),
         kind("uniform and bright", |samples, _, _| samples.fill(OBJECT)),
         kind("a ball of water", |samples, grid, _| ball(samples, grid)),
@@ -89,22 +87,34 @@ fn kinds() -> Vec<Kinds> {
     ]
 }
 
-/// Makes and judges images of every kind.
-pub(crate) fn measure(model: &Model, eggs: &Library, policy: &Policy, seed: u64) -> Result<Vec<Unknown>> {
-    kinds()
-        .iter()
-        .enumerate()
-        .map(|(index, kind)| one(model, eggs, policy, kind, seed_of(seed_of(seed, 7), index as u64)))
-        .collect()
+/// Makes and judges `images` of every kind, or a few more to fill the last batch.
+pub(crate) fn measure(
+    model: &Model,
+    eggs: &Library,
+    policy: &Policy,
+    images: usize,
+    seed: u64,
+) -> Result<Vec<Unknown>> {
+    let judged = |(index, kind): (u64, &Object)| -> Result<Unknown> {
+        let judged = judge(model, eggs, kind, images, seed_of(seed_of(seed, 7), index))?;
+        let sexes = [Call::Female, Call::Male];
+        Ok(Unknown {
+            kind: kind.name.to_owned(),
+            refused: Share::count(judged.iter().map(|judged| judged.quality.is_none())),
+            strange: Share::count(judged.iter().map(|judged| judged.scores.strangeness > 1.0)),
+            given_a_sex: Share::count(judged.iter().map(|judged| sexes.contains(&judged.call(policy)))),
+        })
+    };
+    (0..).zip(&kinds()).map(judged).collect()
 }
 
-fn one(model: &Model, eggs: &Library, policy: &Policy, kind: &Kinds, seed: u64) -> Result<Unknown> {
+fn judge(model: &Model, eggs: &Library, kind: &Object, images: usize, seed: u64) -> Result<Vec<Judged>> {
     let _no_grad = tch::no_grad_guard();
     let mut random = rng(seed);
     let scanner = Scanner { snr: kind.snr, bias: kind.bias, ..Scanner::default() };
     let mut preparer = Preparer::new(eggs.grid());
     let mut judged = Vec::new();
-    while judged.len() < IMAGES {
+    while judged.len() < images {
         let mut samples = Vec::new();
         let mut quality = Vec::new();
         for index in judged.len()..judged.len() + BATCH {
@@ -134,13 +144,7 @@ fn one(model: &Model, eggs: &Library, policy: &Policy, kind: &Kinds, seed: u64) 
             off_mm: None,
         }));
     }
-    let sexes = [Call::Female, Call::Male];
-    Ok(Unknown {
-        kind: kind.name.to_owned(),
-        refused: Share::count(judged.iter().map(|judged| judged.quality.is_none())),
-        strange: Share::count(judged.iter().map(|judged| judged.scores.strangeness > 1.0)),
-        given_a_sex: Share::count(judged.iter().map(|judged| sexes.contains(&judged.call(policy)))),
-    })
+    Ok(judged)
 }
 
 /// Replaces each sample by a function of it and its x, y, z.
