@@ -47,7 +47,9 @@ fn text(row: &pb::Row, zone: &TimeZone, colour: bool) -> String {
     let mut page = head(row, zone);
     page.push('\n');
     match row.preview.as_ref().map(Picture::unpack) {
-        Some(Ok(picture)) => page.extend(picture.lines(colour).iter().map(|line| format!("  {line}\n"))),
+        Some(Ok(picture)) => page.extend(
+            picture.lines(colour).iter().map(|line| format!("  {line}").trim_end().to_owned() + "\n"),
+        ),
         Some(Err(why)) => page += &format!("  ({why})\n"),
         None => page += "  (no picture was kept)\n",
     }
