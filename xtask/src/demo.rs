@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ovomesh_testkit::{Fleet, Shape};
 
-use crate::report::{self, Report};
+use crate::report::Report;
 use crate::simulate::{Load, simulate};
 use crate::{build, fetch, machine};
 
@@ -68,10 +68,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
         Ok(())
     })?;
-    let killed = killed_at.map(|at| tell_killed(&result, at));
-    let mut lines = result.lines();
-    lines.extend(killed.as_ref().map(|text| ("killed", text.clone())));
-    report::print("Report", &lines);
+    if let Some(at) = killed_at {
+        println!("\nkilled     {}", tell_killed(&result, at));
+    }
     if let Some(file) = &args.json {
         std::fs::write(file, json(&result, killed_at)?)?;
     }

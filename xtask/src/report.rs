@@ -1,6 +1,5 @@
 //! What `ovomesh simulate --report` writes, and how it is told.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -24,16 +23,7 @@ pub struct Report {
     pub p50_ms: f64,
     pub p99_ms: f64,
     pub max_ms: f64,
-    pub stages: BTreeMap<String, Stage>,
     pub timeline: Vec<Second>,
-    pub calls: BTreeMap<String, u64>,
-}
-
-/// Latency of one stage.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub struct Stage {
-    pub p50_ms: f64,
-    pub p99_ms: f64,
 }
 
 /// One second of a simulation, by the intended times of its scans.
@@ -63,51 +53,6 @@ impl Report {
     pub fn worst(&self, seconds: std::ops::RangeInclusive<u64>) -> (f64, f64) {
         let those = self.timeline.iter().filter(|s| seconds.contains(&s.second));
         those.fold((0.0, 0.0), |(max, p99), s| (s.max_ms.max(max), s.p99_ms.max(p99)))
-    }
-
-    /// In lines for people.
-    pub fn lines(&self) -> Vec<(&'static str, String)> {
-        let calls = self.calls.iter().map(|(call, n)| format!("{n} {}", call.replace('_', " ")));
-        let sums = if self.nothing_lost() {
-            "sent = verdicts = committed"
-        } else {
-            "NOT ALL WERE ANSWERED AND STORED"
-        };
-        let accuracy = match (self.accuracy, self.accuracy_low, self.accuracy_high) {
-            (Some(a), Some(low), Some(high)) => format!(
-                "{:.1} % of the eggs called male or female (95 % interval {:.1} to {:.1} %, {} distinct eggs)",
-                100.0 * a,
-                100.0 * low,
-                100.0 * high,
-                self.distinct_eggs
-            ),
-            _ => "nothing was called male or female".into(),
-        };
-        let mut lines = vec![
-            (
-                "scans",
-                format!(
-                    "{} sent, {} verdicts, {} committed: {sums}",
-                    self.sent, self.verdicts, self.committed
-                ),
-            ),
-            (
-                "lost",
-                format!("{} lost, {} answered twice, {} rejected", self.lost, self.duplicated, self.rejected),
-            ),
-            ("calls", calls.collect::<Vec<_>>().join(", ")),
-            ("late", format!("{} expired (counted as undecided)", self.expired)),
-            ("accuracy", accuracy),
-            (
-                "latency",
-                format!("p50 {:.1} ms, p99 {:.1} ms, worst {:.0} ms", self.p50_ms, self.p99_ms, self.max_ms),
-            ),
-        ];
-        for (name, stage) in &self.stages {
-            lines
-                .push(("", format!("{name:<18} p50 {:>6.2} ms, p99 {:>6.2} ms", stage.p50_ms, stage.p99_ms)));
-        }
-        lines
     }
 }
 
