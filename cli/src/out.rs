@@ -40,7 +40,7 @@ impl Out {
     /// Writes one line, at once.
     ///
     /// # Errors
-    /// When the reader is gone: see [`is_closed`].
+    /// When the reader of our output is gone.
     pub fn line(&mut self, text: impl AsRef<str>) -> io::Result<()> {
         writeln!(self.to, "{}", text.as_ref())?;
         self.to.flush()

@@ -26,12 +26,13 @@ pub(crate) fn text(r: &Report, colour: bool) -> String {
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "run {}: {} scans/s ({}) for {} s from {} scanners, {}, SNR {}, {} profile{}\n",
+        "run {}: {} scans/s ({}) for {} s from {} scanner{}, {}, SNR {}, {} profile{}\n",
         r.run,
         r.rate,
         r.arrivals,
         r.seconds,
         r.scanners,
+        if r.scanners == 1 { "" } else { "s" },
         r.size,
         r.snr,
         r.profile,
@@ -144,4 +145,123 @@ fn confusion(r: &Report, colour: bool) -> String {
         Some([class.into(), a, b, c, d])
     });
     render(&columns, rows, colour)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use ovomesh_api::pb::scan::v1::{Call, Rejected, Timings, UndecidedReason, Verdict};
+
+    use super::super::generate::Cost;
+    use super::super::ledger::Ledger;
+    use super::super::live::Live;
+    use super::super::plan::{Plan, Send};
+    use super::super::report::Asked;
+    use super::super::tour::tests::tour;
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// Eggs are female, male, infertile, dead in turn. Six sends: four decided (one wrongly), one expired, one rejected.
+    fn ledger() -> Ledger {
+        let sends = (0..6u32).map(|n| Send { at: ms(100 * u64::from(n)), scanner: 0, nth: n }).collect();
+        let plan = Arc::new(Plan { sends, measured: 0, end: ms(1_000) });
+        let tour = Arc::new(tour());
+        let mut ledger = Ledger::new(plan, tour.clone());
+        let calls = [Call::Female, Call::Female, Call::NoEmbryo, Call::NoEmbryo, Call::Undecided];
+        for (n, call) in (0u32..).zip(calls) {
+            let due = ms(100 * u64::from(n));
+            ledger.sent(n, due + ms(1), ms(1_999));
+            let reason =
+                if call == Call::Undecided { UndecidedReason::Expired } else { UndecidedReason::Unspecified };
+            let timings =
+                Timings { total_us: 4_000, preprocess_us: 1_000, inference_us: 2_000, ..Default::default() };
+            let verdict = Verdict {
+                scan_id: tour.scan_id(n),
+                call: call.into(),
+                reason: reason.into(),
+                timings: Some(timings),
+                ..Default::default()
+            };
+            assert_eq!(ledger.verdict(&verdict, due + ms(8)), Some(n));
+            assert_eq!(ledger.committed(&tour.scan_id(n), due + ms(16)), Some(n));
+        }
+        ledger.sent(5, ms(530), Duration::ZERO);
+        let (scan_id, message) = (tour.scan_id(5), format!("scan {}: no room", tour.scan_id(5)));
+        assert_eq!(ledger.rejected(&Rejected { scan_id, message, ..Default::default() }), Some(5));
+        ledger
+    }
+
+    #[test]
+    fn a_report_reads_like_this() {
+        let asked = Asked {
+            run: "5f0c".into(),
+            scanners: 1,
+            rate: 10.0,
+            seconds: 1.0,
+            arrivals: "fixed".into(),
+            size: "64x64x16".into(),
+            snr: 30.0,
+            profile: "nominal".into(),
+        };
+        let cost = Cost { scans: 6, cpu: Some(Duration::from_micros(600)) };
+        let report = Report::new(asked, false, &ledger(), cost);
+        assert!(report.is_whole());
+        assert_eq!(
+            text(&report, false),
+            "\
+run 5f0c: 10 scans/s (fixed) for 1 s from 1 scanner, 64x64x16, SNR 30, nominal profile
+
+sent       6 = 5 verdicts + 1 rejected; 0 lost, 0 answered twice, 0 unsent
+committed  5 of 5 verdicts
+calls      2 FEMALE, 0 MALE, 2 NO_EMBRYO, 1 UNDECIDED (1 EXPIRED)
+rejected   1 (1 UNSPECIFIED)
+late       1 EXPIRED; 1 left more than 10 ms late
+accuracy   75.0 % (30.1 % to 95.4 %) of 4 distinct eggs by their first call, UNDECIDED counted as wrong
+           75.0 % (30.1 % to 95.4 %) of the 4 that were called; 60.0 % of all scans
+
+LATENCY IN MS              p50   p90   p99  p99.9   max
+intended send to verdict   8.0   8.0   8.0    8.0   8.0
+waiting to be sent         1.0  30.0  30.0   30.0  30.0
+transport, both ways       3.0   3.0   3.0    3.0   3.0
+gateway, all in it         4.0   4.0   4.0    4.0   4.0
+  waiting for preprocess   0.0   0.0   0.0    0.0   0.0
+  preprocess               1.0   1.0   1.0    1.0   1.0
+  waiting for inference    0.0   0.0   0.0    0.0   0.0
+  inference (batch)        2.0   2.0   2.0    2.0   2.0
+until committed           16.0  16.0  16.0   16.0  16.0
+
+TRUTH      FEMALE  MALE  NO_EMBRYO  UNDECIDED
+female          1     0          0          1
+male            1     0          0          0
+infertile       0     0          1          0
+dead            0     0          1          0
+
+making a scan cost 0.100 ms of CPU
+note: rejected: scan ...: no room"
+        );
+    }
+
+    #[test]
+    fn a_line_of_the_live_view_reads_like_this() {
+        let mut live = Live::default();
+        let mut ledger = ledger();
+        let first = live.line(&mut ledger, ms(1_000), Duration::ZERO);
+        assert_eq!(
+            first,
+            concat!(
+                "  time   sent/s  verdicts/s    FEMALE      MALE         -         ?  in flight    p50 ms    p99 ms  committed  errors\n",
+                "   1 s        6           5         2         0         2         1          0       8.0       8.0          5       1"
+            )
+        );
+        assert_eq!(
+            live.line(&mut ledger, ms(2_000), Duration::ZERO).lines().count(),
+            1,
+            "the head comes once"
+        );
+    }
 }
