@@ -111,8 +111,8 @@ async fn the_example_scanner_gets_its_verdict() {
     let python = std::env::var("OVOMESH_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
     let example = ovomesh_testkit::repository().join("examples/python/scanner.py");
     let address = fleet().get("scanner-gateway").unwrap().address().to_string();
-    let output = Command::new(python).arg(example).arg(address).output().unwrap();
+    let output = Command::new(python).arg(example).args(["--gateway", &address]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(text.contains("CALL_"), "{text}");
+    assert!(text.contains("verdict") && text.contains("CALL_"), "{text}");
 }

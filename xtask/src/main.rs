@@ -9,6 +9,7 @@ mod machine;
 mod python;
 mod report;
 mod run;
+mod samples;
 mod simulate;
 mod test;
 

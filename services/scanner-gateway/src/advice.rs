@@ -15,21 +15,20 @@ impl Default for Advisor {
 }
 
 impl Advisor {
-    /// The advice for `used` of `room` scans in flight, if it is news.
-    pub fn advise(&mut self, used: usize, room: usize) -> Option<Advice> {
+    /// The advice when `used` thousandths of a session's room are taken, if it is news.
+    pub fn advise(&mut self, used: u64) -> Option<Advice> {
         let pace = match self.pace {
-            _ if used >= room => Pace::Stop,
-            // From STOP to SLOW below 80 %, from SLOW to OK below 40 %.
-            Pace::Stop if used * 5 < room * 4 => Pace::Slow,
-            Pace::Slow if used * 5 < room * 2 => Pace::Ok,
-            Pace::Ok | Pace::Unspecified if used * 5 >= room * 4 && room >= 5 => Pace::Slow,
+            _ if used >= 1_000 => Pace::Stop,
+            Pace::Stop if used < 800 => Pace::Slow,
+            Pace::Slow if used < 400 => Pace::Ok,
+            Pace::Ok | Pace::Unspecified if used >= 800 => Pace::Slow,
             same => same,
         };
         if pace == self.pace {
             return None;
         }
         self.pace = pace;
-        let reason = format!("{used} of {room} scans are unanswered");
+        let reason = format!("{} % of this session's room is taken by unanswered scans", used / 10);
         Some(Advice { pace: pace.into(), reason })
     }
 }
@@ -41,9 +40,9 @@ mod tests {
     #[test]
     fn slow_comes_before_stop_and_each_is_said_once() {
         let mut advisor = Advisor::default();
-        let said: Vec<Pace> = (1..=100)
-            .chain((0..100).rev())
-            .filter_map(|used| advisor.advise(used, 100))
+        let said: Vec<Pace> = (1..=1_000)
+            .chain((0..1_000).rev())
+            .filter_map(|used| advisor.advise(used))
             .map(|a| a.pace())
             .collect();
         assert_eq!(said, [Pace::Slow, Pace::Stop, Pace::Slow, Pace::Ok]);

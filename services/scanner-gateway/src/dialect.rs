@@ -5,7 +5,7 @@ use ovomesh_api::pb::scanner::v1::{Advice, Committed, Line};
 use ovomesh_api::pb::{gateway::v1 as gateway, scanner::v1 as scanner};
 use ovomesh_api::{thousands, time};
 
-use crate::memory::Room;
+use crate::memory::{MAX_IN_FLIGHT, Room};
 
 /// Version of both contracts.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -42,7 +42,7 @@ pub struct Hello {
 #[derive(Debug)]
 pub enum Down {
     /// The session is open, with this much room.
-    Welcome { in_flight: u32, bytes: u64, settled: u32, max_volume_bytes: u64 },
+    Welcome { bytes: u64, settled: u32, max_volume_bytes: u64 },
     /// A decision, and the picture if there is one.
     Verdict(Box<Verdict>, Option<Preview>),
     /// The row is durable.
@@ -60,7 +60,7 @@ pub enum Down {
 impl Down {
     /// The answer to a Hello.
     pub fn welcome(room: &Room, settled: u32, max_volume_bytes: u64) -> Self {
-        Self::Welcome { in_flight: room.in_flight, bytes: room.bytes, settled, max_volume_bytes }
+        Self::Welcome { bytes: room.bytes, settled, max_volume_bytes }
     }
 }
 
@@ -108,9 +108,9 @@ impl Dialect for Scanner {
     fn down(down: Down) -> Option<Self::Response> {
         use scanner::connect_response::Message;
         let message = match down {
-            Down::Welcome { in_flight, max_volume_bytes, .. } => Message::Welcome(scanner::Welcome {
+            Down::Welcome { max_volume_bytes, .. } => Message::Welcome(scanner::Welcome {
                 server_time: Some(time::to_pb(jiff::Timestamp::now())),
-                max_in_flight: in_flight,
+                max_in_flight: MAX_IN_FLIGHT,
                 max_volume_bytes,
                 server_version: env!("CARGO_PKG_VERSION").into(),
             }),
@@ -155,16 +155,14 @@ impl Dialect for Agent {
     fn down(down: Down) -> Option<Self::Response> {
         use gateway::connect_response::Message;
         let message = match down {
-            Down::Welcome { in_flight, bytes, settled, max_volume_bytes } => {
-                Message::Welcome(gateway::Welcome {
-                    server_time: Some(time::to_pb(jiff::Timestamp::now())),
-                    scan_credit: in_flight,
-                    scan_credit_bytes: bytes,
-                    settled_credit: settled,
-                    max_volume_bytes,
-                    server_version: env!("CARGO_PKG_VERSION").into(),
-                })
-            }
+            Down::Welcome { bytes, settled, max_volume_bytes } => Message::Welcome(gateway::Welcome {
+                server_time: Some(time::to_pb(jiff::Timestamp::now())),
+                scan_credit: MAX_IN_FLIGHT,
+                scan_credit_bytes: bytes,
+                settled_credit: settled,
+                max_volume_bytes,
+                server_version: env!("CARGO_PKG_VERSION").into(),
+            }),
             Down::Verdict(verdict, preview) => {
                 Message::Decided(gateway::Decided { verdict: Some(*verdict), preview })
             }

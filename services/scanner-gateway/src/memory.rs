@@ -13,8 +13,8 @@ const SESSIONS_SHARE: (u64, u64) = (3, 4);
 const LARGEST_PART: u64 = 16;
 /// ... or than this part of what is left, so that there is always room for one more, smaller one.
 const LARGEST_PART_OF_REST: u64 = 4;
-/// More scans than this in flight on one session help nobody: it is 2 s of the fastest line, 18 times over.
-const MAX_IN_FLIGHT: u64 = 256;
+/// Scans in flight on one session, however small: more help nobody, it is 2 s of the fastest line, 18 times over.
+pub const MAX_IN_FLIGHT: u32 = 256;
 
 /// What is left of the memory for sessions.
 #[derive(Debug, Clone)]
@@ -26,9 +26,7 @@ pub struct Memory {
 /// Room of one session; given back when dropped.
 #[derive(Debug)]
 pub struct Room {
-    /// Scans that may be unanswered at once, at least 1.
-    pub in_flight: u32,
-    /// Bytes of volumes that may be unanswered at once.
+    /// Bytes of volumes that may be unanswered at once, at least one volume.
     pub bytes: u64,
     reserved: u64,
     memory: Memory,
@@ -47,15 +45,10 @@ impl Memory {
         let fixed = u64::from(WINDOW_BYTES) + volume_bytes;
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         let fair = (self.total / LARGEST_PART).min(*left / LARGEST_PART_OF_REST);
-        let scans = (fair.saturating_sub(fixed) / volume_bytes).clamp(1, MAX_IN_FLIGHT);
-        let reserved = fixed + scans * volume_bytes;
+        let bytes = fair.saturating_sub(fixed).max(volume_bytes);
+        let reserved = fixed + bytes;
         *left = left.checked_sub(reserved)?;
-        Some(Room {
-            in_flight: u32::try_from(scans).unwrap_or(1),
-            bytes: scans * volume_bytes,
-            reserved,
-            memory: self.clone(),
-        })
+        Some(Room { bytes, reserved, memory: self.clone() })
     }
 }
 
@@ -81,7 +74,7 @@ mod tests {
         let reserved: u64 = rooms.iter().map(|room| room.reserved).sum();
         assert!(reserved <= 384 * MIB, "{reserved}");
         assert!(rooms.len() > 100, "a hundred scanners fit: {}", rooms.len());
-        assert!(rooms[0].in_flight > 100 && rooms.iter().all(|room| room.in_flight >= 1));
+        assert!(rooms[0].bytes > 100 * (128 << 10) && rooms.iter().all(|room| room.bytes >= 128 << 10));
         rooms.clear();
         assert_eq!(*memory.left.lock().unwrap(), 384 * MIB, "all room comes back");
     }

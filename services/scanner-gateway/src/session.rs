@@ -7,7 +7,7 @@ use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use ovomesh_api::Invalid;
 use ovomesh_api::pb::scan::v1::{Rejected, Row};
-use ovomesh_api::pb::scanner::v1::Line;
+use ovomesh_api::pb::scanner::v1::{Advice, Line};
 use ovomesh_mesh::Lifecycle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -16,12 +16,14 @@ use tonic::{Status, Streaming};
 use crate::advice::Advisor;
 use crate::dialect::{Dialect, Down, Hello, PROTOCOL_VERSION, Up};
 use crate::gateway::{Answer, Gateway};
-use crate::memory::Room;
+use crate::memory::{MAX_IN_FLIGHT, Room};
 use crate::outbox::{Outbox, Outgoing};
 use crate::storing::Stored;
 
 /// A peer says Hello within this time, or leaves.
 const GREETING: Duration = Duration::from_secs(10);
+/// Scans that may be unanswered, for one session.
+const IN_FLIGHT: usize = MAX_IN_FLIGHT as usize;
 /// Rows that may wait for the store, for one session.
 const SETTLED: usize = 1_024;
 /// A peer whose answers are not taken for this long is closed.
@@ -42,7 +44,7 @@ pub fn open<D: Dialect>(
     grace: Duration,
 ) -> Outgoing<D::Response> {
     // A Verdict and a Committed for each scan, a Committed for each row, and a few words beside.
-    let (outbox, outgoing) = crate::outbox::channel(2 * 256 + SETTLED + 16);
+    let (outbox, outgoing) = crate::outbox::channel(2 * IN_FLIGHT + SETTLED + 16);
     let drain = lifecycle.drain.clone();
     let move_after = MOVE_AFTER.mul_f64(1.0 + MOVE_SPREAD * (2.0 * jitter - 1.0));
     let session = Session::<D> { gateway, inbound, outbox, open: None, ending: None, drained: false, grace };
@@ -69,6 +71,15 @@ struct Open {
     max_volume_bytes: u64,
     bytes_in_flight: u64,
     advisor: Advisor,
+}
+
+impl Open {
+    /// By whichever is scarcer, scans or bytes.
+    fn advise(&mut self, deciding: usize) -> Option<Advice> {
+        let scans = 1_000 * deciding as u64 / IN_FLIGHT as u64;
+        let bytes = 1_000 * self.bytes_in_flight / self.room.bytes;
+        self.advisor.advise(scans.max(bytes))
+    }
 }
 
 /// A scan that was answered, its size, and its place in the queue to the store.
@@ -135,7 +146,7 @@ impl<D: Dialect> Session<D> {
         let Some(open) = &self.open else { return true };
         let answers = 2 * deciding + storing + 2;
         D::SETTLES
-            || (deciding < open.room.in_flight as usize
+            || (deciding < IN_FLIGHT
                 && open.bytes_in_flight < open.room.bytes
                 && storing < SETTLED
                 && self.outbox.room() > answers
@@ -175,7 +186,7 @@ impl<D: Dialect> Session<D> {
             let message = "this gateway has no room for another session; connect to another one, or later";
             return self.end(Err(Status::resource_exhausted(message)));
         };
-        tracing::info!(peer = hello.name, in_flight = room.in_flight, "session opened");
+        tracing::info!(peer = hello.name, bytes = room.bytes, "session opened");
         let settled = u32::try_from(SETTLED).unwrap_or(u32::MAX);
         self.send(Down::welcome(&room, settled, max_volume_bytes));
         let lines = hello.lines.into();
@@ -190,12 +201,10 @@ impl<D: Dialect> Session<D> {
             return Next::Nothing;
         };
         let bytes = scan_bytes(&scan);
-        if D::SETTLES
-            && (deciding >= open.room.in_flight as usize || open.bytes_in_flight + bytes > open.room.bytes)
-        {
-            let (scans, limit) = (open.room.in_flight, open.room.bytes);
+        if D::SETTLES && (deciding >= IN_FLIGHT || open.bytes_in_flight + bytes > open.room.bytes) {
+            let limit = open.room.bytes;
             self.end(Err(Status::resource_exhausted(format!(
-                "scan {} is past the credit of {scans} scans and {limit} bytes; wait for verdicts",
+                "scan {} is past the credit of {IN_FLIGHT} scans and {limit} bytes; wait for verdicts",
                 scan.scan_id
             ))));
             return Next::Nothing;
@@ -210,7 +219,7 @@ impl<D: Dialect> Session<D> {
             return Next::Nothing;
         }
         open.bytes_in_flight += bytes;
-        if let Some(advice) = open.advisor.advise(deciding + 1, open.room.in_flight as usize) {
+        if let Some(advice) = open.advise(deciding + 1) {
             self.send(Down::Advice(advice));
         }
         Next::Decide(scan, place)
@@ -268,7 +277,7 @@ impl<D: Dialect> Session<D> {
     ) -> Option<(Row, OwnedSemaphorePermit)> {
         if let Some(open) = &mut self.open {
             open.bytes_in_flight -= bytes;
-            if let Some(advice) = open.advisor.advise(deciding, open.room.in_flight as usize) {
+            if let Some(advice) = open.advise(deciding) {
                 self.send(Down::Advice(advice));
             }
         }
