@@ -38,6 +38,9 @@ struct E2e {
     /// Sizes to measure, the headline first
     #[arg(long, value_delimiter = ',', default_value = "64x64x16,64x64x64")]
     sizes: Vec<String>,
+    /// Measure the programs of this folder instead of building them
+    #[arg(long, value_name = "DIR")]
+    programs: Option<PathBuf>,
     /// Leave out the frozen and the killed process
     #[arg(long)]
     rates_only: bool,
@@ -95,7 +98,10 @@ struct Killed {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let What::E2e(args) = &args.what;
     machine::check(&[])?;
-    let programs = build::release()?;
+    let programs = match &args.programs {
+        Some(folder) => Programs::in_folder(folder),
+        None => build::release()?,
+    };
     let mut profiles = Vec::new();
     for size in &args.sizes {
         profiles.push(profile(&programs, size, args.hold)?);
