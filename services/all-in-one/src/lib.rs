@@ -8,8 +8,8 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use ovomesh_bootstrap::{ClientTlsArgs, ServerArgs, TelemetryArgs};
 use ovomesh_bootstrap::Lifecycle;
+use ovomesh_bootstrap::{ClientTlsArgs, ServerArgs, TelemetryArgs};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
