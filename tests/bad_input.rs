@@ -1,4 +1,6 @@
 //! What is wrong gets one clear answer on its stream, which goes on; neighbours are unharmed.
+// Helpers of tests panic, as tests do.
+#![allow(clippy::unwrap_used)]
 
 use ovomesh_api::pb::scan::v1::{Encoding, Place, RejectCode, Scan, UndecidedReason};
 use ovomesh_api::pb::scanner::v1::{Hello, Line};

@@ -1,4 +1,6 @@
 //! `ovomesh send`: real MR files that are no eggs are never given a confident sex, and what is no MR is told apart.
+// Helpers of tests panic, as tests do.
+#![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

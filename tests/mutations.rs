@@ -1,4 +1,6 @@
 //! Valid sessions, mutated: each scan gets one answer, neighbours are unharmed, and the gateway's memory stays flat.
+// Helpers of tests panic, as tests do.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
 

@@ -1,4 +1,6 @@
 //! `ovomeshd`: all services in one process, and its data after any kind of end.
+// Helpers of tests panic, as tests do.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 

@@ -1,4 +1,6 @@
 //! Processes die, freeze, leave and come back; every scan is answered once, and every verdict is stored.
+// Helpers of tests panic, as tests do.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -123,11 +123,14 @@ fn page(request: ListScansRequest, now: Timestamp) -> Result<(Wanted, store::Lis
     Ok((wanted, store::ListLineRequest { site, line, from, to, limit, token }))
 }
 
+// By value, to stand in `map_err`.
+#[allow(clippy::needless_pass_by_value)]
 fn invalid(error: Invalid) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
 /// An error of the store as the asker should hear it. A broken connection is nobody's fault but ours.
+#[allow(clippy::needless_pass_by_value)]
 fn from_store(status: Status) -> Status {
     match status.code() {
         tonic::Code::NotFound

@@ -179,6 +179,8 @@ fn limit(asked: u32) -> Result<usize, Status> {
     rows(asked).map(|n| n as usize).map_err(invalid)
 }
 
+// By value, to stand in `map_err`.
+#[allow(clippy::needless_pass_by_value)]
 fn invalid(error: Invalid) -> Status {
     Status::invalid_argument(error.to_string())
 }

@@ -1,4 +1,6 @@
 //! The embedded store: conformance, what is there after an end of any kind, and a disk that fails.
+// Helpers of tests panic, as tests do.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 
