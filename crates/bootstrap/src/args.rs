@@ -44,7 +44,7 @@ pub struct TelemetryArgs {
     #[arg(long, env = "OVOMESH_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
     /// Share of scans that are traced, 0 to 1
-    #[arg(long, env = "OVOMESH_TRACE_RATIO", value_name = "SHARE", default_value_t = 0.01)]
+    #[arg(long, env = "OVOMESH_TRACE_RATIO", value_name = "SHARE", default_value_t = 0.01, value_parser = share)]
     pub trace_ratio: f64,
 }
 
@@ -102,4 +102,9 @@ impl TelemetryArgs {
     pub fn quiet() -> Self {
         Self { log: "warn".into(), log_format: LogFormat::Text, otlp_endpoint: None, trace_ratio: 0.0 }
     }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "a number from 0 to 1 is needed, such as 0.01 for one scan of a hundred".into())
 }

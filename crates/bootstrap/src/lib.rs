@@ -4,7 +4,9 @@
 //! together. Tests call the same `run` with a listener on port 0.
 
 mod args;
+mod door;
 mod errors;
+mod health;
 mod metrics;
 mod run;
 mod server;

@@ -6,11 +6,16 @@ use std::time::Duration;
 use anyhow::Context as _;
 use ovomesh_mesh::Lifecycle;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{ServerArgs, TelemetryArgs, metrics, telemetry, tls};
+use crate::{ServerArgs, TelemetryArgs, telemetry, tls};
 
 /// Runs a service to its end. Prints `<service> listening on <address>` once it can be connected to.
+///
+/// SIGTERM or SIGINT begins the drain, a second one ends the process at once.
+///
+/// # Errors
+/// What kept the service from starting or broke it, or that it had not finished when its drain was over.
 pub fn main<F>(
     service: &'static str,
     server: &ServerArgs,
@@ -21,30 +26,9 @@ where
     F: Future<Output = anyhow::Result<()>>,
 {
     runtime(server.io_threads)?.block_on(async {
-        let _telemetry = telemetry::start(service, server.instance(), telemetry)?;
-        tls::install_provider();
-        // Before anything counts: handles are made once and kept.
-        metrics::handle();
-        let listen = server.listen;
-        let listener = TcpListener::bind(listen)
-            .await
-            .with_context(|| format!("listening on {listen}: is another program there? --listen takes another address"))?;
-        announce(service, &listener)?;
-        let lifecycle = Lifecycle::new();
-        lifecycle.spawn("signals", drain_on_signal(service, lifecycle.clone()));
-        let drain = lifecycle.drain.clone();
-        let grace = Duration::from_secs(server.drain_seconds);
-        let result = tokio::select! {
-            result = run(listener, lifecycle.clone()) => result,
-            () = async { drain.cancelled().await; tokio::time::sleep(grace).await } => {
-                anyhow::bail!("{service} did not finish within {} s: {} tasks were left", grace.as_secs(), lifecycle.tasks.len())
-            }
-        };
-        lifecycle.drain.cancel();
-        lifecycle.tasks.close();
-        if tokio::time::timeout(grace, lifecycle.tasks.wait()).await.is_err() {
-            tracing::warn!(left = lifecycle.tasks.len(), "{service} left with tasks unfinished");
-        }
+        let telemetry = telemetry::start(service, server.instance(), telemetry)?;
+        let result = started(service, server, run).await;
+        telemetry.stop().await;
         result
     })
 }
@@ -62,6 +46,32 @@ pub fn runtime(io_threads: u16) -> anyhow::Result<tokio::runtime::Runtime> {
     builder.enable_all().build().context("starting the runtime")
 }
 
+async fn started<F>(
+    service: &'static str,
+    server: &ServerArgs,
+    run: impl FnOnce(TcpListener, Lifecycle) -> F,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    tls::install_provider();
+    let listen = server.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("listening on {listen}: is another program there? --listen takes another address")
+    })?;
+    // Before anybody can know that this process is there, and so send it a signal.
+    let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    announce(service, &listener)?;
+    let lifecycle = Lifecycle::new();
+    let grace = Duration::from_secs(server.drain_seconds);
+    tokio::select! {
+        result = to_the_end(service, grace, &lifecycle, run(listener, lifecycle.clone())) => result,
+        () = obey(service, signals, &lifecycle) => {
+            anyhow::bail!("{service} was told twice to end and left at once: {} tasks were not finished", lifecycle.tasks.len())
+        }
+    }
+}
+
 fn announce(service: &str, listener: &TcpListener) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     // Whoever started this may have closed our output: that is no reason to stop.
@@ -69,19 +79,100 @@ fn announce(service: &str, listener: &TcpListener) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn drain_on_signal(service: &'static str, lifecycle: Lifecycle) {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("signals cannot be received: {service} ends only by being killed");
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        // The service ended by itself.
-        () = lifecycle.drain.cancelled() => return,
-    }
+/// Begins the drain at the first signal, comes back at the second.
+async fn obey(service: &str, (mut terminate, mut interrupt): (Signal, Signal), lifecycle: &Lifecycle) {
+    let mut next = async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
+    next().await;
     tracing::info!("{service} drains: it finishes what it has and takes nothing new");
     lifecycle.drain.cancel();
+    next().await;
+}
+
+/// Runs `service` and then its tasks to their end, both together at most `grace` after the drain has begun.
+async fn to_the_end(
+    name: &str,
+    grace: Duration,
+    lifecycle: &Lifecycle,
+    service: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<()> {
+    let late = async {
+        lifecycle.drain.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    let whole = async {
+        let result = service.await;
+        // It may have ended by itself: what it left should end too.
+        lifecycle.drain.cancel();
+        lifecycle.tasks.close();
+        if let Err(error) = &result {
+            tracing::error!("{name} ends: {error:#}");
+        }
+        lifecycle.tasks.wait().await;
+        result
+    };
+    tokio::select! {
+        biased;
+        result = whole => result,
+        () = late => anyhow::bail!(
+            "{name} did not finish within {} s: {} tasks or callers were left; --drain-seconds gives more time",
+            grace.as_secs(),
+            lifecycle.tasks.len().max(1)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(10);
+
+    /// Drains at once; gives the result and how long it took on the runtime's clock.
+    async fn drain(
+        lifecycle: Lifecycle,
+        service: impl Future<Output = anyhow::Result<()>>,
+    ) -> (anyhow::Result<()>, Duration) {
+        let begun = tokio::time::Instant::now();
+        lifecycle.drain.cancel();
+        (to_the_end("service", GRACE, &lifecycle, service).await, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_waits_for_what_runs() {
+        let lifecycle = Lifecycle::new();
+        lifecycle.spawn("work", tokio::time::sleep(Duration::from_secs(7)));
+        let service = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            Ok(())
+        };
+        let (result, took) = drain(lifecycle, service).await;
+        assert!(result.is_ok());
+        assert_eq!(took.as_secs(), 7, "both side by side");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_gives_up_at_its_deadline_and_says_what_was_left() {
+        let lifecycle = Lifecycle::new();
+        lifecycle.spawn("stuck", pending());
+        lifecycle.spawn("stuck too", pending());
+        let service = async {
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            Ok(())
+        };
+        let (result, took) = drain(lifecycle, service).await;
+        assert!(result.unwrap_err().to_string().contains("within 10 s: 2 tasks"));
+        assert_eq!(took.as_secs(), 10, "the service and its tasks have one deadline");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_breaks_takes_its_tasks_along() {
+        let lifecycle = Lifecycle::new();
+        let drain = lifecycle.drain.clone();
+        lifecycle.spawn("follower", async move { drain.cancelled().await });
+        let result = to_the_end("service", GRACE, &lifecycle, async { anyhow::bail!("broken") }).await;
+        assert_eq!(result.unwrap_err().to_string(), "broken");
+        assert!(lifecycle.tasks.is_empty());
+    }
 }

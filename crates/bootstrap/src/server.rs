@@ -10,11 +10,11 @@ use axum::routing::get;
 use ovomesh_mesh::Lifecycle;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
-use tonic::transport::server::TcpIncoming;
-use tonic_health::ServingStatus;
+use tonic_health::pb::health_server::HealthServer;
 
+use crate::health::Health;
 use crate::status::{Status, StatusServer, pb};
-use crate::{ServerArgs, metrics};
+use crate::{ServerArgs, door, metrics};
 
 /// HTTP/2 receive windows of a stream and of a connection: a few messages of the largest usual size.
 const WINDOWS: (u32, u32) = (4 << 20, 8 << 20);
@@ -22,8 +22,6 @@ const WINDOWS: (u32, u32) = (4 << 20, 8 << 20);
 const MAX_FRAME: u32 = 1 << 20;
 /// A peer that does not answer a ping for this long is gone.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(10));
-/// How often the health service asks whether the service is ready.
-const HEALTH: Duration = Duration::from_millis(200);
 
 /// A server that is being put together.
 pub struct Server<'a> {
@@ -80,8 +78,7 @@ impl<'a> Server<'a> {
     pub async fn serve(self, listener: TcpListener, lifecycle: &Lifecycle) -> anyhow::Result<()> {
         let address = listener.local_addr()?;
         let status = self.status.clone().context("a server needs a status")?;
-        let (health, health_server) = tonic_health::server::health_reporter();
-        lifecycle.spawn("health", report_health(health, status.clone(), lifecycle.clone()));
+        let health = Health::start(status.clone(), lifecycle);
         let status_server = StatusServer {
             service: self.service,
             instance: self.args.instance(),
@@ -90,7 +87,7 @@ impl<'a> Server<'a> {
         };
         let routes = self
             .routes
-            .add_service(health_server)
+            .add_service(HealthServer::new(health))
             .add_service(pb::status_service_server::StatusServiceServer::new(status_server))
             .add_service(reflection(&self.descriptors).build_v1()?)
             // grpcurl asks by v1, Python's client only by v1alpha.
@@ -103,16 +100,18 @@ impl<'a> Server<'a> {
             .max_frame_size(MAX_FRAME)
             .http2_keepalive_interval(Some(KEEPALIVE.0))
             .http2_keepalive_timeout(Some(KEEPALIVE.1));
-        if let Some(tls) = self.args.tls()? {
-            builder = builder.tls_config(tls).context("TLS certificate or key")?;
-        }
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
         let drained = lifecycle.drain.clone().cancelled_owned();
-        builder
-            .add_routes(Routes::from(router))
-            .serve_with_incoming_shutdown(incoming, drained)
-            .await
-            .with_context(|| format!("serving {} on {address}", self.service))
+        let served = match self.args.tls()? {
+            Some(tls) => {
+                let incoming = door::tls(listener, tls);
+                builder.add_routes(router.into()).serve_with_incoming_shutdown(incoming, drained).await
+            }
+            None => {
+                let incoming = door::plain(listener);
+                builder.add_routes(router.into()).serve_with_incoming_shutdown(incoming, drained).await
+            }
+        };
+        served.with_context(|| format!("serving {} on {address}", self.service))
     }
 }
 
@@ -138,23 +137,4 @@ fn pages(status: Arc<dyn Status>, lifecycle: Lifecycle) -> Router {
         .route("/metrics", get(|| async { metrics::render() }))
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
-}
-
-/// SERVING as long as the service is ready; NOT_SERVING for good once the drain has begun.
-async fn report_health(
-    health: tonic_health::server::HealthReporter,
-    status: Arc<dyn Status>,
-    lifecycle: Lifecycle,
-) {
-    let mut before = None;
-    while !lifecycle.drain.is_cancelled() {
-        let ready = status.ready();
-        if before != Some(ready) {
-            before = Some(ready);
-            let now = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-            health.set_service_status("", now).await;
-        }
-        let _ = tokio::time::timeout(HEALTH, lifecycle.drain.cancelled()).await;
-    }
-    health.set_service_status("", ServingStatus::NotServing).await;
 }

@@ -1,16 +1,22 @@
 //! Logs to the console, and traces to a collector when there is one.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use crate::{LogFormat, TelemetryArgs, errors, trace};
 
-/// Holds the exporter; what is not yet sent is sent when it is dropped.
-#[derive(Default)]
+/// How long the last traces may take to a collector that is slow or away.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// Holds what sends the traces.
+#[must_use = "the last traces are sent by `stop`"]
 pub struct Telemetry {
     provider: Option<SdkTracerProvider>,
 }
@@ -29,7 +35,9 @@ pub fn start(service: &'static str, instance: String, args: &TelemetryArgs) -> a
     let traces = provider
         .as_ref()
         .map(|p| tracing_opentelemetry::layer().with_tracer(p.tracer(service)).with_filter(own));
-    let subscriber = tracing_subscriber::registry().with(console).with(traces).with(errors::Remember);
+    // Filtered like the others: one layer that asks for everything makes each frame of HTTP/2 an event.
+    let remember = errors::Remember.with_filter(LevelFilter::WARN);
+    let subscriber = tracing_subscriber::registry().with(console).with(traces).with(remember);
     // Another service of this process may have been first: its console serves all.
     let _ = tracing::subscriber::set_global_default(subscriber);
     if provider.is_some() {
@@ -45,9 +53,9 @@ fn exporter(
 ) -> anyhow::Result<Option<SdkTracerProvider>> {
     let Some(endpoint) = &args.otlp_endpoint else { return Ok(None) };
     anyhow::ensure!(
-        (0.0..=1.0).contains(&args.trace_ratio),
-        "--trace-ratio is {}; it must be 0 to 1",
-        args.trace_ratio
+        endpoint.starts_with("http://"),
+        "--otlp-endpoint is {endpoint}; it must be http://HOST:PORT: for a collector behind TLS run one beside this \
+         program that forwards"
     );
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_tonic()
@@ -67,11 +75,13 @@ fn exporter(
     Ok(Some(provider))
 }
 
-impl Drop for Telemetry {
-    fn drop(&mut self) {
-        if let Some(provider) = self.provider.take()
-            && let Err(error) = provider.shutdown()
-        {
+impl Telemetry {
+    /// Sends what is not yet sent.
+    pub async fn stop(self) {
+        let Some(provider) = self.provider else { return };
+        // It blocks until the exporter is done, which needs this runtime to go on.
+        let flush = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH));
+        if let Ok(Err(error)) = flush.await {
             tracing::warn!(%error, "the last traces were not sent");
         }
     }

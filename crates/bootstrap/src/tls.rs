@@ -1,24 +1,38 @@
 //! TLS by flags, with errors that name the file.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use ovomesh_mesh::Connector;
-use tonic::transport::{Certificate, ClientTlsConfig, Identity, ServerTlsConfig};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use crate::{ClientTlsArgs, ServerArgs};
 
 impl ServerArgs {
     /// How this server proves who it is, and whom it asks to do the same. `None`: plain text.
-    pub fn tls(&self) -> anyhow::Result<Option<ServerTlsConfig>> {
-        let Some(identity) = identity(self.tls_cert.as_ref(), self.tls_key.as_ref())? else {
-            return Ok(None);
+    pub(crate) fn tls(&self) -> anyhow::Result<Option<Arc<ServerConfig>>> {
+        let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
+        install_provider();
+        let builder = ServerConfig::builder();
+        let builder = match &self.tls_client_ca {
+            Some(ca) => {
+                let roots = Arc::new(roots(ca)?);
+                let verifier = WebPkiClientVerifier::builder(roots).build();
+                builder.with_client_cert_verifier(verifier.with_context(|| ca.display().to_string())?)
+            }
+            None => builder.with_no_client_auth(),
         };
-        let tls = ServerTlsConfig::new().identity(identity);
-        Ok(Some(match &self.tls_client_ca {
-            Some(ca) => tls.client_ca_root(Certificate::from_pem(pem(ca, "CERTIFICATE")?)),
-            None => tls,
-        }))
+        let mut config = builder
+            .with_single_cert(certificates(cert)?, private_key(key)?)
+            .with_context(|| format!("the key in {} for {}", key.display(), cert.display()))?;
+        // The second for probes, and for whoever reads /metrics.
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Some(Arc::new(config)))
     }
 }
 
@@ -26,9 +40,13 @@ impl ClientTlsArgs {
     /// How calls are secured. `None`: plain text.
     pub fn tls(&self) -> anyhow::Result<Option<ClientTlsConfig>> {
         let Some(ca) = &self.ca else { return Ok(None) };
-        let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem(ca, "CERTIFICATE")?));
-        if let Some(identity) = identity(self.client_cert.as_ref(), self.client_key.as_ref())? {
-            tls = tls.identity(identity);
+        install_provider();
+        roots(ca)?;
+        let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca)?));
+        if let (Some(cert), Some(key)) = (&self.client_cert, &self.client_key) {
+            certificates(cert)?;
+            private_key(key)?;
+            tls = tls.identity(Identity::from_pem(read(cert)?, read(key)?));
         }
         if let Some(name) = &self.server_name {
             tls = tls.domain_name(name);
@@ -42,21 +60,30 @@ impl ClientTlsArgs {
     }
 }
 
-fn identity(cert: Option<&PathBuf>, key: Option<&PathBuf>) -> anyhow::Result<Option<Identity>> {
-    match (cert, key) {
-        (Some(cert), Some(key)) => {
-            Ok(Some(Identity::from_pem(pem(cert, "CERTIFICATE")?, pem(key, "PRIVATE KEY")?)))
-        }
-        _ => Ok(None),
-    }
+fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("reading {}", file.display()))
 }
 
-/// Reads a PEM file and looks whether it holds what it should: the library's own errors name neither.
-fn pem(file: &Path, what: &str) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    let has = text.lines().any(|line| line.starts_with("-----BEGIN ") && line.contains(what));
-    anyhow::ensure!(has, "{} holds no {what} in PEM form", file.display());
-    Ok(text)
+fn certificates(file: &Path) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&read(file)?).collect();
+    let found = found.with_context(|| format!("{} is no valid PEM", file.display()))?;
+    anyhow::ensure!(!found.is_empty(), "{} holds no certificate in PEM form", file.display());
+    Ok(found)
+}
+
+fn private_key(file: &Path) -> anyhow::Result<PrivateKeyDer<'static>> {
+    PrivateKeyDer::from_pem_slice(&read(file)?)
+        .with_context(|| format!("{} holds no private key in PEM form", file.display()))
+}
+
+fn roots(file: &Path) -> anyhow::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(file)? {
+        roots
+            .add(certificate)
+            .with_context(|| format!("{} holds a certificate that cannot be an authority", file.display()))?;
+    }
+    Ok(roots)
 }
 
 /// One crypto provider for the whole process; a second call changes nothing.

@@ -19,8 +19,8 @@ pub(crate) struct Speed {
 const BATCHES: [usize; 5] = [1, 2, 4, 8, 16];
 /// Not counted: libtorch compiles on the first runs.
 const WARM_RUNS: usize = 5;
-/// Batches a round.
-const RUNS: usize = 20;
+/// Scans a round: a tenth of a second, because the kernel counts a thread's time in steps of a few milliseconds.
+const SCANS: usize = 1024;
 
 /// Measures on this thread and this machine; the fastest of `rounds` counts.
 pub(crate) fn measure(models: &[&Model], rounds: usize) -> Result<Vec<Speed>> {
@@ -38,12 +38,12 @@ fn one(model: &Model, batch: usize, rounds: usize) -> Result<Speed> {
     let mut best = f64::INFINITY;
     for _ in 0..rounds {
         let began = cpu_seconds()?;
-        for _ in 0..RUNS {
+        for _ in 0..SCANS / batch {
             model.run(&input, batch)?;
         }
         best = best.min(cpu_seconds()? - began);
     }
-    let us_per_scan = (best / (RUNS * batch) as f64 * 1e6).round();
+    let us_per_scan = (best / SCANS as f64 * 1e6).round();
     let precision = if model.precision == Precision::Bf16 { "bf16" } else { "fp32" };
     Ok(Speed { precision: precision.to_owned(), batch, us_per_scan })
 }
