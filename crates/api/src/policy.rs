@@ -34,9 +34,10 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            // The thresholds that the model's card suggests: they withhold 3.4 % of living eggs at SNR 30.
             name: "default/1".into(),
-            female_at: 0.80,
-            male_at: 0.80,
+            female_at: 0.92,
+            male_at: 0.92,
             no_embryo_at: 0.80,
             living_at: 0.80,
             max_strangeness: 1.0,

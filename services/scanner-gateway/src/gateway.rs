@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::{self as pb, RejectCode, Rejected, Row};
 use ovomesh_api::pb::scanner::v1::Line;
 use ovomesh_api::{Invalid, LineBook, Place, Scan, ScanMeta};
+use ovomesh_bootstrap::trace;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::backlog::Backlog;
 use crate::memory::Memory;
@@ -88,7 +90,10 @@ impl Gateway {
         let Scan { meta, budget, traceparent, volume } = scan;
         let line = self.lines.get(&meta.place);
         let clock = Clock { received, deadline: received + line.budget(budget) };
-        match self.pipeline.decide(meta.scan_id.as_str(), volume, &line, clock, &traceparent).await {
+        let span = trace::enter(&traceparent, rand::random());
+        let traceparent = trace::traceparent(&span);
+        let deciding = self.pipeline.decide(meta.scan_id.as_str(), volume, &line, clock, &traceparent);
+        match deciding.instrument(span).await {
             Outcome::Verdict(verdict, preview) => {
                 // A repeat with time left may do better than these.
                 let reason = verdict.reason();
