@@ -249,7 +249,7 @@ impl Report {
         line(text, "## Speed\n");
         line(
             text,
-            "Microseconds of one core for each scan on the machine that trained it, the best of ten rounds.\n",
+            "Microseconds of one core for each scan on the machine that trained it, the best of five rounds.\n",
         );
         let batches: Vec<&Speed> = self.speed.iter().filter(|speed| speed.precision == "fp32").collect();
         let heads: Vec<String> = batches.iter().map(|speed| format!("batch {}", speed.batch)).collect();

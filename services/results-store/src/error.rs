@@ -6,32 +6,39 @@ use tonic::{Code, Status};
 /// An error of a store.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
-    /// The row breaks the contract: it can never be stored.
+    /// What was sent breaks the contract: it can never be stored or answered.
     #[error("{0}")]
     Invalid(#[from] ovomesh_api::Invalid),
-    /// The disk or the database does not take it now. Nothing was acknowledged.
-    #[error("the store in {place} does not work now: {reason}; it is tried again")]
+    /// The disk or the database does not work now. What was sent was not stored; it may be sent again.
+    #[error("the store in {place} does not work now: {reason}; try again")]
     Unavailable {
         /// Folder or contact point.
         place: String,
         /// What the system said.
         reason: String,
     },
+    /// Somebody else has the store.
+    #[error("the store in {place} is open in another process; stop that one, or give --data another folder")]
+    Taken {
+        /// The folder.
+        place: String,
+    },
     /// What is stored cannot be read.
-    #[error("the store in {place} holds a record that cannot be read: {reason}")]
+    #[error("the store in {place} is damaged: {reason}")]
     Damaged {
         /// Folder or contact point.
         place: String,
-        /// Which, and what is wrong with it.
+        /// Which record, and what is wrong with it.
         reason: String,
     },
 }
 
 impl StoreError {
+    /// The one table of what callers are told.
     fn code(&self) -> Code {
         match self {
             Self::Invalid(_) => Code::InvalidArgument,
-            Self::Unavailable { .. } => Code::Unavailable,
+            Self::Unavailable { .. } | Self::Taken { .. } => Code::Unavailable,
             Self::Damaged { .. } => Code::DataLoss,
         }
     }
@@ -45,7 +52,7 @@ impl From<StoreError> for Status {
 
 impl From<StoreError> for StageError {
     fn from(error: StoreError) -> Self {
-        let retryable = matches!(error, StoreError::Unavailable { .. });
-        Self { code: error.code(), message: error.to_string(), retryable }
+        let code = error.code();
+        Self { code, message: error.to_string(), retryable: code == Code::Unavailable }
     }
 }

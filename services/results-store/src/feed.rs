@@ -1,12 +1,12 @@
 //! The live feed: the last rows in the order of their commits, for readers that are a little behind.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ovomesh_api::pb::scan::v1::Row;
+use bytes::Bytes;
 use tokio::sync::watch;
 
-/// Rows kept: a minute of the headline rate, about 32 MiB.
+/// Rows kept: a minute of the headline rate, about 32 MiB as they are stored.
 const KEPT: usize = 65_536;
 
 /// The last rows.
@@ -19,7 +19,8 @@ pub struct Feed {
 
 #[derive(Default)]
 struct Last {
-    rows: VecDeque<Arc<Row>>,
+    /// Encoded.
+    rows: VecDeque<Bytes>,
     /// Number of the first row that is kept.
     first: u64,
 }
@@ -27,8 +28,8 @@ struct Last {
 /// A part of the feed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
-    /// Rows in the order of their commits.
-    pub rows: Vec<Arc<Row>>,
+    /// Encoded rows in the order of their commits.
+    pub rows: Vec<Bytes>,
     /// The number after the last of them.
     pub next: u64,
     /// Rows between the position asked for and the first kept one.
@@ -50,14 +51,13 @@ impl Feed {
         Self { instance, last: Mutex::default(), written: watch::Sender::new(0) }
     }
 
-    /// Adds rows that are durable now.
-    pub fn push(&self, rows: Vec<Row>) {
+    /// Adds encoded rows that are durable now.
+    pub fn push(&self, rows: Vec<Bytes>) {
         let mut last = self.lock();
-        last.rows.extend(rows.into_iter().map(Arc::new));
-        while last.rows.len() > KEPT {
-            last.rows.pop_front();
-            last.first += 1;
-        }
+        last.rows.extend(rows);
+        let old = last.rows.len().saturating_sub(KEPT);
+        last.rows.drain(..old);
+        last.first += old as u64;
         let end = last.end();
         drop(last);
         self.written.send_replace(end);
@@ -73,12 +73,18 @@ impl Feed {
         self.lock().end()
     }
 
-    /// At most `most` rows from `from` on.
-    pub fn read(&self, from: u64, most: usize) -> Part {
+    /// Rows from `from` on: at most `most`, and no more than one beyond `bytes`.
+    pub fn read(&self, from: u64, most: usize, bytes: usize) -> Part {
         let last = self.lock();
         let start = from.clamp(last.first, last.end());
         let skip = usize::try_from(start - last.first).unwrap_or(usize::MAX);
-        let rows: Vec<_> = last.rows.iter().skip(skip).take(most).cloned().collect();
+        let mut taken = 0;
+        let within = |row: &&Bytes| {
+            let room = taken < bytes;
+            taken += row.len();
+            room
+        };
+        let rows: Vec<_> = last.rows.range(skip..).take(most).take_while(within).cloned().collect();
         Part { next: start + rows.len() as u64, lagged: start.saturating_sub(from), rows }
     }
 
@@ -90,12 +96,13 @@ impl Feed {
         Some(if own { Position::At(number) } else { Position::Unknown })
     }
 
-    /// The token of a row's number.
+    /// The token of a row's number. Tokens of one process begin with the same 8 bytes and grow as bytes: readers may rely
+    /// on it to tell which of two is further on.
     pub fn token(&self, number: u64) -> Vec<u8> {
         [self.instance.to_be_bytes(), number.to_be_bytes()].concat()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Last> {
+    fn lock(&self) -> MutexGuard<'_, Last> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -110,25 +117,38 @@ impl Last {
 mod tests {
     use super::*;
 
-    fn rows(ids: std::ops::Range<usize>) -> Vec<Row> {
-        ids.map(|n| Row { scan_id: n.to_string(), ..Default::default() }).collect()
+    const ALL: usize = usize::MAX;
+
+    fn rows(ids: std::ops::Range<usize>) -> Vec<Bytes> {
+        ids.map(|n| Bytes::from(n.to_string())).collect()
     }
 
     #[test]
     fn a_reader_goes_on_where_it_was() {
         let feed = Feed::new(7);
         feed.push(rows(0..10));
-        let part = feed.read(0, 4);
-        assert_eq!((part.rows.len(), part.next, part.lagged), (4, 4, 0));
+        let part = feed.read(0, 4, ALL);
+        assert_eq!((part.rows, part.next, part.lagged), (rows(0..4), 4, 0));
         assert_eq!(feed.position(&feed.token(part.next)), Some(Position::At(4)));
-        assert_eq!(feed.read(4, 100).rows.len(), 6);
+        assert_eq!(feed.read(4, 100, ALL).rows, rows(4..10));
+        assert_eq!(feed.read(10, 100, ALL), Part { rows: vec![], next: 10, lagged: 0 });
+    }
+
+    #[test]
+    fn a_part_is_bounded_in_bytes_and_never_empty() {
+        let feed = Feed::new(7);
+        feed.push((0..5).map(|_| Bytes::from_static(&[0; 100])).collect());
+        assert_eq!(feed.read(0, 100, 250).next, 3, "the row that reaches the bound is the last");
+        assert_eq!(feed.read(0, 100, 1).next, 1);
     }
 
     #[test]
     fn a_reader_that_is_too_slow_learns_how_many_it_missed() {
         let feed = Feed::new(7);
-        feed.push(rows(0..KEPT + 5));
-        assert_eq!(feed.read(0, 1).lagged, 5);
+        feed.push(rows(0..KEPT));
+        feed.push(rows(KEPT..KEPT + 5));
+        let part = feed.read(0, 1, ALL);
+        assert_eq!((part.rows, part.next, part.lagged), (rows(5..6), 6, 5));
     }
 
     #[test]

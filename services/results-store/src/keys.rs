@@ -14,9 +14,16 @@ pub fn line(site: &Site, line: &Line, at: Timestamp, scan_id: &ScanId) -> Vec<u8
 
 /// The first key of a line that is not before `at`.
 pub fn line_from(site: &Site, line: &Line, at: Timestamp) -> Vec<u8> {
-    let mut key = name(site.as_str());
-    key.extend(name(line.as_str()));
+    let mut key = line_prefix(site, line);
     key.extend(ascending(at));
+    key
+}
+
+/// What all keys of a line begin with.
+pub fn line_prefix(site: &Site, line: &Line) -> Vec<u8> {
+    let mut key = name(site.as_str());
+    key.extend(line.as_str().as_bytes());
+    key.push(0);
     key
 }
 
@@ -34,7 +41,8 @@ pub fn egg_prefix(egg_id: &EggId) -> Vec<u8> {
 }
 
 fn name(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len() + 160);
+    // With room for the rest of a usual key.
+    let mut bytes = Vec::with_capacity(text.len() + 96);
     bytes.extend(text.as_bytes());
     bytes.push(0);
     bytes

@@ -4,7 +4,6 @@
 //! [`embedded`] is the one of one machine; [`feed`] tells who listens.
 
 mod committer;
-pub mod conformance;
 mod embedded;
 mod error;
 mod feed;
@@ -12,11 +11,11 @@ mod keys;
 mod record;
 mod service;
 mod store;
+mod subscriber;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use ovomesh_api::pb::store::v1::store_service_server::StoreServiceServer;
 use ovomesh_bootstrap::{Server, ServerArgs, TelemetryArgs, trace};
 use ovomesh_mesh::{Lifecycle, ServerConfig, StageServer};
@@ -34,10 +33,15 @@ use service::Service;
 /// Name of the service.
 pub const NAME: &str = "results-store";
 
-/// A row with its preview has about 2 KiB.
-const MAX_MESSAGE_BYTES: usize = 64 << 10;
-/// Rows that one gateway may have on their way: two batches at the headline rate.
+/// A row with its preview has about 2 KiB. Far more is let in, so that one that is too large is refused by itself and
+/// not by breaking the stream that others share.
+const MAX_MESSAGE_BYTES: usize = 1 << 20;
+/// Rows that one gateway may have on their way: two seconds of the headline rate.
 const CREDIT: u32 = 2_048;
+/// The same in bytes.
+const CREDIT_BYTES: u64 = 4 << 20;
+/// Rows on their way of all gateways together.
+const ALL_BYTES: u64 = 128 << 20;
 
 /// Stores every decision durably and gives them back.
 #[derive(clap::Parser, Clone, Debug)]
@@ -56,24 +60,34 @@ pub struct Args {
 
 /// Serves on `listener` until the drain is over.
 pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let folder = args.data.clone();
-    let store =
-        tokio::task::spawn_blocking(move || Embedded::open(&folder)).await?.context("opening the store")?;
+    let store = tokio::task::spawn_blocking(move || Embedded::open(&args.data)).await??;
+    serve(store, &args.server, listener, &lifecycle).await
+}
+
+/// Serves `store` on `listener` until the drain is over.
+pub async fn serve<S: Store>(
+    store: S,
+    args: &ServerArgs,
+    listener: TcpListener,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<()> {
     let (store, feed) = (Arc::new(store), Arc::new(Feed::new(rand::random())));
-    let committer = Committer::start(store.clone(), feed.clone(), &lifecycle);
+    let committer = Committer::start(store.clone(), feed.clone(), lifecycle);
     let config = ServerConfig {
         messages: CREDIT,
+        bytes: CREDIT_BYTES,
+        total_bytes: ALL_BYTES,
         max_message_bytes: MAX_MESSAGE_BYTES as u64,
         span: trace::child,
         ..ServerConfig::default()
     };
-    let stage = StageServer::new(config, move |work| service::append(committer.clone(), work), &lifecycle);
-    let service = Service { store, stage, feed, lifecycle: lifecycle.clone() };
+    let stage = StageServer::new(config, move |work| service::append(committer.clone(), work), lifecycle);
+    let service = Service::new(store, stage, feed, lifecycle.clone());
     let server = StoreServiceServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
-    Server::new(NAME, &args.server)
+    Server::new(NAME, args)
         .routes(tonic::service::Routes::new(server))
         .descriptors(&[ovomesh_api::pb::DESCRIPTORS, ovomesh_mesh::proto::DESCRIPTORS])
         .status(service)
-        .serve(listener, &lifecycle)
+        .serve(listener, lifecycle)
         .await
 }

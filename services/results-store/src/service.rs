@@ -14,42 +14,54 @@ use ovomesh_api::pb::store::v1::{
 use ovomesh_api::stages::Append;
 use ovomesh_api::{EggId, Invalid, Line, ScanId, Site, time};
 use ovomesh_mesh::{Done, Lifecycle, ResponseStream, StageError, StageServer, Work};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::StoreError;
 use crate::committer::Committer;
 use crate::feed::{Feed, Position};
 use crate::store::{LineRange, Store};
+use crate::subscriber::{self, Subscriber};
 
 /// Rows of a page or list.
 const ROWS: std::ops::RangeInclusive<u32> = 1..=1_000;
 /// Rows when none are asked for.
-const DEFAULT_ROWS: u32 = 100;
-/// Rows in one message of the feed.
-const FEED_ROWS: usize = 256;
-/// How long rows are gathered for one message of the feed: people watch it, and many readers must stay cheap.
-const FEED_GATHER: Duration = Duration::from_millis(50);
-/// Messages of the feed that wait for a reader.
-const FEED_AHEAD: usize = 4;
+const DEFAULT_ROWS: usize = 100;
+/// Readers of the feed at once: queries, of which a mesh has a few, and those of their watchers that catch up.
+const READERS: usize = 128;
 
 /// Serves a store.
 pub struct Service<S> {
     /// Reads.
-    pub store: Arc<S>,
+    store: Arc<S>,
     /// Writes.
-    pub stage: StageServer<Append>,
+    stage: StageServer<Append>,
     /// Tells.
-    pub feed: Arc<Feed>,
+    feed: Arc<Feed>,
     /// Feeds are its tasks.
-    pub lifecycle: Lifecycle,
+    lifecycle: Lifecycle,
+    /// Room for readers of the feed.
+    readers: Arc<Semaphore>,
 }
 
 impl<S> Clone for Service<S> {
     fn clone(&self) -> Self {
-        let (store, feed) = (self.store.clone(), self.feed.clone());
-        Self { store, stage: self.stage.clone(), feed, lifecycle: self.lifecycle.clone() }
+        Self {
+            store: self.store.clone(),
+            stage: self.stage.clone(),
+            feed: self.feed.clone(),
+            lifecycle: self.lifecycle.clone(),
+            readers: self.readers.clone(),
+        }
+    }
+}
+
+impl<S> Service<S> {
+    /// Reads from `store`, writes through `stage`, tells `feed`.
+    pub fn new(store: Arc<S>, stage: StageServer<Append>, feed: Arc<Feed>, lifecycle: Lifecycle) -> Self {
+        Self { store, stage, feed, lifecycle, readers: Arc::new(Semaphore::new(READERS)) }
     }
 }
 
@@ -74,7 +86,7 @@ impl<S: Store> StoreService for Service<S> {
     }
 
     async fn get_scan(&self, request: Request<GetScanRequest>) -> Result<Response<GetScanResponse>, Status> {
-        let scan_id = ScanId::parse(&request.into_inner().scan_id).map_err(invalid)?;
+        let scan_id = ScanId::parse(&request.into_inner().scan_id).map_err(StoreError::from)?;
         match self.store.get_scan(scan_id.clone()).await? {
             Some(row) => Ok(Response::new(GetScanResponse { row: Some(row) })),
             None => Err(Status::not_found(format!("scan {scan_id} is not stored"))),
@@ -83,8 +95,9 @@ impl<S: Store> StoreService for Service<S> {
 
     async fn list_egg(&self, request: Request<ListEggRequest>) -> Result<Response<ListEggResponse>, Status> {
         let request = request.into_inner();
-        let egg_id = EggId::parse(&request.egg_id).map_err(invalid)?;
-        let rows = self.store.list_egg(egg_id, limit(request.limit)?).await?;
+        let egg_id = EggId::parse(&request.egg_id).map_err(StoreError::from)?;
+        let limit = limit(request.limit).map_err(StoreError::from)?;
+        let rows = self.store.list_egg(egg_id, limit).await?;
         Ok(Response::new(ListEggResponse { rows }))
     }
 
@@ -92,7 +105,7 @@ impl<S: Store> StoreService for Service<S> {
         &self,
         request: Request<ListLineRequest>,
     ) -> Result<Response<ListLineResponse>, Status> {
-        let page = self.store.list_line(range(request.into_inner()).map_err(invalid)?).await?;
+        let page = self.store.list_line(range(request.into_inner()).map_err(StoreError::from)?).await?;
         Ok(Response::new(ListLineResponse { rows: page.rows, next_token: page.next.into() }))
     }
 
@@ -108,49 +121,22 @@ impl<S: Store> StoreService for Service<S> {
                 // At least one, since nobody can know how many.
                 Some(Position::Unknown) => (self.feed.end(), 1),
                 None => {
-                    return Err(Status::invalid_argument(
-                        "token is none that this service gave; leave it empty",
-                    ));
+                    let limit = "a token that this service gave, or empty";
+                    return Err(StoreError::from(Invalid::field("token", "something else", limit)).into());
                 }
             },
         };
-        let (send, receive) = mpsc::channel(FEED_AHEAD);
-        self.lifecycle.spawn("feed", tell(self.feed.clone(), from, lagged, send, self.lifecycle.clone()));
+        let reader = self.readers.clone().try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("{READERS} read the feed already; ask another results-store"))
+        })?;
+        let (send, receive) = mpsc::channel(subscriber::AHEAD);
+        let drain = self.lifecycle.drain.clone();
+        let subscriber = Subscriber { feed: self.feed.clone(), from, lagged, send, drain };
+        self.lifecycle.spawn("feed", async move {
+            subscriber.tell().await;
+            drop(reader);
+        });
         Ok(Response::new(ReceiverStream::new(receive)))
-    }
-}
-
-/// Sends the feed from `from` on until the reader is gone or the service drains.
-async fn tell(
-    feed: Arc<Feed>,
-    mut from: u64,
-    lagged: u64,
-    send: mpsc::Sender<Result<SubscribeResponse, Status>>,
-    lifecycle: Lifecycle,
-) {
-    let mut written = feed.written();
-    let live = SubscribeResponse { rows: Vec::new(), token: feed.token(from).into(), lagged };
-    let mut next = Some(live);
-    loop {
-        if let Some(message) = next.take() {
-            tokio::select! {
-                sent = send.send(Ok(message)) => if sent.is_err() { return },
-                () = lifecycle.drain.cancelled() => return,
-            }
-        }
-        tokio::select! {
-            _ = written.wait_for(|end| *end > from) => {}
-            () = send.closed() => return,
-            () = lifecycle.drain.cancelled() => return,
-        }
-        // A full message need not wait for more.
-        if feed.end() - from < FEED_ROWS as u64 {
-            tokio::time::sleep(FEED_GATHER).await;
-        }
-        let part = feed.read(from, FEED_ROWS);
-        from = part.next;
-        let rows = part.rows.iter().map(|row| Row::clone(row)).collect();
-        next = Some(SubscribeResponse { rows, token: feed.token(from).into(), lagged: part.lagged });
     }
 }
 
@@ -162,27 +148,17 @@ fn range(request: ListLineRequest) -> Result<LineRange, Invalid> {
         line: Line::parse(&request.line)?,
         from: bound("from", request.from, Timestamp::MIN)?,
         to: bound("to", request.to, Timestamp::MAX)?,
-        limit: usize::try_from(rows(request.limit)?).unwrap_or(usize::MAX),
+        limit: limit(request.limit)?,
         token: request.token.into(),
     })
 }
 
-fn rows(asked: u32) -> Result<u32, Invalid> {
+fn limit(asked: u32) -> Result<usize, Invalid> {
     match asked {
         0 => Ok(DEFAULT_ROWS),
-        n if ROWS.contains(&n) => Ok(n),
+        n if ROWS.contains(&n) => Ok(n as usize),
         n => Err(Invalid::field("limit", n, format!("{} to {}", ROWS.start(), ROWS.end()))),
     }
-}
-
-fn limit(asked: u32) -> Result<usize, Status> {
-    rows(asked).map(|n| n as usize).map_err(invalid)
-}
-
-// By value, to stand in `map_err`.
-#[allow(clippy::needless_pass_by_value)]
-fn invalid(error: Invalid) -> Status {
-    Status::invalid_argument(error.to_string())
 }
 
 impl<S: Store> ovomesh_bootstrap::Status for Service<S> {
@@ -199,6 +175,10 @@ impl<S: Store> ovomesh_bootstrap::Status for Service<S> {
     }
 
     fn details(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([("rows since the start".into(), self.feed.end().to_string())])
+        let readers = READERS - self.readers.available_permits();
+        BTreeMap::from([
+            ("rows since the start".into(), self.feed.end().to_string()),
+            ("readers of the feed".into(), readers.to_string()),
+        ])
     }
 }

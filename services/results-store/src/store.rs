@@ -8,7 +8,7 @@ use crate::StoreError;
 use crate::record::Record;
 
 /// Keeps rows. Every write of a scan is the same but for `stored_at`, so writes may be repeated in any order; a later
-/// write of the same scan stands.
+/// write of the same scan stands, and one without a picture leaves the picture that is there.
 pub trait Store: Send + Sync + 'static {
     /// Stores all rows or none. They are durable in every table when it comes back.
     fn append(&self, records: Vec<Record>) -> impl Future<Output = Result<(), StoreError>> + Send;
@@ -23,7 +23,7 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
 
-    /// A page of a line, without previews.
+    /// A page of a line, without previews. A token that is none of this line is [`StoreError::Invalid`].
     fn list_line(&self, range: LineRange) -> impl Future<Output = Result<LinePage, StoreError>> + Send;
 }
 

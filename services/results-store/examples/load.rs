@@ -1,0 +1,188 @@
+//! What storing a row costs: one gateway's stream at a fixed rate into a process of its own.
+//!
+//! `cargo run --release -p ovomesh-results-store --example load [-- RATE [SECONDS [DIR]]]`
+//! prints rows/s, CPU microseconds a row of the store's whole process, and how long a row took to become durable.
+//! RATE 0 sends as fast as rows are taken. DIR decides which disk is measured.
+
+#![allow(clippy::unwrap_used, reason = "an example")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use clap::Parser as _;
+use jiff::Timestamp;
+use ovomesh_api::pb::scan::v1::{
+    Call, Place, Point, Preview, Provenance, Purpose, Quality, Row, Scores, Timings, Verdict,
+};
+use ovomesh_api::stages::Append;
+use ovomesh_api::time::to_pb;
+use ovomesh_mesh::{Connector, Lifecycle, PoolConfig, Request, StreamPool, discover};
+use ovomesh_results_store::{Args, NAME, run};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Rows on their way at once: what a gateway's pool queues at most.
+const IN_FLIGHT: usize = 1_024;
+
+fn main() -> anyhow::Result<()> {
+    if std::env::args().nth(1).as_deref() == Some("serve") {
+        let args = Args::parse_from(std::env::args().skip(1));
+        let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
+        return ovomesh_bootstrap::main(NAME, &server, &telemetry, |listener, life| {
+            run(args, listener, life)
+        });
+    }
+    let mut args = std::env::args().skip(1);
+    let mut number = |default| args.next().map_or(default, |text| text.parse::<u64>().expect("a number"));
+    let (rate, seconds) = (number(1_000), number(20));
+    let folder = args.next().map_or_else(std::env::temp_dir, PathBuf::from);
+    let data = tempfile::tempdir_in(folder)?;
+    let (mut server, address) = serve(data.path())?;
+    let before = cpu(&server);
+    let begun = Instant::now();
+    let times = ovomesh_bootstrap::runtime(1)?.block_on(load(&address, rate, Duration::from_secs(seconds)));
+    let took = begun.elapsed();
+    report(&times, took, cpu(&server) - before, resident(&server));
+    server.kill()?;
+    server.wait()?;
+    Ok(())
+}
+
+fn report(times: &[Duration], took: Duration, cpu: Duration, resident: u64) {
+    let (rows, mut sorted) = (times.len(), times.to_vec());
+    sorted.sort_unstable();
+    let part = |share: usize| sorted[(rows * share / 1_000).min(rows - 1)].as_secs_f64() * 1e3;
+    println!(
+        "{rows} rows, {:.0} rows/s, CPU {:.1} us a row, {} MiB, durable after {:.1} ms p50, {:.1} ms p99, {:.1} ms p99.9",
+        rows as f64 / took.as_secs_f64(),
+        cpu.as_secs_f64() * 1e6 / rows as f64,
+        resident >> 20,
+        part(500),
+        part(990),
+        part(999),
+    );
+}
+
+fn serve(data: &std::path::Path) -> anyhow::Result<(Child, String)> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("serve").arg("--data").arg(data).stdout(Stdio::piped());
+    let mut child = command.spawn()?;
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line)?;
+    let address = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
+    Ok((child, address))
+}
+
+/// How long each row took.
+async fn load(address: &str, rate: u64, time: Duration) -> Vec<Duration> {
+    let lifecycle = Lifecycle::new();
+    let uri = format!("http://{address}").parse().unwrap();
+    let pool = StreamPool::<Append>::start(
+        PoolConfig::default(),
+        Connector::default(),
+        discover::fixed([uri]),
+        &lifecycle,
+    );
+    let (mut sent, mut times, mut tasks) = (0u64, Vec::new(), JoinSet::new());
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        if let Some(micros) = (sent * 1_000_000).checked_div(rate) {
+            tokio::time::sleep_until(begun + Duration::from_micros(micros)).await;
+        }
+        while tasks.len() >= IN_FLIGHT || (rate > 0 && !tasks.is_empty()) {
+            let done = if tasks.len() >= IN_FLIGHT { tasks.join_next().await } else { tasks.try_join_next() };
+            let Some(done) = done else { break };
+            times.push(done.unwrap());
+        }
+        sent += 1;
+        let (pool, row) = (pool.clone(), row(sent));
+        tasks.spawn(async move {
+            let begun = Instant::now();
+            let request = Request { body: row, deadline: None, traceparent: String::new() };
+            pool.call(request).await.unwrap();
+            begun.elapsed()
+        });
+    }
+    times.extend(tasks.join_all().await);
+    times
+}
+
+/// A row as the gateway makes them.
+fn row(n: u64) -> Row {
+    let scan_id = format!("018f3c2e-7b1a-7cc0-{:04x}-{n:012x}", n.wrapping_mul(0x9e37) & 0xffff);
+    let now = to_pb(Timestamp::now());
+    let verdict = Verdict {
+        scan_id: scan_id.clone(),
+        call: Call::Female.into(),
+        p_female: Some(0.97),
+        scores: Some(Scores {
+            female: 0.95,
+            male: 0.03,
+            infertile: 0.01,
+            dead: 0.01,
+            strangeness: 0.4,
+            gonads: Some(Point { x_mm: 30.0, y_mm: 31.0, z_mm: 12.0 }),
+        }),
+        quality: Some(Quality { snr: 21.0, motion: 1.0, coverage: 1.0, clipped: 0.0, egg_ml: 56.0 }),
+        provenance: Some(Provenance {
+            model: "egg-flat/0.1.0".into(),
+            model_sha256: "0123456789abcdef".into(),
+            preprocess: "1".into(),
+            device: "cpu".into(),
+            cpu_capability: "AVX512".into(),
+            batch: 8,
+            policy: "default/1".into(),
+        }),
+        timings: Some(Timings {
+            total_us: 6_000,
+            preprocess_us: 400,
+            inference_us: 900,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let place = Place {
+        site: "north".into(),
+        line: (n % 8).to_string(),
+        tray_run: format!("run-{}", n / 150),
+        slot: (n % 150) as u32 + 1,
+    };
+    Row {
+        egg_id: format!("egg-{n}"),
+        place: Some(place),
+        purpose: Purpose::Test.into(),
+        acquired_at: Some(now),
+        received_at: Some(now),
+        volume_crc32c: n as u32,
+        verdict: Some(verdict),
+        preview: Some(Preview {
+            columns: 48,
+            rows: 48,
+            pixels: (0..1_152u32)
+                .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+                .collect::<Vec<_>>()
+                .into(),
+            ..Default::default()
+        }),
+        scan_id,
+        ..Default::default()
+    }
+}
+
+fn cpu(child: &Child) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).map(|n| n.parse::<u64>().unwrap()).sum();
+    // Linux tells CPU time in hundredths of a second, whatever its own clock is.
+    Duration::from_millis(ticks * 10)
+}
+
+fn resident(child: &Child) -> u64 {
+    let statm = std::fs::read_to_string(format!("/proc/{}/statm", child.id())).unwrap();
+    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4_096
+}

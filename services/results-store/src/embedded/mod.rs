@@ -1,0 +1,77 @@
+//! The store of one machine: an LSM tree in a folder (fjall).
+//!
+//! [`tables`] is what is in it; [`engine`] opens it, and opens it again after its disk failed; [`journal`] looks
+//! whether what a crash left can be read. One thread writes; reads run beside it, a few at a time.
+
+mod engine;
+mod journal;
+mod tables;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ovomesh_api::pb::scan::v1::Row;
+use ovomesh_api::{EggId, ScanId};
+use tokio::sync::Semaphore;
+
+use crate::StoreError;
+use crate::record::Record;
+use crate::store::{LinePage, LineRange, Store};
+use engine::Engine;
+use writer::Writer;
+
+/// Reads at once: more would only wait for the same disk, and each holds a page in memory.
+const READS: usize = 8;
+
+/// The embedded store.
+pub struct Embedded {
+    engine: Arc<Engine>,
+    writer: Writer,
+    reads: Semaphore,
+}
+
+impl Embedded {
+    /// Opens the store in `folder`, which is made when it is not there. Blocks: reads what was not yet sorted in.
+    ///
+    /// # Errors
+    /// When another process has it open, the disk fails, or what is there cannot be read.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let engine = Arc::new(Engine::open(folder)?);
+        let writer = Writer::start(engine.clone())
+            .map_err(|error| engine.failed(format!("no thread can be started: {error}")))?;
+        Ok(Self { engine, writer, reads: Semaphore::new(READS) })
+    }
+
+    /// Reads on a thread where that is allowed.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Engine) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        // The semaphore is never closed.
+        let _turn = self.reads.acquire().await;
+        let engine = self.engine.clone();
+        let panicked = || Err(self.engine.failed("a read panicked; this is a defect, please report it"));
+        tokio::task::spawn_blocking(move || read(&engine)).await.unwrap_or_else(|_| panicked())
+    }
+}
+
+impl Store for Embedded {
+    async fn append(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        self.writer.write(records).await.unwrap_or_else(|| {
+            Err(self.engine.failed("its writer panicked; this is a defect, please report it"))
+        })
+    }
+
+    async fn get_scan(&self, scan_id: ScanId) -> Result<Option<Row>, StoreError> {
+        self.read(move |engine| engine.read(|tables| tables.get_scan(&scan_id))).await
+    }
+
+    async fn list_egg(&self, egg_id: EggId, limit: usize) -> Result<Vec<Row>, StoreError> {
+        self.read(move |engine| engine.read(|tables| tables.list_egg(&egg_id, limit))).await
+    }
+
+    async fn list_line(&self, range: LineRange) -> Result<LinePage, StoreError> {
+        self.read(move |engine| engine.read(|tables| tables.list_line(&range))).await
+    }
+}

@@ -1,0 +1,83 @@
+//! Rows, and how to read them back.
+#![allow(clippy::unwrap_used, reason = "a test")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
+
+pub mod conformance;
+
+use jiff::{Timestamp, ToSpan as _};
+use ovomesh_api::pb::scan::v1::{Place, Preview, Row, Verdict};
+use ovomesh_api::{EggId, Line, ScanId, Site, time};
+use ovomesh_results_store::{LineRange, Record, Store};
+
+/// `second` seconds after 2026 began.
+pub fn at(second: i64) -> Timestamp {
+    Timestamp::constant(1_767_225_600, 0) + second.seconds()
+}
+
+/// A row of site `s` and line `l` at this second.
+pub fn row(scan_id: &str, egg_id: &str, second: i64) -> Row {
+    Row {
+        scan_id: scan_id.into(),
+        egg_id: egg_id.into(),
+        place: Some(Place { site: "s".into(), line: "l".into(), ..Default::default() }),
+        acquired_at: Some(time::to_pb(at(second))),
+        verdict: Some(Verdict { scan_id: scan_id.into(), ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+/// The same row with a picture of one pixel.
+pub fn with_picture(row: Row, pixel: u8) -> Row {
+    Row { preview: Some(picture(pixel)), ..row }
+}
+
+pub fn picture(pixel: u8) -> Preview {
+    Preview { columns: 1, rows: 1, pixels: vec![pixel << 4].into(), ..Default::default() }
+}
+
+pub fn record(row: Row) -> Record {
+    Record::parse(row, Timestamp::now()).expect("a valid row")
+}
+
+/// Stores rows in one batch.
+pub async fn append<S: Store>(store: &S, rows: impl IntoIterator<Item = Row>) {
+    store.append(rows.into_iter().map(record).collect()).await.expect("rows are stored");
+}
+
+pub async fn get<S: Store>(store: &S, scan_id: &str) -> Option<Row> {
+    store.get_scan(ScanId::parse(scan_id).unwrap()).await.unwrap()
+}
+
+/// Scan ids of an egg.
+pub async fn egg<S: Store>(store: &S, egg_id: &str, limit: usize) -> Vec<String> {
+    let rows = store.list_egg(EggId::parse(egg_id).unwrap(), limit).await.unwrap();
+    assert!(rows.iter().all(|row| row.preview.is_none()), "lists have no pictures");
+    rows.into_iter().map(|row| row.scan_id).collect()
+}
+
+/// Line `l` from `from` to `to`.
+pub fn range(from: i64, to: i64, limit: usize) -> LineRange {
+    let (site, line) = (Site::parse("s").unwrap(), Line::parse("l").unwrap());
+    LineRange { site, line, from: at(from), to: at(to), limit, token: Vec::new() }
+}
+
+/// Scan ids of a range, read page by page.
+pub async fn pages<S: Store>(store: &S, mut range: LineRange) -> Vec<String> {
+    let mut ids = Vec::new();
+    loop {
+        let page = store.list_line(range.clone()).await.expect("a page");
+        assert!(page.rows.iter().all(|row| row.preview.is_none()), "lists have no pictures");
+        let more = !page.next.is_empty();
+        assert!(page.rows.len() == range.limit || (page.rows.len() < range.limit && !more), "pages are full");
+        ids.extend(page.rows.into_iter().map(|row| row.scan_id));
+        if !more {
+            return ids;
+        }
+        range.token = page.next;
+    }
+}
+
+/// Scan ids of line `l` within a million seconds.
+pub async fn all<S: Store>(store: &S) -> Vec<String> {
+    pages(store, range(0, 1_000_000, 1_000)).await
+}
