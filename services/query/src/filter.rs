@@ -1,8 +1,8 @@
 //! Which rows somebody wants.
 
-use ovomesh_api::Invalid;
 use ovomesh_api::pb::query::v1::Filter;
 use ovomesh_api::pb::scan::v1::{Call, Purpose, Row};
+use ovomesh_api::{Invalid, Line, Site};
 
 /// A checked filter: a row is kept when it matches all of what is set.
 #[derive(Debug, Clone, Default)]
@@ -20,14 +20,22 @@ impl Wanted {
 
     /// Of a site and a line; empty: of any.
     pub fn at(site: String, line: String, filter: Option<Filter>) -> Result<Self, Invalid> {
-        let filter = filter.unwrap_or_default();
-        for call in &filter.calls {
-            Call::try_from(*call)
-                .map_err(|_| Invalid::field("filter.calls", call, "values of Call, 1 to 4"))?;
+        if !site.is_empty() {
+            self::site(&site)?;
         }
-        for purpose in &filter.purposes {
-            let limit = "values of Purpose, 1 to 3";
-            Purpose::try_from(*purpose).map_err(|_| Invalid::field("filter.purposes", purpose, limit))?;
+        if !line.is_empty() {
+            self::line(&line)?;
+        }
+        let filter = filter.unwrap_or_default();
+        for &call in &filter.calls {
+            if !Call::try_from(call).is_ok_and(|call| call != Call::Unspecified) {
+                return Err(Invalid::field("filter.calls", call, "values of Call, 1 to 4"));
+            }
+        }
+        for &purpose in &filter.purposes {
+            if !Purpose::try_from(purpose).is_ok_and(|purpose| purpose != Purpose::Unspecified) {
+                return Err(Invalid::field("filter.purposes", purpose, "values of Purpose, 1 to 3"));
+            }
         }
         Ok(Self { site, line, filter })
     }
@@ -36,15 +44,40 @@ impl Wanted {
     pub fn keeps(&self, row: &Row) -> bool {
         let Filter { calls, purposes, tray_run, batch_id } = &self.filter;
         let place = row.place.as_ref();
-        let call = row.verdict.as_ref().map_or(0, |verdict| verdict.call);
         let same = |wanted: &str, is: Option<&str>| wanted.is_empty() || is == Some(wanted);
         same(&self.site, place.map(|p| p.site.as_str()))
             && same(&self.line, place.map(|p| p.line.as_str()))
             && same(tray_run, place.map(|p| p.tray_run.as_str()))
             && same(batch_id, Some(&row.batch_id))
-            && (calls.is_empty() || calls.contains(&call))
-            && (purposes.is_empty() || purposes.contains(&row.purpose))
+            && (calls.is_empty() || calls.contains(&call_of(row)))
+            && (purposes.is_empty() || purposes.contains(&purpose_of(row)))
     }
+}
+
+/// A call that is missing or unknown counts as UNDECIDED, as the contract says.
+fn call_of(row: &Row) -> i32 {
+    let call = row.verdict.as_ref().map_or(0, |verdict| verdict.call);
+    let known = Call::try_from(call).is_ok_and(|call| call != Call::Unspecified);
+    if known { call } else { Call::Undecided.into() }
+}
+
+/// UNSPECIFIED means PRODUCTION.
+fn purpose_of(row: &Row) -> i32 {
+    if row.purpose == 0 { Purpose::Production.into() } else { row.purpose }
+}
+
+/// The name of a site in a question, where it is not part of a place.
+pub fn site(text: &str) -> Result<Site, Invalid> {
+    Site::parse(text).map_err(|error| renamed(error, "place.site", "site"))
+}
+
+/// The same of a line.
+pub fn line(text: &str) -> Result<Line, Invalid> {
+    Line::parse(text).map_err(|error| renamed(error, "place.line", "line"))
+}
+
+fn renamed(error: Invalid, from: &str, field: &'static str) -> Invalid {
+    Invalid { field, message: error.message.replacen(from, field, 1), ..error }
 }
 
 #[cfg(test)]
@@ -71,7 +104,25 @@ mod tests {
         assert!(keeps("n", male.clone()));
         assert!(!keeps("n", Filter { purposes: vec![Purpose::Production.into()], ..male.clone() }));
         assert!(!keeps("n", Filter { batch_id: "b".into(), ..male }));
-        let unknown = Filter { calls: vec![77], ..Default::default() };
-        assert_eq!(Wanted::anywhere(Some(unknown)).unwrap_err().field, "filter.calls");
+    }
+
+    #[test]
+    fn what_a_row_leaves_open_is_read_as_the_contract_says() {
+        let keeps = |filter| Wanted::anywhere(Some(filter)).unwrap().keeps(&Row::default());
+        assert!(keeps(Filter { calls: vec![Call::Undecided.into()], ..Default::default() }));
+        assert!(keeps(Filter { purposes: vec![Purpose::Production.into()], ..Default::default() }));
+        assert!(!keeps(Filter { purposes: vec![Purpose::Test.into()], ..Default::default() }));
+    }
+
+    #[test]
+    fn a_filter_that_can_match_nothing_is_named() {
+        for call in [0, 77] {
+            let filter = Filter { calls: vec![call], ..Default::default() };
+            assert_eq!(Wanted::anywhere(Some(filter)).unwrap_err().field, "filter.calls");
+        }
+        let filter = Filter { purposes: vec![0], ..Default::default() };
+        assert_eq!(Wanted::anywhere(Some(filter)).unwrap_err().field, "filter.purposes");
+        let error = Wanted::at("no site".into(), String::new(), None).unwrap_err();
+        assert!(error.field == "site" && error.message.starts_with("site holds"), "{error}");
     }
 }

@@ -1,95 +1,137 @@
 //! The live feed: read once from the store, given to all who watch.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::pb::store::v1::{SubscribeRequest, SubscribeResponse};
+use ovomesh_api::pb::store::v1::SubscribeResponse;
 use ovomesh_mesh::Lifecycle;
-use tokio::sync::broadcast;
-use tonic::Status;
+use tokio::sync::watch;
+use tonic::{Code, Status};
 
-use crate::Store;
+use crate::ring::{Cursor, Next, Ring, Step};
+use crate::store::Store;
 
-/// Messages kept for watchers that are behind: at 20 a second, 12 s.
-const KEPT: usize = 256;
+/// Rows kept for watchers that are behind: 8 s of the headline rate, about 10 MiB.
+const KEPT: usize = 8_192;
 /// First and longest pause before the store is asked again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// One step of the feed, shared by all watchers.
-#[derive(Debug, Default)]
-pub struct Step {
-    /// Rows, without previews.
-    pub rows: Vec<Row>,
-    /// Where to go on after them, as the store gave it.
-    pub token: Vec<u8>,
-    /// Rows that were missed before these, at least.
-    pub lagged: u64,
-    /// Number of the first row since this process began to read: tells a slow watcher how many it missed.
-    pub first: u64,
-}
-
 /// The feed of this process.
-#[derive(Clone)]
 pub struct Live {
-    steps: broadcast::Sender<Arc<Step>>,
+    /// None until the store has answered once: before that there is no "now" to watch from.
+    ring: Mutex<Option<Ring>>,
+    /// Whether the store's feed is being read.
+    connected: watch::Sender<bool>,
+    /// Changes with every step.
+    changed: watch::Sender<()>,
 }
 
 impl Live {
     /// Reads the feed until the drain.
-    pub fn start(store: Store, lifecycle: &Lifecycle) -> Self {
-        let live = Self { steps: broadcast::Sender::new(KEPT) };
-        let (steps, drain) = (live.steps.clone(), lifecycle.drain.clone());
+    pub fn start(store: Store, lifecycle: &Lifecycle) -> Arc<Self> {
+        let live = Arc::new(Self {
+            ring: Mutex::new(None),
+            connected: watch::Sender::new(false),
+            changed: watch::Sender::new(()),
+        });
+        let (reader, drain) = (live.clone(), lifecycle.drain.clone());
         lifecycle.spawn("live", async move {
             tokio::select! {
-                () = follow(store, steps) => {}
+                () = reader.follow(store) => {}
                 () = drain.cancelled() => {}
             }
         });
         live
     }
 
-    /// How many watch from the feed of this process.
-    pub fn watchers(&self) -> usize {
-        self.steps.receiver_count()
+    /// Whether the store's feed is being read right now.
+    pub fn connected(&self) -> bool {
+        *self.connected.borrow()
     }
 
-    /// From now on.
-    pub fn watch(&self) -> broadcast::Receiver<Arc<Step>> {
-        self.steps.subscribe()
+    /// Whether it was ever read: from then on watchers miss nothing without being told.
+    pub fn begun(&self) -> bool {
+        self.lock().is_some()
     }
-}
 
-async fn follow(mut store: Store, steps: broadcast::Sender<Arc<Step>>) {
-    let (mut token, mut first, mut pause) = (Vec::new(), 0, PAUSES.0);
-    loop {
-        let status = match store.subscribe(SubscribeRequest { token: token.clone().into() }).await {
-            Ok(feed) => {
-                pause = PAUSES.0;
-                let mut feed = feed.into_inner();
-                loop {
-                    match feed.message().await {
-                        Ok(Some(SubscribeResponse { rows, token: next, lagged })) => {
-                            token = next.to_vec();
-                            first += lagged;
-                            let count = rows.len() as u64;
-                            // Nobody may be watching.
-                            let _ = steps.send(Arc::new(Step { rows, token: token.clone(), lagged, first }));
-                            first += count;
-                        }
-                        Ok(None) => break Status::unavailable("the store ended its feed"),
-                        Err(status) => break status,
-                    }
-                }
+    /// The end of the feed and its token, once there is one.
+    pub async fn now(&self) -> (Cursor, Vec<u8>) {
+        let mut changed = self.changed.subscribe();
+        loop {
+            if let Some(ring) = &*self.lock() {
+                return (ring.end(), ring.token().to_vec());
             }
-            Err(status) => status,
-        };
-        tracing::warn!(code = ?status.code(), error = status.message(), "the live feed broke, reading it again");
-        if status.code() == tonic::Code::InvalidArgument {
-            // A token that the store does not take any more: begin anew rather than never again.
-            token.clear();
+            // The sender is ours: it cannot be gone.
+            let _ = changed.changed().await;
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSES.1);
+    }
+
+    /// Where to go on after `token`, if what follows it is still here.
+    pub fn after(&self, token: &[u8]) -> Option<Cursor> {
+        self.lock().as_ref().and_then(|ring| ring.after(token))
+    }
+
+    /// What follows `at`: a step, or how many rows are gone.
+    pub async fn next(&self, at: Cursor) -> Next {
+        let mut changed = self.changed.subscribe();
+        loop {
+            match self.lock().as_ref().map(|ring| ring.next(at)) {
+                None | Some(Next::Nothing) => {}
+                Some(next) => return next,
+            }
+            let _ = changed.changed().await;
+        }
+    }
+
+    async fn follow(&self, store: Store) {
+        let mut pause = PAUSES.0;
+        loop {
+            let status = self.read(&store, &mut pause).await;
+            self.connected.send_replace(false);
+            tracing::warn!(store = %store.uri(), error = status.message(), "the live feed broke, reading it again");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    /// Reads the feed from where it was until it breaks; says why.
+    async fn read(&self, store: &Store, pause: &mut Duration) -> Status {
+        let token = self.lock().as_ref().map(|ring| ring.token().to_vec()).unwrap_or_default();
+        let mut feed = match store.subscribe(token).await {
+            Ok(feed) => feed,
+            Err(status) => {
+                if status.code() == Code::InvalidArgument {
+                    // A store of another kind: none of our tokens is worth anything there.
+                    self.push(SubscribeResponse { lagged: 1, ..Default::default() });
+                }
+                return status;
+            }
+        };
+        loop {
+            match feed.message().await {
+                Ok(Some(message)) => {
+                    self.push(message);
+                    self.connected.send_if_modified(|connected| !std::mem::replace(connected, true));
+                    *pause = PAUSES.0;
+                }
+                Ok(None) => return Status::unavailable("the store ended its feed"),
+                Err(status) => return store.told(&status),
+            }
+        }
+    }
+
+    fn push(&self, message: SubscribeResponse) {
+        let SubscribeResponse { rows, token, lagged } = message;
+        let token = token.to_vec();
+        match &mut *self.lock() {
+            Some(ring) if rows.is_empty() && lagged == 0 && ring.token() == token => return,
+            Some(ring) => ring.push(Step { rows, token, lagged }),
+            none => *none = Some(Ring::new(token, KEPT)),
+        }
+        self.changed.send_replace(());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Ring>> {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

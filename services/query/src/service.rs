@@ -1,6 +1,7 @@
 //! The gRPC surface of query.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan as _};
@@ -9,17 +10,18 @@ use ovomesh_api::pb::query::v1::{
     GetEggRequest, GetEggResponse, GetScanRequest, GetScanResponse, ListScansRequest, ListScansResponse,
     WatchRequest, WatchResponse,
 };
-use ovomesh_api::pb::store::v1 as store;
-use ovomesh_api::{EggId, Invalid, Line, ScanId, Site, time};
+use ovomesh_api::pb::store::v1::ListLineRequest;
+use ovomesh_api::{EggId, Invalid, ScanId, time};
 use ovomesh_mesh::Lifecycle;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::Store;
-use crate::filter::Wanted;
+use crate::filter::{self, Wanted};
 use crate::live::Live;
-use crate::{token, watch};
+use crate::store::Store;
+use crate::token;
+use crate::watch::Watcher;
 
 /// Rows of a page.
 const PAGE: std::ops::RangeInclusive<u32> = 1..=1_000;
@@ -31,16 +33,26 @@ const EGG_ROWS: u32 = 1_000;
 const READS: usize = 10;
 /// Messages that wait for a watcher.
 const WATCH_AHEAD: usize = 4;
+/// Watchers at once: ten times what is promised, about 10 MiB of messages that wait for them.
+const WATCHERS: usize = 1_000;
 
 /// Answers questions.
 #[derive(Clone)]
 pub struct Service {
-    /// Whom it asks.
-    pub store: Store,
-    /// What is happening.
-    pub live: Live,
+    store: Store,
+    live: Arc<Live>,
+    /// Places for watchers.
+    places: Arc<Semaphore>,
     /// Watchers are its tasks.
-    pub lifecycle: Lifecycle,
+    lifecycle: Lifecycle,
+}
+
+impl Service {
+    /// Asks `store`, and reads its feed from now on.
+    pub fn new(store: Store, lifecycle: &Lifecycle) -> Self {
+        let live = Live::start(store.clone(), lifecycle);
+        Self { store, live, places: Arc::new(Semaphore::new(WATCHERS)), lifecycle: lifecycle.clone() }
+    }
 }
 
 #[tonic::async_trait]
@@ -49,8 +61,7 @@ impl QueryService for Service {
 
     async fn get_egg(&self, request: Request<GetEggRequest>) -> Result<Response<GetEggResponse>, Status> {
         let egg_id = EggId::parse(&request.into_inner().egg_id).map_err(invalid)?;
-        let ask = store::ListEggRequest { egg_id: egg_id.to_string(), limit: EGG_ROWS };
-        let rows = self.store.clone().list_egg(ask).await.map_err(from_store)?.into_inner().rows;
+        let rows = self.store.list_egg(egg_id.to_string(), EGG_ROWS).await?;
         if rows.is_empty() {
             return Err(Status::not_found(format!("egg {egg_id} has no stored scan")));
         }
@@ -59,9 +70,7 @@ impl QueryService for Service {
 
     async fn get_scan(&self, request: Request<GetScanRequest>) -> Result<Response<GetScanResponse>, Status> {
         let scan_id = ScanId::parse(&request.into_inner().scan_id).map_err(invalid)?.to_string();
-        let found =
-            self.store.clone().get_scan(store::GetScanRequest { scan_id }).await.map_err(from_store)?;
-        Ok(Response::new(GetScanResponse { row: found.into_inner().row }))
+        Ok(Response::new(GetScanResponse { row: self.store.get_scan(scan_id).await? }))
     }
 
     async fn list_scans(
@@ -72,7 +81,7 @@ impl QueryService for Service {
         let size = ask.limit as usize;
         let mut rows = Vec::new();
         for _ in 0..READS {
-            let read = self.store.clone().list_line(ask.clone()).await.map_err(from_store)?.into_inner();
+            let read = self.store.list_line(ask.clone()).await?;
             rows.extend(read.rows.into_iter().filter(|row| wanted.keeps(row)));
             ask.token = read.next_token;
             // What is still missing of the page, so that no row is read and then left out.
@@ -88,23 +97,25 @@ impl QueryService for Service {
         let WatchRequest { site, line, filter, resume_token } = request.into_inner();
         let wanted = Wanted::at(site, line, filter).map_err(invalid)?;
         let token = token::from_text("resume_token", &resume_token).map_err(invalid)?;
+        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!("{WATCHERS} watch already; ask another replica of query"))
+        })?;
         let (send, receive) = mpsc::channel(WATCH_AHEAD);
-        let lifecycle = self.lifecycle.clone();
-        if token.is_empty() {
-            let steps = self.live.watch();
-            self.lifecycle.spawn("watch", watch::from_now(wanted, steps, send, lifecycle));
-        } else {
-            self.lifecycle
-                .spawn("watch", watch::from_token(wanted, self.store.clone(), token, send, lifecycle));
-        }
+        let watcher = Watcher { wanted, live: self.live.clone(), store: self.store.clone(), send };
+        let token = (!token.is_empty()).then_some(token);
+        let watching = watcher.run(token, self.lifecycle.drain.clone());
+        self.lifecycle.spawn("watch", async move {
+            watching.await;
+            drop(place);
+        });
         Ok(Response::new(ReceiverStream::new(receive)))
     }
 }
 
 /// What to ask the store for a page.
-fn page(request: ListScansRequest, now: Timestamp) -> Result<(Wanted, store::ListLineRequest), Invalid> {
-    let site = Site::parse(&request.site)?.to_string();
-    let line = Line::parse(&request.line)?.to_string();
+fn page(request: ListScansRequest, now: Timestamp) -> Result<(Wanted, ListLineRequest), Invalid> {
+    let site = filter::site(&request.site)?.to_string();
+    let line = filter::line(&request.line)?.to_string();
     let to = request.to.map_or(Ok(now), |at| time::from_pb("to", at))?;
     let hour_before =
         || to.checked_sub(1.hour()).map_err(|_| Invalid::field("to", to, "a time an hour after year 1"));
@@ -120,30 +131,18 @@ fn page(request: ListScansRequest, now: Timestamp) -> Result<(Wanted, store::Lis
     let token = token::from_text("page_token", &request.page_token)?.into();
     let wanted = Wanted::anywhere(request.filter)?;
     let (from, to) = (Some(time::to_pb(from)), Some(time::to_pb(to)));
-    Ok((wanted, store::ListLineRequest { site, line, from, to, limit, token }))
+    Ok((wanted, ListLineRequest { site, line, from, to, limit, token }))
 }
 
-// By value, to stand in `map_err`.
-#[allow(clippy::needless_pass_by_value)]
+#[allow(clippy::needless_pass_by_value, reason = "it is what map_err wants")]
 fn invalid(error: Invalid) -> Status {
     Status::invalid_argument(error.to_string())
 }
 
-/// An error of the store as the asker should hear it. A broken connection is nobody's fault but ours.
-#[allow(clippy::needless_pass_by_value)]
-fn from_store(status: Status) -> Status {
-    match status.code() {
-        tonic::Code::NotFound
-        | tonic::Code::InvalidArgument
-        | tonic::Code::DataLoss
-        | tonic::Code::Unavailable => Status::new(status.code(), status.message()),
-        _ => Status::unavailable(format!("results-store does not answer ({}); try again", status.message())),
-    }
-}
-
 impl ovomesh_bootstrap::Status for Service {
+    /// Once the store's feed was read. A store that breaks later is no reason to turn askers away: they get its error.
     fn ready(&self) -> bool {
-        true
+        self.live.begun()
     }
 
     fn backlog(&self) -> u64 {
@@ -155,6 +154,11 @@ impl ovomesh_bootstrap::Status for Service {
     }
 
     fn details(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([("watchers".into(), self.live.watchers().to_string())])
+        let store = match self.live.connected() {
+            true => format!("{}, connected", self.store.uri()),
+            false => format!("{}, does not answer", self.store.uri()),
+        };
+        let watchers = WATCHERS - self.places.available_permits();
+        BTreeMap::from([("store".into(), store), ("watchers".into(), watchers.to_string())])
     }
 }

@@ -1,0 +1,214 @@
+//! The last steps of the live feed, for watchers that are a little behind or come back after a break.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ovomesh_api::pb::scan::v1::Row;
+
+/// One message of the store's feed, shared by all watchers.
+#[derive(Debug, Default)]
+pub struct Step {
+    /// Rows, without previews.
+    pub rows: Vec<Row>,
+    /// Where to go on after them, as the store gave it.
+    pub token: Vec<u8>,
+    /// Rows that were missed before these, at least.
+    pub lagged: u64,
+}
+
+/// Where a watcher is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// The number of the step that it reads next.
+    step: u64,
+    /// The number of the row that it reads next, to count what it missed.
+    row: u64,
+}
+
+/// What a watcher reads next.
+#[derive(Debug)]
+pub enum Next {
+    /// This step.
+    Step(Arc<Step>, Cursor),
+    /// It was too slow: so many rows are gone. It goes on after this token.
+    Missed(u64, Vec<u8>, Cursor),
+    /// Nothing yet.
+    Nothing,
+}
+
+/// The last steps, bounded in rows and in steps.
+#[derive(Debug)]
+pub struct Ring {
+    steps: VecDeque<Arc<Step>>,
+    /// Numbers of the first step that is kept and of its first row.
+    first: Cursor,
+    /// Number of the row after the last.
+    end_row: u64,
+    /// The token before the first step.
+    before: Vec<u8>,
+    most: usize,
+}
+
+impl Ring {
+    /// Begins after `token`. Keeps at most `most` rows, and as many steps.
+    pub fn new(token: Vec<u8>, most: usize) -> Self {
+        let first = Cursor { step: 0, row: 0 };
+        Self { steps: VecDeque::new(), first, end_row: 0, before: token, most }
+    }
+
+    /// Adds a step.
+    pub fn push(&mut self, step: Step) {
+        self.end_row += step.lagged + step.rows.len() as u64;
+        self.steps.push_back(Arc::new(step));
+        while self.steps.len() > 1 && (self.steps.len() > self.most || self.rows() > self.most as u64) {
+            let Some(old) = self.steps.pop_front() else { break };
+            self.first.step += 1;
+            self.first.row += old.lagged + old.rows.len() as u64;
+            self.before.clone_from(&old.token);
+        }
+    }
+
+    /// Where a watcher begins that wants only what comes.
+    pub fn end(&self) -> Cursor {
+        Cursor { step: self.first.step + self.steps.len() as u64, row: self.end_row }
+    }
+
+    /// The token of the end.
+    pub fn token(&self) -> &[u8] {
+        self.steps.back().map_or(&self.before, |step| &step.token)
+    }
+
+    /// What follows `at`.
+    pub fn next(&self, at: Cursor) -> Next {
+        let Some(skip) = at.step.checked_sub(self.first.step) else {
+            return Next::Missed(self.first.row.saturating_sub(at.row), self.before.clone(), self.first);
+        };
+        let step = usize::try_from(skip).ok().and_then(|skip| self.steps.get(skip));
+        step.map_or(Next::Nothing, |step| {
+            let row = at.row + step.lagged + step.rows.len() as u64;
+            Next::Step(step.clone(), Cursor { step: at.step + 1, row })
+        })
+    }
+
+    /// Where a watcher goes on that has all up to `token`, if that is still here. It may get some rows again.
+    pub fn after(&self, token: &[u8]) -> Option<Cursor> {
+        let (mut at, mut found) = (self.first, None);
+        if reaches(token, &self.before) {
+            found = Some(at);
+        }
+        // The last place that it reaches: a store that was restarted has begun another feed on the way.
+        while let Next::Step(step, next) = self.next(at) {
+            at = next;
+            if reaches(token, &step.token) {
+                found = Some(at);
+            }
+        }
+        found
+    }
+
+    fn rows(&self) -> u64 {
+        self.end_row - self.first.row
+    }
+}
+
+/// Whether `token` is at `other` or behind it. Tokens of one feed begin with the same 8 bytes and grow as bytes, which is
+/// part of the store's contract; those of different feeds cannot be compared.
+fn reaches(token: &[u8], other: &[u8]) -> bool {
+    token.len() == other.len() && token.get(..8) == other.get(..8) && token >= other
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The token after `n` rows of feed `feed`.
+    fn token(feed: u64, n: u64) -> Vec<u8> {
+        [feed.to_be_bytes(), n.to_be_bytes()].concat()
+    }
+
+    /// A ring of feed 1 with steps of ten rows each, of which it keeps 50.
+    fn ring(steps: u64) -> Ring {
+        let mut ring = Ring::new(token(1, 0), 50);
+        for n in 1..=steps {
+            ring.push(Step { rows: vec![Row::default(); 10], token: token(1, 10 * n), lagged: 0 });
+        }
+        ring
+    }
+
+    #[test]
+    fn a_watcher_reads_every_step_once() {
+        let mut ring = ring(0);
+        let at = ring.end();
+        assert!(matches!(ring.next(at), Next::Nothing));
+        ring.push(Step { token: token(1, 10), ..Step::default() });
+        let Next::Step(step, at) = ring.next(at) else { panic!("a step") };
+        assert_eq!(step.token, token(1, 10));
+        assert!(matches!(ring.next(at), Next::Nothing));
+    }
+
+    #[test]
+    fn a_slow_watcher_learns_how_many_rows_it_missed_and_goes_on() {
+        let slow = ring(1).end();
+        let ring = ring(20);
+        let Next::Missed(rows, at_token, at) = ring.next(slow) else { panic!("too slow") };
+        assert_eq!((rows, at_token), (140, token(1, 150)), "rows 10 to 149 are gone");
+        let Next::Step(step, _) = ring.next(at) else { panic!("the first that is kept") };
+        assert_eq!(step.token, token(1, 160));
+    }
+
+    #[test]
+    fn a_watcher_that_comes_back_goes_on_after_its_token() {
+        let ring = ring(20);
+        let next = |from: &[u8]| match ring.next(ring.after(from).expect("it is here")) {
+            Next::Step(step, _) => step.token.clone(),
+            Next::Nothing => Vec::new(),
+            Next::Missed(..) => panic!("nothing is missed"),
+        };
+        assert_eq!(next(&token(1, 170)), token(1, 180));
+        assert_eq!(next(&token(1, 175)), token(1, 180), "within a step: some rows come again");
+        assert_eq!(next(&token(1, 150)), token(1, 160), "just before the first that is kept");
+        assert_eq!(next(&token(1, 200)), Vec::<u8>::new(), "at the end");
+        assert_eq!(next(&token(1, 205)), Vec::<u8>::new(), "ahead of us, by another way");
+    }
+
+    #[test]
+    fn a_token_that_is_too_old_or_of_another_feed_is_not_here() {
+        let ring = ring(20);
+        for token in [token(1, 149), token(2, 170), Vec::new(), b"short".to_vec()] {
+            assert_eq!(ring.after(&token), None, "{token:?}");
+        }
+    }
+
+    #[test]
+    fn tokens_of_both_feeds_are_here_after_the_store_was_restarted() {
+        let mut ring = ring(3);
+        ring.push(Step { token: token(9, 4), lagged: 1, ..Step::default() });
+        ring.push(Step { token: token(9, 14), rows: vec![Row::default(); 10], ..Step::default() });
+        let next = |from: &[u8]| match ring.next(ring.after(from).expect("it is here")) {
+            Next::Step(step, _) => (step.lagged, step.token.clone()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(next(&token(1, 30)), (1, token(9, 4)), "it is told that rows may be missing");
+        assert_eq!(next(&token(9, 4)), (0, token(9, 14)));
+        assert_eq!(ring.after(&token(9, 3)), None);
+    }
+
+    #[test]
+    fn what_the_feed_itself_missed_counts_as_rows() {
+        let mut ring = ring(1);
+        let at = ring.end();
+        ring.push(Step { rows: Vec::new(), token: token(1, 1_000), lagged: 990 });
+        assert!(matches!(ring.next(at), Next::Step(step, _) if step.lagged == 990));
+        assert_eq!(ring.rows(), 990, "the ten before made room");
+    }
+
+    #[test]
+    fn it_is_bounded_in_rows_and_in_steps() {
+        let mut ring = ring(1_000);
+        assert!(ring.rows() <= 50 && ring.steps.len() <= 5);
+        for n in 0..1_000 {
+            ring.push(Step { token: token(2, n), ..Step::default() });
+        }
+        assert!(ring.steps.len() <= 50);
+    }
+}

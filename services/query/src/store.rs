@@ -1,0 +1,95 @@
+//! The results-store as query sees it: errors name its address, and no question waits for ever.
+
+use std::error::Error as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ovomesh_api::pb::scan::v1::Row;
+use ovomesh_api::pb::store::v1::store_service_client::StoreServiceClient;
+use ovomesh_api::pb::store::v1::{
+    GetScanRequest, ListEggRequest, ListLineRequest, ListLineResponse, SubscribeRequest, SubscribeResponse,
+};
+use ovomesh_mesh::Connector;
+use tonic::transport::{Channel, Uri};
+use tonic::{Code, Response, Status, Streaming};
+
+/// A page of a thousand rows has about 500 KB.
+const MAX_MESSAGE_BYTES: usize = 8 << 20;
+/// The longest that a read may take: a page comes from disk in milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A client of one results-store. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    client: StoreServiceClient<Channel>,
+    uri: Arc<Uri>,
+}
+
+impl Store {
+    /// A client that connects at its first question, and again whenever the connection broke.
+    pub fn new(connector: &Connector, uri: Uri) -> Result<Self, tonic::transport::Error> {
+        let client =
+            StoreServiceClient::new(connector.lazy(&uri)?).max_decoding_message_size(MAX_MESSAGE_BYTES);
+        Ok(Self { client, uri: Arc::new(uri) })
+    }
+
+    /// Where it is.
+    pub fn uri(&self) -> &Uri {
+        &self.uri
+    }
+
+    /// One scan; NOT_FOUND when there is none.
+    pub async fn get_scan(&self, scan_id: String) -> Result<Option<Row>, Status> {
+        let mut client = self.client.clone();
+        Ok(self.answer(client.get_scan(GetScanRequest { scan_id })).await?.row)
+    }
+
+    /// The scans of an egg, newest first.
+    pub async fn list_egg(&self, egg_id: String, limit: u32) -> Result<Vec<Row>, Status> {
+        let mut client = self.client.clone();
+        Ok(self.answer(client.list_egg(ListEggRequest { egg_id, limit })).await?.rows)
+    }
+
+    /// A page of a line.
+    pub async fn list_line(&self, request: ListLineRequest) -> Result<ListLineResponse, Status> {
+        let mut client = self.client.clone();
+        self.answer(client.list_line(request)).await
+    }
+
+    /// The feed from a token on, or from now.
+    pub async fn subscribe(&self, token: Vec<u8>) -> Result<Streaming<SubscribeResponse>, Status> {
+        let mut client = self.client.clone();
+        self.answer(client.subscribe(SubscribeRequest { token: token.into() })).await
+    }
+
+    async fn answer<T>(&self, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Status> {
+        match tokio::time::timeout(PATIENCE, call).await {
+            Ok(answer) => answer.map(Response::into_inner).map_err(|status| self.told(&status)),
+            Err(_) => Err(Status::unavailable(format!(
+                "results-store at {} did not answer within {} s; try again",
+                self.uri,
+                PATIENCE.as_secs()
+            ))),
+        }
+    }
+
+    /// The one table of what the asker is told: what is wrong with the question or the data as the store says it, all
+    /// else as a store that does not answer, because that is nobody's fault but ours.
+    pub fn told(&self, status: &Status) -> Status {
+        let code = status.code();
+        if matches!(code, Code::NotFound | Code::InvalidArgument | Code::DataLoss) {
+            return Status::new(code, status.message());
+        }
+        let mut text = format!("results-store at {}: {}", self.uri, status.message());
+        let mut cause = status.source();
+        while let Some(error) = cause {
+            // Each layer of the transport repeats what the one below said.
+            let error_text = error.to_string();
+            if !text.ends_with(&error_text) {
+                text = format!("{text}: {error_text}");
+            }
+            cause = error.source();
+        }
+        Status::unavailable(text)
+    }
+}
