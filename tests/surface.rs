@@ -7,7 +7,7 @@ use std::process::Command;
 use ovomesh_bootstrap::status::pb::GetStatusRequest;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
 use ovomesh_testkit::get;
-use ovomesh_tests::{Session, fleet, programs, query, scan};
+use ovomesh_tests::{LIMIT, Session, fleet, programs, query, scan};
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -48,13 +48,26 @@ macro_rules! reflected {
     }};
 }
 
+/// Waits until the health service says so: it looks a few times a second whether its service is ready.
+async fn serving(name: &str, channel: Channel) {
+    let begun = std::time::Instant::now();
+    let mut client = HealthClient::new(channel);
+    loop {
+        let health = client.check(HealthCheckRequest::default()).await.unwrap().into_inner();
+        if health.status() == ServingStatus::Serving {
+            return;
+        }
+        assert!(begun.elapsed() < LIMIT, "{name} is {:?} after {LIMIT:?}", health.status());
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test]
 async fn every_port_has_health_reflection_status_and_metrics() {
     for (name, own) in OWN {
         let process = fleet().get(name).unwrap();
         let channel = channel(&process.url()).await;
-        let health = HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await.unwrap();
-        assert_eq!(health.into_inner().status(), ServingStatus::Serving, "{name}");
+        serving(name, channel.clone()).await;
         for services in [reflected!(v1, channel.clone()), reflected!(v1alpha, channel.clone())] {
             assert!(services.iter().any(|s| s == own), "{name}: {services:?}");
         }

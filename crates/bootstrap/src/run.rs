@@ -8,7 +8,7 @@ use ovomesh_mesh::Lifecycle;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{ServerArgs, TelemetryArgs, telemetry, tls};
+use crate::{ServerArgs, TelemetryArgs, metrics, telemetry, tls};
 
 /// Runs a service to its end. Prints `<service> listening on <address>` once it can be connected to.
 ///
@@ -55,6 +55,8 @@ where
     F: Future<Output = anyhow::Result<()>>,
 {
     tls::install_provider();
+    // Before anything counts: handles are made once and kept.
+    metrics::handle();
     let listen = server.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| {
         format!("listening on {listen}: is another program there? --listen takes another address")
