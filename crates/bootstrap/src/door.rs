@@ -17,8 +17,9 @@ use tokio_rustls::server::TlsStream;
 /// How long a caller may take to its first byte, and how long for a TLS handshake: connections that are only held
 /// open must not add up.
 const OPENING: Duration = Duration::from_secs(10);
-/// Connections that may be opening at once; more wait in the kernel's queue.
-const OPENING_AT_ONCE: usize = 256;
+/// Connections that may be opening at once, at some KiB each: so many that those who say nothing keep nobody out soon.
+/// More wait in the kernel's queue.
+const OPENING_AT_ONCE: usize = 4_096;
 /// Pause after the system refused a connection, which it does when file descriptors run out.
 const REFUSED: Duration = Duration::from_millis(100);
 /// How long a farewell may take, and how much of what the caller still sends is read for it.

@@ -1,5 +1,6 @@
 //! Logs to the console, and traces to a collector when there is one.
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -24,7 +25,9 @@ pub struct Telemetry {
 /// Starts logs and, with an endpoint, traces. Within a Tokio runtime; once a process.
 pub fn start(service: &'static str, instance: String, args: &TelemetryArgs) -> anyhow::Result<Telemetry> {
     let filter = EnvFilter::try_new(&args.log).with_context(|| format!("--log {}", args.log))?;
-    let console = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let console = tracing_subscriber::fmt::layer()
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let console: Box<dyn Layer<Registry> + Send + Sync> = match args.log_format {
         LogFormat::Text => console.with_filter(filter).boxed(),
         LogFormat::Json => console.json().with_filter(filter).boxed(),

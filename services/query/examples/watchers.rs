@@ -1,0 +1,151 @@
+//! What watching costs: a query in a process of its own, and many who watch it while rows are stored at a fixed rate.
+//!
+//! `cargo run --release -p ovomesh-query --example watchers [-- WATCHERS [RATE [SECONDS]]]` prints the CPU that query
+//! used, in all and for each row given to each watcher.
+
+#![allow(clippy::unwrap_used, reason = "an example")]
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use clap::Parser as _;
+use jiff::Timestamp;
+use ovomesh_api::pb::query::v1::WatchRequest;
+use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
+use ovomesh_api::pb::query::v1::watch_response::Message;
+use ovomesh_api::pb::scan::v1::{Call, Place, Provenance, Purpose, Quality, Row, Scores, Timings, Verdict};
+use ovomesh_api::stages::Append;
+use ovomesh_api::time::to_pb;
+use ovomesh_mesh::{Connector, Lifecycle, PoolConfig, Request, StreamPool, discover};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tonic::transport::Endpoint;
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> anyhow::Result<()> {
+    if std::env::args().nth(1).as_deref() == Some("serve") {
+        let args = ovomesh_query::Args::parse_from(std::env::args().skip(1));
+        let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
+        return ovomesh_bootstrap::main(ovomesh_query::NAME, &server, &telemetry, |listener, life| {
+            ovomesh_query::run(args, listener, life)
+        });
+    }
+    let mut args = std::env::args().skip(1);
+    let mut number = |default| args.next().map_or(default, |text| text.parse::<u64>().expect("a number"));
+    let (watchers, rate, seconds) = (number(100), number(1_000), number(10));
+    ovomesh_bootstrap::runtime(1)?.block_on(measure(watchers, rate, seconds))
+}
+
+async fn measure(watchers: u64, rate: u64, seconds: u64) -> anyhow::Result<()> {
+    let (folder, life) = (tempfile::tempdir()?, Lifecycle::new());
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let store = format!("http://{}", listener.local_addr()?);
+    let args =
+        ovomesh_results_store::Args::try_parse_from(["store", "--data", folder.path().to_str().unwrap()])?;
+    let running = ovomesh_results_store::run(args, listener, life.clone());
+    life.spawn("store", async { running.await.unwrap() });
+    let pool = StreamPool::<Append>::start(
+        PoolConfig::default(),
+        Connector::default(),
+        discover::parse(&store)?,
+        &life,
+    );
+    let (mut query, url) = serve(&store)?;
+    let mut watching = JoinSet::new();
+    let rows = rate * seconds;
+    for _ in 0..watchers {
+        let mut client = QueryServiceClient::new(Endpoint::from_shared(url.clone())?.connect().await?);
+        let mut watch = client.watch(WatchRequest::default()).await?.into_inner();
+        watch.message().await?;
+        watching.spawn(async move {
+            let mut seen = 0;
+            while seen < rows {
+                match watch.message().await.unwrap().expect("it goes on").message {
+                    Some(Message::Rows(some)) => seen += some.rows.len() as u64,
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+    }
+    let before = cpu(&query);
+    let (begun, mut storing) = (Instant::now(), JoinSet::new());
+    for n in 0..rows {
+        tokio::time::sleep_until(begun + Duration::from_micros(n * 1_000_000 / rate)).await;
+        let (pool, body) = (pool.clone(), row(n));
+        storing.spawn(async move {
+            pool.call(Request { body, deadline: None, traceparent: String::new() }).await.unwrap();
+        });
+    }
+    storing.join_all().await;
+    watching.join_all().await;
+    let used = cpu(&query) - before;
+    println!(
+        "{watchers} watchers at {rate} rows/s: query used {:.1} % of a core, {:.2} us for each row and watcher",
+        used.as_secs_f64() / begun.elapsed().as_secs_f64() * 1e2,
+        used.as_secs_f64() * 1e6 / (rows * watchers.max(1)) as f64
+    );
+    query.kill()?;
+    query.wait()?;
+    Ok(())
+}
+
+fn serve(store: &str) -> anyhow::Result<(Child, String)> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--store", store]).stdout(Stdio::piped());
+    let mut child = command.spawn()?;
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line)?;
+    Ok((child, format!("http://{}", line.trim().rsplit(' ').next().unwrap_or_default())))
+}
+
+/// A row as the gateway makes them, without its picture.
+fn row(n: u64) -> Row {
+    let scan_id = format!("018f3c2e-7b1a-7cc0-9c3e-{n:012x}");
+    let now = to_pb(Timestamp::now());
+    let verdict = Verdict {
+        scan_id: scan_id.clone(),
+        call: Call::Female.into(),
+        p_female: Some(0.97),
+        scores: Some(Scores { female: 0.95, male: 0.03, infertile: 0.01, dead: 0.01, ..Default::default() }),
+        quality: Some(Quality { snr: 21.0, motion: 1.0, coverage: 1.0, clipped: 0.0, egg_ml: 56.0 }),
+        provenance: Some(Provenance {
+            model: "egg-flat/0.1.0".into(),
+            model_sha256: "0123456789abcdef".into(),
+            preprocess: "1".into(),
+            device: "cpu".into(),
+            cpu_capability: "AVX512".into(),
+            batch: 8,
+            policy: "default/1".into(),
+        }),
+        timings: Some(Timings {
+            total_us: 6_000,
+            preprocess_us: 400,
+            inference_us: 900,
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let place = Place { site: "north".into(), line: (n % 8).to_string(), tray_run: "run-7".into(), slot: 1 };
+    Row {
+        egg_id: format!("egg-{n}"),
+        place: Some(place),
+        purpose: Purpose::Test.into(),
+        acquired_at: Some(now),
+        received_at: Some(now),
+        verdict: Some(verdict),
+        scan_id,
+        ..Default::default()
+    }
+}
+
+fn cpu(child: &Child) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).map(|n| n.parse::<u64>().unwrap()).sum();
+    // Linux tells CPU time in hundredths of a second, whatever its own clock is.
+    Duration::from_millis(ticks * 10)
+}
