@@ -46,6 +46,7 @@ const ALL_BYTES: u64 = 128 << 20;
 /// Stores every decision durably and gives them back.
 #[derive(clap::Parser, Clone, Debug)]
 #[command(version, about)]
+#[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:7702")))]
 pub struct Args {
     /// Where it listens.
     #[command(flatten)]
