@@ -26,7 +26,9 @@ const STEPS: [Step; 6] = [
     ("programs", || build::programs("dev").map(drop)),
     ("tests", tests),
     ("docs", || {
-        execute(cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))
+        // The page of a service explains its files, and those are private.
+        let flags = "-D warnings -A rustdoc::private-intra-doc-links";
+        execute(cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", flags))
     }),
 ];
 
