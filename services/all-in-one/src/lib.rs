@@ -19,8 +19,9 @@ pub const NAME: &str = "ovomeshd";
 /// All of ovomesh in one process: scanners on --listen, questions on --query-listen, decisions in --data.
 #[derive(clap::Parser, Clone, Debug)]
 #[command(name = "ovomeshd", version, about)]
+#[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:7700")))]
 pub struct Args {
-    /// Where scanners connect. (`--listen` defaults to a free port: pass 127.0.0.1:7700 for the documented one)
+    /// Where scanners connect.
     #[command(flatten)]
     pub server: ServerArgs,
     /// What it tells.

@@ -14,6 +14,7 @@ use crate::model::Precision;
 /// Judges prepared volumes: P(female), P(male), P(infertile), P(dead), and how strange the image is.
 #[derive(clap::Parser, Clone, Debug)]
 #[command(version, about)]
+#[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:7720")))]
 pub struct Args {
     /// Where it listens.
     #[command(flatten)]

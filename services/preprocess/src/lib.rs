@@ -28,6 +28,7 @@ const AHEAD: u32 = 16;
 /// Prepares raw volumes for the model: centres, standardises and crops them, and tells their quality.
 #[derive(clap::Parser, Clone, Debug)]
 #[command(version, about)]
+#[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:7710")))]
 pub struct Args {
     /// Where it listens.
     #[command(flatten)]

@@ -49,6 +49,7 @@ const ROWS_WAITING: usize = 16_384;
 /// Takes scans over streams, has them judged, answers, and has every verdict stored.
 #[derive(clap::Parser, Clone, Debug)]
 #[command(version, about)]
+#[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:7700")))]
 pub struct Args {
     /// Where it listens.
     #[command(flatten)]
