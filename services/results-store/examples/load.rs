@@ -1,14 +1,15 @@
 //! What storing a row costs: one gateway's stream at a fixed rate into a process of its own.
 //!
-//! `cargo run --release -p ovomesh-results-store --example load [-- RATE [SECONDS [DIR]]]`
-//! prints rows/s, CPU microseconds a row of the store's whole process, and how long a row took to become durable.
-//! RATE 0 sends as fast as rows are taken. DIR decides which disk is measured.
+//! `cargo run --release -p ovomesh-results-store --example load [-- RATE [SECONDS [BURST [DIR]]]]`
+//! prints rows/s, CPU microseconds a row of the store's whole process, how long a row took to become durable, and how
+//! long the store takes to be ready again after a kill -9.
+//! RATE 0 sends as fast as rows are taken. BURST rows are sent together, as verdicts come from a batch of inference (1:
+//! the worst case, each row wakes the store by itself). DIR decides which disk is measured.
 
 #![allow(clippy::unwrap_used, reason = "an example")]
 
-use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use clap::Parser as _;
@@ -20,6 +21,7 @@ use ovomesh_api::stages::Append;
 use ovomesh_api::time::to_pb;
 use ovomesh_mesh::{Connector, Lifecycle, PoolConfig, Request, StreamPool, discover};
 use ovomesh_results_store::{Args, NAME, run};
+use ovomesh_testkit::{Process, Usage};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -39,49 +41,55 @@ fn main() -> anyhow::Result<()> {
     }
     let mut args = std::env::args().skip(1);
     let mut number = |default| args.next().map_or(default, |text| text.parse::<u64>().expect("a number"));
-    let (rate, seconds) = (number(1_000), number(20));
+    let (rate, seconds, burst) = (number(1_000), number(20), number(8));
     let folder = args.next().map_or_else(std::env::temp_dir, PathBuf::from);
-    let data = tempfile::tempdir_in(folder)?;
-    let (mut server, address) = serve(data.path())?;
-    let before = cpu(&server);
+    let folder = tempfile::tempdir_in(folder)?;
+    let mut server = serve(folder.path())?;
+    let before = server.usage();
     let begun = Instant::now();
-    let times = ovomesh_bootstrap::runtime(1)?.block_on(load(&address, rate, Duration::from_secs(seconds)));
-    let took = begun.elapsed();
-    report(&times, took, cpu(&server) - before, resident(&server));
+    let times = ovomesh_bootstrap::runtime(1)?.block_on(load(
+        &server.url(),
+        rate,
+        burst,
+        Duration::from_secs(seconds),
+    ));
+    let (took, after) = (begun.elapsed(), server.usage());
     server.kill()?;
-    server.wait()?;
+    let begun = Instant::now();
+    let _again = serve(folder.path())?;
+    report(&times, took, Usage { cpu: after.cpu - before.cpu, ..after }, begun.elapsed());
     Ok(())
 }
 
-fn report(times: &[Duration], took: Duration, cpu: Duration, resident: u64) {
+fn report(times: &[Duration], took: Duration, usage: Usage, again: Duration) {
     let (rows, mut sorted) = (times.len(), times.to_vec());
     sorted.sort_unstable();
     let part = |share: usize| sorted[(rows * share / 1_000).min(rows - 1)].as_secs_f64() * 1e3;
     println!(
-        "{rows} rows, {:.0} rows/s, CPU {:.1} us a row, {} MiB, durable after {:.1} ms p50, {:.1} ms p99, {:.1} ms p99.9",
+        "{rows} rows, {:.0} rows/s, CPU {:.1} us a row, {} MiB, durable after {:.1} ms p50, {:.1} ms p99, {:.1} ms p99.9, \
+         ready {:.2} s after kill -9",
         rows as f64 / took.as_secs_f64(),
-        cpu.as_secs_f64() * 1e6 / rows as f64,
-        resident >> 20,
+        usage.cpu.as_secs_f64() * 1e6 / rows as f64,
+        usage.peak >> 20,
         part(500),
         part(990),
         part(999),
+        again.as_secs_f64(),
     );
 }
 
-fn serve(data: &std::path::Path) -> anyhow::Result<(Child, String)> {
+fn serve(folder: &Path) -> anyhow::Result<Process> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("serve").arg("--data").arg(data).stdout(Stdio::piped());
-    let mut child = command.spawn()?;
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line)?;
-    let address = line.trim().rsplit(' ').next().unwrap_or_default().to_owned();
-    Ok((child, address))
+    command.arg("serve").arg("--data").arg(folder.join("data"));
+    let mut process = Process::start(NAME, command, folder)?;
+    process.ready()?;
+    Ok(process)
 }
 
 /// How long each row took.
-async fn load(address: &str, rate: u64, time: Duration) -> Vec<Duration> {
+async fn load(url: &str, rate: u64, burst: u64, time: Duration) -> Vec<Duration> {
     let lifecycle = Lifecycle::new();
-    let uri = format!("http://{address}").parse().unwrap();
+    let uri = url.parse().unwrap();
     let pool = StreamPool::<Append>::start(
         PoolConfig::default(),
         Connector::default(),
@@ -91,7 +99,7 @@ async fn load(address: &str, rate: u64, time: Duration) -> Vec<Duration> {
     let (mut sent, mut times, mut tasks) = (0u64, Vec::new(), JoinSet::new());
     let begun = Instant::now();
     while begun.elapsed() < time {
-        if let Some(micros) = (sent * 1_000_000).checked_div(rate) {
+        if let Some(micros) = (sent / burst * burst * 1_000_000).checked_div(rate) {
             tokio::time::sleep_until(begun + Duration::from_micros(micros)).await;
         }
         while tasks.len() >= IN_FLIGHT || (rate > 0 && !tasks.is_empty()) {
@@ -172,17 +180,4 @@ fn row(n: u64) -> Row {
         scan_id,
         ..Default::default()
     }
-}
-
-fn cpu(child: &Child) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: u64 = after_name.split_whitespace().skip(11).take(2).map(|n| n.parse::<u64>().unwrap()).sum();
-    // Linux tells CPU time in hundredths of a second, whatever its own clock is.
-    Duration::from_millis(ticks * 10)
-}
-
-fn resident(child: &Child) -> u64 {
-    let statm = std::fs::read_to_string(format!("/proc/{}/statm", child.id())).unwrap();
-    statm.split_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4_096
 }
