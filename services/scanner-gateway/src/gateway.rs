@@ -121,8 +121,9 @@ impl Answer {
     fn count(&self) {
         let (call, reason) = match self {
             Self::Decided(row) => {
-                let verdict = row.verdict.clone().unwrap_or_default();
-                if let Some(timings) = verdict.timings {
+                let nothing = pb::Verdict::default();
+                let verdict = row.verdict.as_ref().unwrap_or(&nothing);
+                if let Some(timings) = &verdict.timings {
                     metrics::histogram!("ovomesh_gateway_verdict_seconds")
                         .record(f64::from(timings.total_us) / 1e6);
                 }
