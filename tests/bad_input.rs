@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use ovomesh_api::pb::scan::v1::{Encoding, Place, RejectCode, Scan, UndecidedReason};
-use ovomesh_api::pb::scanner::v1::{Hello, Line};
-use ovomesh_tests::{Answer, Session, fleet, hello, scan};
+use ovomesh_api::pb::scanner::v1::{Hello, Line, connect_request, connect_response};
+use ovomesh_tests::{Answer, Raw, Session, fleet, framed, hello, scan};
+use prost::Message as _;
 use prost_types::Duration;
 
 /// A change to a valid scan, and the answer to it: code, field, and what the text must hold.
@@ -206,6 +207,56 @@ async fn an_oversized_message_ends_its_stream_after_the_verdicts_before_it() {
         }
         other => panic!("{other:?}"),
     }
+}
+
+/// What cannot be parsed: bytes, status, and what its text must hold.
+const UNREADABLE: [(&str, &[u8], tonic::Code, &str); 4] = [
+    ("no protobuf", &[0, 0, 0, 0, 3, 0xff, 0xff, 0xff], tonic::Code::InvalidArgument, "could not be parsed"),
+    (
+        "text that is no UTF-8",
+        &[0, 0, 0, 0, 6, 10, 4, 18, 2, 0xc3, 0x28],
+        tonic::Code::InvalidArgument,
+        "could not be parsed",
+    ),
+    ("a flag that is none", &[9, 0, 0, 0, 0], tonic::Code::InvalidArgument, "could not be parsed"),
+    ("4 GiB to come", &[0, 0xff, 0xff, 0xff, 0xff], tonic::Code::ResourceExhausted, "too large"),
+];
+
+#[tokio::test]
+async fn what_cannot_be_parsed_ends_its_stream_after_the_verdicts_before_it() {
+    let gateway = fleet().gateway().unwrap();
+    for (n, (name, bytes, code, word)) in UNREADABLE.into_iter().enumerate() {
+        let mut raw = Raw::open(&gateway).await;
+        raw.message(connect_request::Message::Hello(hello()));
+        raw.message(connect_request::Message::Scan(scan(&format!("before-nonsense-{n}"))));
+        raw.write(bytes);
+        let (answers, status) = raw.answers().await;
+        assert_eq!(verdicts(&answers), [format!("before-nonsense-{n}")], "{name}: {answers:?}");
+        assert_eq!(status.code(), code, "{name}: {status:?}");
+        assert!(status.message().contains(word), "{name}: {status:?}");
+    }
+}
+
+#[tokio::test]
+async fn silence_in_mid_message_ends_the_stream_after_the_verdicts_before_it() {
+    let gateway = fleet().gateway().unwrap();
+    let mut raw = Raw::open(&gateway).await;
+    raw.message(connect_request::Message::Hello(hello()));
+    raw.message(connect_request::Message::Scan(scan("before-silence")));
+    let whole = framed(&scan("never-whole").encode_to_vec());
+    raw.write(whole.slice(..whole.len() / 2));
+    let (answers, status) = raw.answers().await;
+    assert_eq!(verdicts(&answers), ["before-silence"]);
+    assert_eq!(status.code(), tonic::Code::DeadlineExceeded, "{status:?}");
+    assert!(status.message().contains("nothing more of it came for 10 s"), "{status:?}");
+}
+
+fn verdicts(answers: &[connect_response::Message]) -> Vec<String> {
+    let id = |answer: &connect_response::Message| match answer {
+        connect_response::Message::Verdict(verdict) => Some(verdict.scan_id.clone()),
+        _ => None,
+    };
+    answers.iter().filter_map(id).collect()
 }
 
 #[tokio::test]

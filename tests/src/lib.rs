@@ -1,9 +1,11 @@
 //! What the end-to-end tests share: one fleet for each test binary, scanners that speak to it, and scans to send.
 
 mod fleet;
+mod raw;
 mod scans;
 mod session;
 
 pub use fleet::{fleet, programs, query};
+pub use raw::{Raw, framed};
 pub use scans::{hello, place, scan, volume};
 pub use session::{Answer, LIMIT, Session};

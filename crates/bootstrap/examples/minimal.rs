@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
 use clap::Parser;
-use ovomesh_bootstrap::{Server, ServerArgs, Status, TelemetryArgs, trace};
+use ovomesh_bootstrap::{Load, Server, ServerArgs, Status, TelemetryArgs, trace};
 
 #[derive(Parser)]
 struct Args {
@@ -28,14 +28,8 @@ static WAITING: AtomicU64 = AtomicU64::new(0);
 struct Ready;
 
 impl Status for Ready {
-    fn ready(&self) -> bool {
-        true
-    }
-    fn backlog(&self) -> u64 {
-        WAITING.load(Relaxed)
-    }
-    fn oldest(&self) -> Option<Duration> {
-        None
+    fn load(&self) -> Load {
+        Load { outstanding: WAITING.load(Relaxed), ..Load::default() }
     }
 }
 

@@ -10,13 +10,14 @@ mod health;
 mod metrics;
 mod run;
 mod server;
+mod stalled;
 pub mod status;
 mod telemetry;
 mod tls;
 pub mod trace;
 
 pub use args::{ClientTlsArgs, LogFormat, ServerArgs, TelemetryArgs};
-pub use ovomesh_mesh::Lifecycle;
+pub use ovomesh_mesh::{Lifecycle, Load};
 pub use run::{main, runtime};
 pub use server::Server;
 pub use status::Status;

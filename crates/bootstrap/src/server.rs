@@ -11,10 +11,11 @@ use ovomesh_mesh::Lifecycle;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
+use tower::util::MapRequestLayer;
 
 use crate::health::Health;
 use crate::status::{Status, StatusServer, pb};
-use crate::{ServerArgs, door, metrics};
+use crate::{ServerArgs, door, metrics, stalled};
 
 /// HTTP/2 receive windows of a stream and of a connection: a few messages of the largest usual size.
 const WINDOWS: (u32, u32) = (4 << 20, 8 << 20);
@@ -92,7 +93,10 @@ impl<'a> Server<'a> {
             .add_service(reflection(&self.descriptors).build_v1()?)
             // grpcurl asks by v1, Python's client only by v1alpha.
             .add_service(reflection(&self.descriptors).build_v1alpha()?);
-        let router = routes.into_axum_router().merge(pages(status, lifecycle.clone()));
+        let router = routes
+            .into_axum_router()
+            .layer(MapRequestLayer::new(stalled::watch))
+            .merge(pages(status, lifecycle.clone()));
         let mut builder = tonic::transport::Server::builder()
             .accept_http1(true)
             .initial_stream_window_size(self.windows.0)

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
+use ovomesh_mesh::Load;
 use tonic::{Request, Response};
 
 use crate::errors;
@@ -18,12 +19,14 @@ pub mod pb {
 
 /// What only the service itself knows.
 pub trait Status: Send + Sync + 'static {
-    /// Whether it takes work.
-    fn ready(&self) -> bool;
+    /// Whether it takes work. Most do from the moment they listen.
+    fn ready(&self) -> bool {
+        true
+    }
     /// Calls or scans taken and not yet answered.
-    fn backlog(&self) -> u64;
-    /// Age of the oldest of them.
-    fn oldest(&self) -> Option<Duration>;
+    fn load(&self) -> Load {
+        Load::default()
+    }
     /// Facts that only this kind of service has.
     fn details(&self) -> BTreeMap<String, String> {
         BTreeMap::new()
@@ -48,14 +51,15 @@ impl pb::status_service_server::StatusService for StatusServer {
             Some((text, at)) => (text, Some(at.into())),
             None => Default::default(),
         };
-        let oldest = self.status.oldest().unwrap_or_default().as_millis();
+        let load = self.status.load();
+        let oldest = load.oldest.unwrap_or_default().as_millis();
         Ok(Response::new(pb::GetStatusResponse {
             service: self.service.into(),
             instance: self.instance.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
             started_at: Some(self.started_at.into()),
             ready: self.status.ready(),
-            backlog: self.status.backlog(),
+            backlog: load.outstanding,
             oldest_unanswered_ms: u64::try_from(oldest).unwrap_or(u64::MAX),
             last_error,
             last_error_at,

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ovomesh_api::pb::inference::v1::inference_service_server::InferenceService;
 use ovomesh_api::pb::inference::v1::{InferRequest, Inferred};
 use ovomesh_api::pb::preprocess::v1::PreparedVolume;
 use ovomesh_api::pb::scan::v1::{Point, Provenance, Scores};
 use ovomesh_api::stages::Infer;
-use ovomesh_mesh::{Done, ResponseStream, StageError, StageServer, Work};
+use ovomesh_mesh::{Done, Load, ResponseStream, StageError, StageServer, Work};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{Engine, EngineError, engine, model};
@@ -33,18 +32,10 @@ impl InferenceService for Service {
     }
 }
 
+/// Ready from the start: the engine was warmed before this was made.
 impl ovomesh_bootstrap::Status for Service {
-    /// The engine was started and warmed before this was made.
-    fn ready(&self) -> bool {
-        true
-    }
-
-    fn backlog(&self) -> u64 {
-        self.stage.load().outstanding
-    }
-
-    fn oldest(&self) -> Option<Duration> {
-        self.stage.load().oldest
+    fn load(&self) -> Load {
+        self.stage.load()
     }
 
     fn details(&self) -> BTreeMap<String, String> {

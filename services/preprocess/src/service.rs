@@ -1,12 +1,11 @@
 //! The gRPC surface of preprocess.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use ovomesh_api::pb::preprocess::v1::PrepareRequest;
 use ovomesh_api::pb::preprocess::v1::preprocess_service_server::PreprocessService;
 use ovomesh_api::stages::Prepare;
-use ovomesh_mesh::{ResponseStream, StageServer};
+use ovomesh_mesh::{Load, ResponseStream, StageServer};
 use tonic::{Request, Response, Status, Streaming};
 
 /// Takes streams and hands their calls to the workers.
@@ -29,16 +28,8 @@ impl PreprocessService for Service {
 }
 
 impl ovomesh_bootstrap::Status for Service {
-    fn ready(&self) -> bool {
-        true
-    }
-
-    fn backlog(&self) -> u64 {
-        self.stage.load().outstanding
-    }
-
-    fn oldest(&self) -> Option<Duration> {
-        self.stage.load().oldest
+    fn load(&self) -> Load {
+        self.stage.load()
     }
 
     fn details(&self) -> BTreeMap<String, String> {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::{Timestamp, ToSpan as _};
 use ovomesh_api::pb::query::v1::query_service_server::QueryService;
@@ -143,14 +142,6 @@ impl ovomesh_bootstrap::Status for Service {
     /// Once the store's feed was read. A store that breaks later is no reason to turn askers away: they get its error.
     fn ready(&self) -> bool {
         self.live.begun()
-    }
-
-    fn backlog(&self) -> u64 {
-        0
-    }
-
-    fn oldest(&self) -> Option<Duration> {
-        None
     }
 
     fn details(&self) -> BTreeMap<String, String> {

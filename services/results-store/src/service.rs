@@ -13,7 +13,7 @@ use ovomesh_api::pb::store::v1::{
 };
 use ovomesh_api::stages::Append;
 use ovomesh_api::{EggId, Invalid, Line, ScanId, Site, time};
-use ovomesh_mesh::{Done, Lifecycle, ResponseStream, StageError, StageServer, Work};
+use ovomesh_mesh::{Done, Lifecycle, Load, ResponseStream, StageError, StageServer, Work};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -162,16 +162,8 @@ fn limit(asked: u32) -> Result<usize, Invalid> {
 }
 
 impl<S: Store> ovomesh_bootstrap::Status for Service<S> {
-    fn ready(&self) -> bool {
-        true
-    }
-
-    fn backlog(&self) -> u64 {
-        self.stage.load().outstanding
-    }
-
-    fn oldest(&self) -> Option<Duration> {
-        self.stage.load().oldest
+    fn load(&self) -> Load {
+        self.stage.load()
     }
 
     fn details(&self) -> BTreeMap<String, String> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ovomesh_api::pb::gateway::v1::gateway_service_server::GatewayService;
 use ovomesh_api::pb::scanner::v1::scanner_service_server::ScannerService;
 use ovomesh_api::pb::{gateway::v1 as gateway, scanner::v1 as scanner};
-use ovomesh_mesh::Lifecycle;
+use ovomesh_mesh::{Lifecycle, Load};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::dialect::{Agent, Dialect, Scanner};
@@ -64,12 +64,9 @@ impl ovomesh_bootstrap::Status for Service {
         !self.lifecycle.drain.is_cancelled()
     }
 
-    fn backlog(&self) -> u64 {
-        self.gateway.backlog.len()
-    }
-
-    fn oldest(&self) -> Option<Duration> {
-        self.gateway.backlog.oldest()
+    fn load(&self) -> Load {
+        let backlog = &self.gateway.backlog;
+        Load { outstanding: backlog.len(), oldest: backlog.oldest(), ..Load::default() }
     }
 
     fn details(&self) -> BTreeMap<String, String> {

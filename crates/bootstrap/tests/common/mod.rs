@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ovomesh_bootstrap::{Lifecycle, Server, ServerArgs, Status};
+use ovomesh_bootstrap::{Lifecycle, Load, Server, ServerArgs, Status};
 use ovomesh_testkit::Process;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -25,11 +25,8 @@ impl Status for Switch {
     fn ready(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
-    fn backlog(&self) -> u64 {
-        3
-    }
-    fn oldest(&self) -> Option<Duration> {
-        Some(Duration::from_millis(1_500))
+    fn load(&self) -> Load {
+        Load { outstanding: 3, oldest: Some(Duration::from_millis(1_500)), streams: 1 }
     }
 }
 
