@@ -15,6 +15,9 @@ use tokio::time::Instant;
 use crate::describe::describe;
 use crate::usual::Usual;
 
+/// The most of a verdict's detail, in bytes: a sentence or two. The store refuses rows over 32 KiB for good.
+const DETAIL_BYTES: usize = 1_024;
+
 /// The two stages, and how long they usually need.
 #[derive(Clone)]
 pub struct Pipeline {
@@ -225,10 +228,19 @@ impl Drafted {
         self.timings.total_us = micros(self.clock.received.elapsed());
         self.verdict.call = decision.call.into();
         self.verdict.reason = decision.reason.into();
-        self.verdict.detail = decision.detail;
+        self.verdict.detail = shortened(decision.detail);
         self.verdict.timings = Some(self.timings);
         Outcome::Verdict(Box::new(self.verdict), self.preview)
     }
+}
+
+/// Words of a stage may be of any length; a row has room for some.
+fn shortened(mut detail: String) -> String {
+    if detail.len() > DETAIL_BYTES {
+        detail.truncate(detail.floor_char_boundary(DETAIL_BYTES));
+        detail.push_str(" ...");
+    }
+    detail
 }
 
 fn expired(at: &str, clock: Clock) -> Decision {
@@ -239,4 +251,20 @@ fn expired(at: &str, clock: Clock) -> Decision {
 
 fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_detail_is_cut_between_characters() {
+        let long = format!("x{}", "é".repeat(DETAIL_BYTES));
+        let short = shortened(long.clone());
+        assert!(
+            short.len() <= DETAIL_BYTES + 4 && long.starts_with(short.trim_end_matches(" ...")),
+            "{short}"
+        );
+        assert_eq!(shortened("as it is".into()), "as it is");
+    }
 }
