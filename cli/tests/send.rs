@@ -66,15 +66,15 @@ async fn what_cannot_be_sent_is_listed_and_the_others_go() {
     let verdicts: Vec<&Value> = lines.iter().filter(|line| line["call"] == "FEMALE").collect();
     let errors: Vec<String> =
         lines.iter().filter_map(|line| line["error"].as_str().map(str::to_owned)).collect();
-    assert_eq!((verdicts.len(), errors.len()), (2, 2), "{}", ran.printed);
+    let rejected: Vec<&Value> = lines.iter().filter(|line| line["reason"] == "REJECTED").collect();
+    assert_eq!((verdicts.len(), rejected.len(), errors.len()), (2, 1, 1), "{}", ran.printed);
     assert_eq!(
         verdicts[0]["files"].as_array().unwrap().len() + verdicts[1]["files"].as_array().unwrap().len(),
         17
     );
-    assert!(
-        errors.iter().any(|e| e.contains("readme.txt")) && errors.iter().any(|e| e.contains("three.dcm")),
-        "{errors:?}"
-    );
+    assert!(errors[0].contains("readme.txt"), "no image: {errors:?}");
+    assert_eq!(rejected[0]["call"], "UNDECIDED", "an image that nobody can judge");
+    assert!(rejected[0]["detail"].as_str().unwrap().contains("three.dcm"), "{rejected:?}");
     // What the gateway got is what the phantom's scanner made, with the names from the files.
     let by_id = gateway.by_id();
     for number in [1, 2] {
@@ -99,10 +99,10 @@ async fn a_person_reads_a_line_an_egg_and_a_summary() {
     let text = &ran.printed;
     assert!(text.starts_with("egg-1             MALE       P(female)"), "{text}");
     assert!(
-        text.contains("1 egg: 0 FEMALE, 1 MALE, 0 NO_EMBRYO, 0 UNDECIDED; 3 not sent or refused"),
+        text.contains("3 eggs: 0 FEMALE, 1 MALE, 0 NO_EMBRYO, 2 UNDECIDED (2 rejected, which are not stored); 1 not sent"),
         "{text}"
     );
-    assert!(text.contains("00.dcm: scan 2.25.2: no room"), "{text}");
+    assert!(text.contains("2.25.2  REJECTED: scan 2.25.2: no room"), "{text}");
     assert!(!ran.succeeded());
 }
 

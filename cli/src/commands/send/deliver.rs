@@ -151,6 +151,7 @@ impl<'a> Delivery<'a> {
         match found {
             None => self.all_found = true,
             Some(Found::Done(files)) => tell.done(files),
+            Some(Found::Rejected(why)) => tell.rejected(None, &why)?,
             Some(Found::Nothing(why)) => tell.failed(None, &why)?,
             Some(Found::Scan(item)) => {
                 let bytes = item.scan.volume.as_ref().map_or(0, |volume| volume.samples.len() as u64);
@@ -158,7 +159,7 @@ impl<'a> Delivery<'a> {
                     self.waiting.push_back(*item);
                 } else {
                     let (bytes, most) = (thousands(bytes), thousands(most_bytes));
-                    tell.failed(Some(&item), &format!("it has {bytes} bytes; this server takes {most}"))?;
+                    tell.rejected(Some(&item), &format!("it has {bytes} bytes; this server takes {most}"))?;
                 }
             }
         }
@@ -178,7 +179,7 @@ impl<'a> Delivery<'a> {
             Some(Down::Rejected(rejected)) => {
                 if let Some((item, _)) = self.unanswered.remove(&rejected.scan_id) {
                     self.fruitless = 0;
-                    tell.failed(Some(&item), &rejected.message)?;
+                    tell.rejected(Some(&item), &rejected.message)?;
                 }
             }
             Some(Down::Committed(committed)) => {

@@ -24,8 +24,9 @@ Examples:
   ovomesh --output json send scans/ | jq 'select(.call == \"UNDECIDED\") | {egg_id, reason, detail}'
 
 The files of one series must lie in one folder. The scan's id is the SeriesInstanceUID, so that sending it again is no
-second scan; the egg is the PatientID. What is not an egg is answered UNDECIDED with the reason.
-Fails when a file could not be sent or a scan got no verdict; the others go nevertheless.";
+second scan; the egg is the PatientID. What is not an egg is answered UNDECIDED with the reason; so is an image that is
+no whole volume (REJECTED), which is not stored.
+Fails when something was rejected, could not be sent or got no verdict; the others go nevertheless.";
 
 /// What to send, and as what.
 #[derive(clap::Args, Debug)]

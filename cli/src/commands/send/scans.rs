@@ -27,7 +27,7 @@ pub(crate) struct AsWhat {
 }
 
 /// A scan to send, and where it came from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Item {
     pub(crate) scan: pb::Scan,
     pub(crate) files: Vec<String>,
@@ -38,7 +38,9 @@ pub(crate) struct Item {
 #[derive(Debug)]
 pub(crate) enum Found {
     Scan(Box<Item>),
-    /// No scan, for this reason.
+    /// An image, but no scan that could be judged, for this reason.
+    Rejected(String),
+    /// No image, for this reason.
     Nothing(String),
     /// So many files are done.
     Done(usize),
@@ -112,8 +114,10 @@ fn checked(
             // Errors of a series name no file.
             let folder =
                 files.first().and_then(|file| file.parent()).unwrap_or(Path::new("")).display().to_string();
+            let is_image = !matches!(error, Error::Io { .. } | Error::NotDicom { .. });
             let error = error.to_string();
-            Found::Nothing(if error.starts_with(&folder) { error } else { format!("{folder}: {error}") })
+            let why = if error.starts_with(&folder) { error } else { format!("{folder}: {error}") };
+            if is_image { Found::Rejected(why) } else { Found::Nothing(why) }
         }
         Ok(series) if !seen.insert(series.uid.clone()) => Found::Nothing(format!(
             "{}: series {} was in another folder already; put its files into one folder",

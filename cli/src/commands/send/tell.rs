@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use ovomesh_api::pb::scan::v1::Verdict;
+use ovomesh_api::pb::scan::v1::{Call, UndecidedReason, Verdict};
 use serde_json::json;
 
 use super::scans::Item;
@@ -16,6 +16,8 @@ pub(crate) struct Tell<'a> {
     bar: ProgressBar,
     /// Verdicts by call: female, male, no embryo, undecided.
     calls: [u64; 4],
+    /// Of the undecided: those that were never judged, nor stored.
+    rejected: u64,
     failures: Vec<String>,
     /// Verdicts of which no Committed came.
     unknown: usize,
@@ -28,7 +30,7 @@ impl<'a> Tell<'a> {
         if let Ok(style) = ProgressStyle::with_template("[{bar:40}] {pos}/{len} files, {eta} left") {
             bar.set_style(style.progress_chars("=> "));
         }
-        Self { out, bar, calls: [0; 4], failures: Vec::new(), unknown: 0 }
+        Self { out, bar, calls: [0; 4], rejected: 0, failures: Vec::new(), unknown: 0 }
     }
 
     /// So many more files are done.
@@ -47,6 +49,21 @@ impl<'a> Tell<'a> {
                 lines(out, item, verdict, took)
             }
         })
+    }
+
+    /// An image that cannot be judged: UNDECIDED like an egg without a verdict, which is what a sorter makes of it.
+    pub(crate) fn rejected(&mut self, item: Option<&Item>, why: &str) -> anyhow::Result<()> {
+        let verdict = Verdict {
+            call: Call::Undecided.into(),
+            reason: UndecidedReason::Rejected.into(),
+            detail: why.to_owned(),
+            ..Default::default()
+        };
+        self.rejected += 1;
+        match item {
+            Some(item) => self.verdict(item, &verdict, Duration::ZERO),
+            None => self.verdict(&Item::default(), &verdict, Duration::ZERO),
+        }
     }
 
     /// Something was not sent, or got no verdict.
@@ -75,12 +92,12 @@ impl<'a> Tell<'a> {
     /// The last lines, and whether all went well.
     pub(crate) fn end(self) -> anyhow::Result<ExitCode> {
         self.bar.finish_and_clear();
-        let Self { out, calls, failures, unknown, .. } = self;
+        let Self { out, calls, rejected, failures, unknown, .. } = self;
         let [female, male, no_embryo, undecided] = calls;
         let sum: u64 = calls.iter().sum();
         let eggs = if sum == 1 { "egg" } else { "eggs" };
         out.remark(format!(
-            "{sum} {eggs}: {female} FEMALE, {male} MALE, {no_embryo} NO_EMBRYO, {undecided} UNDECIDED; {} not sent or refused",
+            "{sum} {eggs}: {female} FEMALE, {male} MALE, {no_embryo} NO_EMBRYO, {undecided} UNDECIDED ({rejected} rejected, which are not stored); {} not sent",
             failures.len()
         ))?;
         for failure in &failures {
@@ -91,7 +108,7 @@ impl<'a> Tell<'a> {
                 "of {unknown} verdicts it is not known whether they are stored; sending again does no harm"
             ))?;
         }
-        Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if failures.is_empty() && rejected == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
