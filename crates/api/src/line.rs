@@ -117,12 +117,15 @@ mod tests {
     #[test]
     fn a_line_states_only_what_differs() {
         let book = LineBook::from_yaml(
-            "lines:\n- site: north\n  line: '1'\n  owner: acme\n  quarantined: true\n  policy: {female_at: 0.9}\n",
+            "lines:\n- site: north\n  line: '1'\n  owner: acme\n  quarantined: true\n  policy: {costs: {hatched_male: 10}}\n",
         )
         .unwrap();
         let line = book.get(&place("north", "1"));
-        assert_eq!((line.owner.as_str(), line.quarantined, line.policy.female_at), ("acme", true, 0.9));
-        assert_eq!((line.budget_ms, line.policy.male_at), (2_000, Policy::default().male_at));
+        assert_eq!(
+            (line.owner.as_str(), line.quarantined, line.policy.costs.female_at()),
+            ("acme", true, 0.9)
+        );
+        assert_eq!((line.budget_ms, line.policy.costs.male_at()), (2_000, Policy::default().costs.male_at()));
         assert_eq!(*book.get(&place("north", "2")), LineConfig::default());
     }
 
@@ -132,7 +135,10 @@ mod tests {
         let typo = error("lines: [{site: n, line: '1', budgetms: 3}]");
         assert!(typo.contains("n/1") && typo.contains("budgetms"), "{typo}");
         assert!(error("lines: [{site: n, line: '1', budget_ms: 3}]").contains("50 to 60,000"));
-        assert!(error("default: {policy: {male_at: 0.2}}").contains("policy.male_at is 0.2"));
+        assert!(
+            error("default: {policy: {costs: {culled_female: 0.2}}}")
+                .contains("policy.costs.culled_female is 0.2")
+        );
         assert!(error("lines: [{site: n, line: '1'}, {site: n, line: '1'}]").contains("twice"));
     }
 

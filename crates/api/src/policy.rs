@@ -4,17 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::pb::scan::v1 as pb;
 
-/// Thresholds and limits of one line. The costs are not symmetric (a culled female, a hatched male, a withheld egg),
-/// so each call has a threshold of its own.
+/// What a line's mistakes cost, and the limits of what may be judged at all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// Name and revision, recorded with each verdict.
     pub name: String,
-    /// Called FEMALE when P(female | living) is at least this, 0.5 to 1.
-    pub female_at: f32,
-    /// Called MALE when P(male | living) is at least this, 0.5 to 1.
-    pub male_at: f32,
+    /// What the three mistakes cost: they set how sure a call of a sex must be.
+    pub costs: Costs,
     /// Called NO_EMBRYO when P(infertile) + P(dead) is at least this, 0.5 to 1.
     pub no_embryo_at: f32,
     /// A sex is called only when P(living) is at least this, 0 to 1.
@@ -34,10 +31,8 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            // The thresholds that the model's card suggests: they withhold 3.4 % of living eggs at SNR 30.
-            name: "default/1".into(),
-            female_at: 0.92,
-            male_at: 0.92,
+            name: "default/2".into(),
+            costs: Costs::default(),
             no_embryo_at: 0.80,
             living_at: 0.80,
             max_strangeness: 1.0,
@@ -46,6 +41,66 @@ impl Default for Policy {
             min_coverage: 0.90,
             max_clipped: 0.05,
         }
+    }
+}
+
+/// What each mistake costs, all in one unit of the user's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Costs {
+    /// A female called MALE: the hen is lost.
+    pub culled_female: f32,
+    /// A male called FEMALE: a chick hatches that nobody wants.
+    pub hatched_male: f32,
+    /// A living embryo called UNDECIDED, whatever its sex: at most half of either of the others.
+    pub withheld: f32,
+}
+
+impl Default for Costs {
+    /// An assumption until a hatchery states its own: a mistake in either direction is as bad as 12.5 eggs withheld.
+    fn default() -> Self {
+        Self { culled_female: 12.5, hatched_male: 12.5, withheld: 1.0 }
+    }
+}
+
+impl Costs {
+    /// The costs under which a sex is called from these probabilities on, 0.5 to below 1.
+    pub fn calling_from(female_at: f32, male_at: f32) -> Self {
+        Self { culled_female: 1.0 / (1.0 - male_at), hatched_male: 1.0 / (1.0 - female_at), withheld: 1.0 }
+    }
+
+    /// FEMALE is called when P(female | living) is at least this: from there on the expected cost of the call,
+    /// (1 - p) * `hatched_male`, is no more than that of none.
+    pub fn female_at(&self) -> f32 {
+        1.0 - self.withheld / self.hatched_male
+    }
+
+    /// MALE is called when P(male | living) is at least this; as [`Costs::female_at`].
+    pub fn male_at(&self) -> f32 {
+        1.0 - self.withheld / self.culled_female
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let all = [
+            ("withheld", self.withheld),
+            ("culled_female", self.culled_female),
+            ("hatched_male", self.hatched_male),
+        ];
+        for (field, value) in all {
+            if !(value.is_finite() && value > 0.0) {
+                return Err(format!("policy.costs.{field} is {value}; it must be a finite number above 0"));
+            }
+        }
+        let [(_, withheld), mistakes @ ..] = all;
+        for (field, value) in mistakes {
+            // Below that, a guess would be called, and both sexes at once.
+            if value < 2.0 * withheld {
+                return Err(format!(
+                    "policy.costs.{field} is {value}; it must be at least twice policy.costs.withheld, {withheld}"
+                ));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -106,9 +161,9 @@ impl Policy {
         };
         if no_embryo >= self.no_embryo_at {
             Decision::call(pb::Call::NoEmbryo)
-        } else if living >= self.living_at && female >= self.female_at {
+        } else if living >= self.living_at && female >= self.costs.female_at() {
             Decision::call(pb::Call::Female)
-        } else if living >= self.living_at && 1.0 - female >= self.male_at {
+        } else if living >= self.living_at && 1.0 - female >= self.costs.male_at() {
             Decision::call(pb::Call::Male)
         } else {
             let detail = format!("P(female) {female:.3}, P(living) {living:.3}");
@@ -118,9 +173,8 @@ impl Policy {
 
     /// Errors of a configuration, if any.
     pub fn check(&self) -> Result<(), String> {
+        self.costs.check()?;
         let shares = [
-            ("female_at", self.female_at, 0.5),
-            ("male_at", self.male_at, 0.5),
             ("no_embryo_at", self.no_embryo_at, 0.5),
             ("living_at", self.living_at, 0.0),
             ("min_coverage", self.min_coverage, 0.0),
@@ -183,6 +237,29 @@ mod tests {
         for (scores, call) in table {
             assert_eq!(policy.decide(&scores).call, call, "{scores:?}");
         }
+    }
+
+    #[test]
+    fn the_dearer_a_mistake_the_surer_its_call() {
+        let costs = Costs { culled_female: 50.0, hatched_male: 4.0, withheld: 1.0 };
+        assert_eq!((costs.female_at(), costs.male_at()), (0.75, 0.98));
+        let again = Costs::calling_from(costs.female_at(), costs.male_at());
+        assert!((again.culled_female - 50.0).abs() < 1e-3 && (again.hatched_male - 4.0).abs() < 1e-3);
+        let policy = Policy { costs, ..Policy::default() };
+        assert_eq!(policy.decide(&scores(0.8, 0.19, 0.0)).call, pb::Call::Female);
+        assert_eq!(policy.decide(&scores(0.19, 0.8, 0.0)).call, pb::Call::Undecided);
+    }
+
+    #[test]
+    fn costs_that_would_call_a_guess_are_refused() {
+        for costs in [
+            Costs { hatched_male: 1.9, ..Costs::default() },
+            Costs { withheld: 0.0, ..Costs::default() },
+            Costs { culled_female: f32::NAN, ..Costs::default() },
+        ] {
+            assert!(Policy { costs, ..Policy::default() }.check().is_err(), "{costs:?}");
+        }
+        assert_eq!(Policy::default().check(), Ok(()));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use data::{Purpose, Taking, eggs};
 use evaluate::{Figures, figures, judge, threshold};
 use indicatif::{ProgressBar, ProgressStyle};
 use net::Widths;
-use ovomesh_api::policy::Policy;
+use ovomesh_api::policy::{Costs, Policy};
 use ovomesh_inference::manifest::ModelId;
 use ovomesh_inference::model::{Model, Precision};
 use std::num::NonZero;
@@ -133,7 +133,8 @@ pub fn run(args: &Args) -> Result<()> {
     let load = |precision| Model::load(&args.models, &args.model, Device::Cpu, precision);
     let (fp32, bf16) = (load(Precision::Fp32)?, load(Precision::Bf16)?);
     let sure = threshold(&judge(&fp32, &held_out, &Taking::at(NOMINAL_SNR), args.seed)?, WITHHELD);
-    let policy = Policy { name: "suggested".to_owned(), female_at: sure, male_at: sure, ..Policy::default() };
+    let policy =
+        Policy { name: "suggested".to_owned(), costs: Costs::calling_from(sure, sure), ..Policy::default() };
     let test_eggs = make("eggs to measure with", Purpose::Test, many(HELD_OUT));
     let measure = |model: &Model, snr: f64| -> Result<Figures> {
         Ok(figures(snr, &judge(model, &test_eggs, &Taking::at(snr), args.seed)?, &policy))
