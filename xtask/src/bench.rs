@@ -24,6 +24,12 @@ pub struct Args {
 enum What {
     /// The whole mesh, from scanner to stored row
     E2e(E2e),
+    /// What gRPC and batching add to a scan's inference, beside the model called directly
+    Inference {
+        /// Flags of the measurement: --seconds S, --json FILE
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<String>,
+    },
 }
 
 /// How to measure the whole mesh.
@@ -94,10 +100,16 @@ struct Killed {
     worst_ms: f64,
 }
 
-/// Runs the benchmark.
+/// Runs a benchmark.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let What::E2e(args) = &args.what;
     machine::check(&[])?;
+    match &args.what {
+        What::E2e(args) => e2e(args),
+        What::Inference { flags } => build::example("ovomesh-inference", "overhead", flags),
+    }
+}
+
+fn e2e(args: &E2e) -> anyhow::Result<()> {
     let programs = match &args.programs {
         Some(folder) => Programs::in_folder(folder),
         None => build::release()?,

@@ -39,6 +39,12 @@ pub fn train(flags: &[String]) -> anyhow::Result<()> {
     run(cargo(&["run", "--release", "--package", "ovomesh-train", "--"]).args(flags))
 }
 
+/// Runs an example of a package that needs libtorch.
+pub fn example(package: &str, name: &str, flags: &[String]) -> anyhow::Result<()> {
+    fetch::libtorch()?;
+    run(cargo(&["run", "--release", "--package", package, "--example", name, "--"]).args(flags))
+}
+
 /// Where cargo builds.
 fn target_folder() -> std::path::PathBuf {
     let named = std::env::var_os("CARGO_TARGET_DIR").map(std::path::PathBuf::from);
