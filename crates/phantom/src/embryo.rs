@@ -1,11 +1,8 @@
 //! A living embryo of about day 12 (Hamburger-Hamilton stage 38), about 5 g.
 //!
-//! Its frame: x towards the head, y towards its left, z towards its belly. Females and males differ in
-//! nothing but how one and the same gonad volume is shared between left and right (Smith and Sinclair 2004).
-//!
-//! The frame is right-handed, as the image is. In a real bird head, left and belly are left-handed (head,
-//! left and *back* are right-handed), so this embryo is a bird's mirror image. It makes no difference to
-//! phantoms alone; [`LEFT`] turns it round, and then a model must be trained anew.
+//! Its frame: x towards the head, y towards its right, z towards its belly: right-handed, as the image is
+//! (head, left and *back* are right-handed in every bird). Females and males differ in nothing but how one
+//! and the same gonad volume is shared between left and right (Smith and Sinclair 2004).
 
 use crate::{
     anatomy::{Builder, Embryo},
@@ -16,14 +13,16 @@ use crate::{
 /// The largest asymmetry: more would leave nothing of the right gonad.
 const MAX_ASYMMETRY: f64 = 0.97;
 
-/// The sign of y on the embryo's left.
-const LEFT: f64 = 1.0;
+/// The sign of y on the embryo's left. With +1 it would be a bird's mirror image, whose left gonad lies where
+/// a bird's right one does.
+const LEFT: f64 = -1.0;
 
 /// Both sides, as the sign of y: left, right.
 const SIDES: [f64; 2] = [LEFT, -LEFT];
 
 /// A part of the body that varies only in its signal.
 struct Organ {
+    /// Towards the head, the left and the belly.
     at_mm: Vec3,
     semi_axes_mm: Vec3,
     /// Signal above what it lies in.

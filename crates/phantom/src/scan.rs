@@ -23,7 +23,7 @@ pub struct Truth {
     pub egg_ml: f64,
     /// Centres of the left and the right gonad of a living embryo.
     pub gonads_mm: Option<[Vec3; 2]>,
-    /// The axes of a living embryo as columns: towards its head, its left, its belly.
+    /// The axes of a living embryo as columns: towards its head, its right, its belly.
     pub rotation: Option<Mat3>,
     /// Centre of a living embryo's frame.
     pub body_mm: Option<Vec3>,

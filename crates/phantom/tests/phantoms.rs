@@ -104,14 +104,22 @@ fn the_asymmetry_of_the_gonads_shows_where_the_truth_says() {
 }
 
 #[test]
-fn left_is_on_the_positive_side_of_the_embryos_second_axis() {
+fn head_left_and_back_are_right_handed_as_in_a_real_bird() {
     for seed in 0..20 {
         let egg = Phantom::new(&Profile::hard(), Class::Male, seed);
         let truth = egg.truth(&Grid::STANDARD);
-        let (gonads, axes) = (truth.gonads_mm.expect("alive"), truth.rotation.expect("alive"));
-        let body = truth.body_mm.expect("alive");
-        let along_y = |at: [f64; 3]| (0..3).map(|i| (at[i] - body[i]) * axes[i][1]).sum::<f64>();
-        assert!(along_y(gonads[0]) > 1.0 && along_y(gonads[1]) < -1.0, "seed {seed}");
+        let ([left, right], axes) = (truth.gonads_mm.expect("alive"), truth.rotation.expect("alive"));
+        let column = |j: usize| axes.map(|row| row[j]);
+        let (head, to_right, belly) = (column(0), column(1), column(2));
+        let dot = |a: [f64; 3], b: [f64; 3]| (0..3).map(|i| a[i] * b[i]).sum::<f64>();
+        let to_left = [0, 1, 2].map(|i| left[i] - right[i]);
+        let cross = [
+            head[1] * to_left[2] - head[2] * to_left[1],
+            head[2] * to_left[0] - head[0] * to_left[2],
+            head[0] * to_left[1] - head[1] * to_left[0],
+        ];
+        assert!(dot(cross, belly) < -2.0, "seed {seed}: head x left is the belly's side, not the back");
+        assert!(dot(to_left, to_right) < -2.0, "seed {seed}: the second axis is not its right");
     }
 }
 
