@@ -5,7 +5,8 @@
 use std::f64::consts::PI;
 
 use crate::{
-    class::Class,
+    class::{Class, Death},
+    dead,
     draw::Draw,
     embryo,
     geometry::{Ellipsoid, IDENTITY, Mat3, Vec3, add, apply, rotation, scale},
@@ -22,6 +23,7 @@ const YOLK: f64 = 0.2;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Phantom {
     pub(crate) class: Class,
+    pub(crate) death: Option<Death>,
     pub(crate) ellipsoids: Vec<Ellipsoid>,
     pub(crate) motion: Option<Motion>,
     pub(crate) egg_centre_mm: Vec3,
@@ -44,30 +46,27 @@ impl Phantom {
     pub fn new(profile: &Profile, class: Class, seed: u64) -> Self {
         let mut build = Builder::new(profile, seed);
         build.egg();
-        let embryo = match class {
-            Class::Female | Class::Male => Some(embryo::living(&mut build, class)),
-            Class::Infertile => {
-                build.round_yolk(&RoundYolk {
-                    off_mm: [0.0, 4.0],
-                    semi_axes_mm: [14.5, 13.5, 13.5],
-                    size_sd: 0.04,
-                });
-                None
-            }
-            Class::Dead => {
-                build.round_yolk(&RoundYolk {
-                    off_mm: [2.0, 5.0],
-                    semi_axes_mm: [15.0, 13.5, 12.5],
-                    size_sd: 0.05,
-                });
-                build.remains();
-                None
-            }
-        };
+        let (mut embryo, mut death) = (None, None);
+        match class {
+            Class::Female | Class::Male => embryo = Some(embryo::living(&mut build, class)),
+            Class::Infertile => build.round_yolk(&RoundYolk {
+                off_mm: [0.0, 4.0],
+                semi_axes_mm: [14.5, 13.5, 13.5],
+                size_sd: 0.04,
+            }),
+            Class::Dead => death = Some(dead::dead(&mut build)),
+        }
         let shakes = build.draw.chance(profile.shake_share);
         let moves = class.is_alive() && build.draw.chance(profile.motion_share);
         let motion = (shakes || moves).then(|| Motion::draw(profile, shakes, &mut build.draw));
-        Self { class, ellipsoids: build.ellipsoids, motion, egg_centre_mm: build.egg_centre_mm, embryo }
+        Self {
+            class,
+            death,
+            ellipsoids: build.ellipsoids,
+            motion,
+            egg_centre_mm: build.egg_centre_mm,
+            embryo,
+        }
     }
 
     /// What the egg holds.
@@ -81,12 +80,12 @@ impl Phantom {
     }
 }
 
-/// The yolk of an egg without a growing embryo: a ball in the middle.
-struct RoundYolk {
+/// The yolk of an egg whose embryo never grew: a ball in the middle.
+pub(crate) struct RoundYolk {
     /// Least and most distance from the long axis, away from the embryo.
-    off_mm: [f64; 2],
-    semi_axes_mm: Vec3,
-    size_sd: f64,
+    pub(crate) off_mm: [f64; 2],
+    pub(crate) semi_axes_mm: Vec3,
+    pub(crate) size_sd: f64,
 }
 
 /// An egg under construction.
@@ -102,7 +101,7 @@ pub(crate) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(profile: &'a Profile, seed: u64) -> Self {
+    pub(crate) fn new(profile: &'a Profile, seed: u64) -> Self {
         let mut draw = Draw::new(seed);
         let egg_size = draw.factor(profile.egg_size_sd);
         let egg_rotation =
@@ -150,29 +149,13 @@ impl<'a> Builder<'a> {
         self.add(self.in_egg(sharp), scale([6.0, 11.0, 11.0], size), turned, 0.12, false);
     }
 
-    fn round_yolk(&mut self, yolk: &RoundYolk) {
+    pub(crate) fn round_yolk(&mut self, yolk: &RoundYolk) {
         let signal = self.yolk_signal();
         let x = self.draw.within(4.0);
         let off = -self.draw.uniform(yolk.off_mm[0], yolk.off_mm[1]);
         let size = self.draw.factor(yolk.size_sd);
         let turned = rotation(self.draw.within(3.0), 0.0, 0.0);
         self.add(self.along_and_across(x, off), scale(yolk.semi_axes_mm, size), turned, signal, false);
-    }
-
-    /// An embryo that died on days 2 to 7: a small dark body and a mottled yolk.
-    fn remains(&mut self) {
-        let half = self.draw.uniform(1.2, 4.0);
-        let x = self.draw.within(6.0);
-        let off = self.draw.uniform(6.0, 12.0);
-        let turned = rotation(self.draw.within(3.0), self.draw.within(0.5), 0.0);
-        self.add(self.along_and_across(x, off), [half * 1.6, half, half], turned, -0.25, false);
-        for _ in 0..self.draw.count(2, 5) {
-            let at = [0; 3].map(|_| self.draw.normal(6.0));
-            let semi_axes = [0; 3].map(|_| self.draw.uniform(1.0, 4.0));
-            let turned = rotation(self.draw.within(3.0), self.draw.within(1.0), 0.0);
-            let signal = self.draw.normal(0.2);
-            self.add(self.in_egg(at), semi_axes, turned, signal, false);
-        }
     }
 
     /// The yolk of a living egg, on the far side of the embryo.

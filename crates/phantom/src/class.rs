@@ -12,7 +12,7 @@ pub enum Class {
     Male = 1,
     /// No embryo.
     Infertile = 2,
-    /// An embryo that died in its first week.
+    /// An embryo that died, early or mid-term: see [`Death`].
     Dead = 3,
 }
 
@@ -43,6 +43,31 @@ impl Class {
     /// Whether there is a living embryo, and so a sex to find.
     pub fn is_alive(self) -> bool {
         matches!(self, Self::Female | Self::Male)
+    }
+}
+
+/// When an embryo died. The model has one output for both: what to do with the egg is the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Death {
+    /// On days 2 to 7: little of the body is left, the yolk is mottled.
+    Early,
+    /// On days 8 to 12: a body of nearly the size of a living one, falling to pieces.
+    MidTerm,
+}
+
+impl Death {
+    /// EARLY or MID-TERM.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Early => "EARLY",
+            Self::MidTerm => "MID-TERM",
+        }
+    }
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -1,4 +1,4 @@
-//! A living embryo of about day 12 (Hamburger-Hamilton stage 38), about 5 g.
+//! An embryo of about day 12 (Hamburger-Hamilton stage 38), about 5 g, living or as death leaves it.
 //!
 //! Its frame: x towards the head, y towards its right, z towards its belly: right-handed, as the image is
 //! (head, left and *back* are right-handed in every bird). Females and males differ in nothing but how one
@@ -33,32 +33,55 @@ const fn organ(at_mm: Vec3, semi_axes_mm: Vec3, signal: f64) -> Organ {
     Organ { at_mm, semi_axes_mm, signal }
 }
 
-/// Trunk (fluid 0.55 + amnion 0.2 - 0.3 = 0.45), head, brain ventricle, spine, spinal cord.
-const BODY: [Organ; 5] = [
-    organ([-2.0, 0.0, 0.0], [11.0, 6.0, 6.0], -0.3),
-    organ([11.5, 0.0, 3.5], [6.0, 5.6, 5.8], -0.25),
+/// Trunk (fluid 0.55 + amnion 0.2 - 0.3 = 0.45) and head.
+const OUTLINE: [Organ; 2] =
+    [organ([-2.0, 0.0, 0.0], [11.0, 6.0, 6.0], -0.3), organ([11.5, 0.0, 3.5], [6.0, 5.6, 5.8], -0.25)];
+
+/// Brain ventricle, spine, spinal cord, liver with its larger right lobe, gizzard on the left.
+const ORGANS: [Organ; 5] = [
     organ([10.0, 0.0, -0.5], [3.0, 2.5, 2.0], 0.1),
     organ([-2.0, 0.0, -4.6], [10.5, 1.1, 1.1], -0.2),
     organ([-2.0, 0.0, -4.8], [10.0, 0.5, 0.5], 0.3),
+    organ([0.5, -1.2, 2.8], [3.2, 3.6, 2.2], -0.12),
+    organ([-3.2, 2.4, 2.8], [2.4, 1.8, 1.8], 0.1),
 ];
-
-/// Liver with its larger right lobe, gizzard on the left.
-const ORGANS: [Organ; 2] =
-    [organ([0.5, -1.2, 2.8], [3.2, 3.6, 2.2], -0.12), organ([-3.2, 2.4, 2.8], [2.4, 1.8, 1.8], 0.1)];
 
 /// Eye and lens of the left side; the right one mirrors it.
 const EYE: [Organ; 2] =
     [organ([13.0, 4.0, 4.5], [3.2, 2.6, 3.2], 0.25), organ([13.0, 5.4, 4.5], [1.1, 0.8, 1.1], -0.4)];
 
-/// Adds the embryo with its yolk.
+/// What a body is like, against a healthy one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct State {
+    /// Factor on lengths.
+    pub(crate) size: f64,
+    /// Factor on the contrast of all that lies in the trunk and the head.
+    pub(crate) organs: f64,
+    /// Factor on the contrast of trunk, head, limbs and amniotic fluid.
+    pub(crate) body: f64,
+    /// Factor on the contrast of moving blood: the heart's.
+    pub(crate) blood: f64,
+}
+
+impl State {
+    pub(crate) const ALIVE: Self = Self { size: 1.0, organs: 1.0, body: 1.0, blood: 1.0 };
+}
+
+/// Adds a living embryo with its yolk.
 pub(crate) fn living(build: &mut Builder<'_>, class: Class) -> Embryo {
     build.flat_yolk();
-    let size = build.draw.factor(build.profile.embryo_size_sd);
+    embryo(build, class, &State::ALIVE)
+}
+
+/// Adds an embryo, living or dead, of the sex of `class`.
+pub(crate) fn embryo(build: &mut Builder<'_>, class: Class, state: &State) -> Embryo {
+    let size = state.size * build.draw.factor(build.profile.embryo_size_sd);
     let (yaw, tilt, roll) = (build.profile.yaw_rad, build.profile.tilt_rad, build.profile.roll_rad);
     let turned = rotation(build.draw.within(yaw), build.draw.within(tilt), build.draw.within(roll));
     let (x, off) = (build.draw.uniform(-4.0, 3.0), build.draw.uniform(3.0, 6.0));
-    let frame = Frame { centre_mm: build.along_and_across(x, off), rotation: turned, size };
-    build.add(frame.place([3.0, 0.0, 2.0]), scale([17.0, 11.0, 10.5], size), turned, 0.2, false); // amniotic fluid
+    let frame = Frame { centre_mm: build.along_and_across(x, off), rotation: turned, size, state: *state };
+    let amnion = frame.place([3.0, 0.0, 2.0]);
+    build.add(amnion, scale([17.0, 11.0, 10.5], size), turned, 0.2 * state.body, false); // amniotic fluid
     body(build, &frame);
     limbs(build, &frame);
     distractors(build, &frame);
@@ -66,11 +89,12 @@ pub(crate) fn living(build: &mut Builder<'_>, class: Class) -> Embryo {
     Embryo { centre_mm: frame.centre_mm, rotation: turned, size, asymmetry, gonads_mm }
 }
 
-/// Where the embryo is.
+/// Where the embryo is, and its state.
 struct Frame {
     centre_mm: Vec3,
     rotation: Mat3,
     size: f64,
+    state: State,
 }
 
 impl Frame {
@@ -83,39 +107,44 @@ impl Frame {
         build.add(self.place(at), scale(semi_axes, self.size), product(&self.rotation, turned), signal, true);
     }
 
-    fn add_organ(&self, build: &mut Builder<'_>, organ: &Organ, side: f64) {
+    fn add_organ(&self, build: &mut Builder<'_>, organ: &Organ, side: f64, contrast: f64) {
         let [x, y, z] = organ.at_mm;
-        self.add(build, [x, side * y, z], organ.semi_axes_mm, organ.signal, &IDENTITY);
+        self.add(build, [x, side * y, z], organ.semi_axes_mm, organ.signal * contrast, &IDENTITY);
     }
 }
 
 fn body(build: &mut Builder<'_>, frame: &Frame) {
-    for organ in BODY.iter().chain(&ORGANS) {
-        frame.add_organ(build, organ, LEFT);
+    let State { organs, body, blood, .. } = frame.state;
+    for organ in &OUTLINE {
+        frame.add_organ(build, organ, LEFT, body);
+    }
+    for organ in &ORGANS {
+        frame.add_organ(build, organ, LEFT, organs);
     }
     for side in SIDES {
         for organ in &EYE {
-            frame.add_organ(build, organ, side);
+            frame.add_organ(build, organ, side, organs);
         }
     }
     let heart = [4.5, build.draw.normal(0.3), 2.5];
-    frame.add(build, heart, [2.3, 2.1, 2.3], -0.22, &IDENTITY);
+    frame.add(build, heart, [2.3, 2.1, 2.3], -0.22 * blood, &IDENTITY);
     for side in SIDES {
         let mesonephros = [-3.5, side * 2.7 + build.draw.normal(0.1), -2.4];
-        frame.add(build, mesonephros, [4.2, 1.2, 1.2], -0.1, &IDENTITY);
+        frame.add(build, mesonephros, [4.2, 1.2, 1.2], -0.1 * organs, &IDENTITY);
         let adrenal = [0.2 + build.draw.normal(0.2), side * 1.6, -1.8];
-        frame.add(build, adrenal, [0.8, 0.7, 0.7], 0.15, &IDENTITY);
+        frame.add(build, adrenal, [0.8, 0.7, 0.7], 0.15 * organs, &IDENTITY);
     }
 }
 
 fn limbs(build: &mut Builder<'_>, frame: &Frame) {
+    let signal = -0.25 * frame.state.body;
     for side in SIDES {
         let at = [4.0 + build.draw.normal(0.7), side * 6.6, 1.5 + build.draw.normal(1.0)];
         let turned = rotation(build.draw.within(0.5), build.draw.within(0.5), 0.0);
-        frame.add(build, at, [4.5, 1.1, 1.3], -0.25, &turned); // wing
+        frame.add(build, at, [4.5, 1.1, 1.3], signal, &turned); // wing
         let at = [-6.0 + build.draw.normal(0.7), side * 6.3, 2.0 + build.draw.normal(1.0)];
         let turned = rotation(build.draw.within(0.5), build.draw.uniform(-0.8, 0.1), 0.0);
-        frame.add(build, at, [5.5, 1.6, 1.6], -0.25, &turned); // leg
+        frame.add(build, at, [5.5, 1.6, 1.6], signal, &turned); // leg
     }
 }
 
@@ -124,7 +153,7 @@ fn distractors(build: &mut Builder<'_>, frame: &Frame) {
     for _ in 0..build.profile.distractors {
         let size = build.draw.normal(0.3).exp();
         let at = [build.draw.uniform(-9.0, 1.0), build.draw.within(3.2), build.draw.uniform(1.0, 4.2)];
-        let signal = build.profile.gonad_contrast * build.draw.uniform(0.5, 1.1);
+        let signal = frame.state.organs * build.profile.gonad_contrast * build.draw.uniform(0.5, 1.1);
         let turned = rotation(build.draw.within(3.0), build.draw.within(1.0), 0.0);
         frame.add(build, at, scale([1.5, 0.9, 0.9], size), signal, &turned);
     }
@@ -137,7 +166,7 @@ fn gonads(build: &mut Builder<'_>, frame: &Frame, class: Class) -> (f64, [Vec3; 
     let total = draw.normal(profile.gonad_size_sd).exp();
     let spread = if class == Class::Female { profile.asymmetry_female } else { profile.asymmetry_male };
     let asymmetry = (spread.mean + draw.normal(spread.sd)).clamp(-MAX_ASYMMETRY, MAX_ASYMMETRY);
-    let signal = profile.gonad_contrast * draw.factor(profile.gonad_contrast_sd);
+    let signal = frame.state.organs * profile.gonad_contrast * draw.factor(profile.gonad_contrast_sd);
     let centres = SIDES.map(|side| {
         let draw = &mut build.draw;
         let factor = (total * (1.0 + side * LEFT * asymmetry)).cbrt() * frame.size;

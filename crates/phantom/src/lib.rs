@@ -19,6 +19,7 @@
 mod anatomy;
 mod ball;
 mod class;
+mod dead;
 mod draw;
 mod embryo;
 mod field;
@@ -34,7 +35,7 @@ mod scan;
 mod scanner;
 
 pub use anatomy::Phantom;
-pub use class::Class;
+pub use class::{Class, Death};
 pub use draw::{rng, seed_of};
 pub use geometry::{Ellipsoid, Mat3, Vec3};
 pub use grid::Grid;

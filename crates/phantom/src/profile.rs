@@ -49,6 +49,9 @@ pub struct Profile {
     pub distractors: u32,
     /// Relative standard deviation of every tissue's signal.
     pub tissue_sd: f64,
+    /// Share of dead embryos that died mid-term, on days 8 to 12; the others died on days 2 to 7. More than
+    /// hatcheries see, where most die early or just before hatching.
+    pub mid_term_share: f64,
     /// Share of living embryos that move during the scan.
     pub motion_share: f64,
     /// Share of scans in which the whole egg moves, whatever it holds: a conveyor that shakes. 0 in both
@@ -83,6 +86,7 @@ impl Profile {
             asymmetry_male: Spread { mean: 0.0, sd: 0.08 },
             distractors: 5,
             tissue_sd: 0.06,
+            mid_term_share: 0.5,
             motion_share: 0.15,
             shake_share: 0.0,
             motion_mm: [0.2, 1.5],

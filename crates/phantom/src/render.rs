@@ -29,6 +29,7 @@ impl Phantom {
         let embryo = self.embryo.as_ref();
         Truth {
             class: self.class,
+            death: self.death,
             asymmetry: embryo.map_or(0.0, |e| e.asymmetry),
             motion_mm: self.motion.as_ref().map_or(0.0, |m| m.amplitude_mm),
             egg_mm: add(self.egg_centre_mm, origin),

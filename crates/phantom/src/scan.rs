@@ -1,7 +1,7 @@
 //! A scan without noise, and what is true of it.
 
 use crate::{
-    class::Class,
+    class::{Class, Death},
     geometry::{Mat3, Vec3},
     grid::Grid,
 };
@@ -11,6 +11,8 @@ use crate::{
 pub struct Truth {
     /// What the egg holds.
     pub class: Class,
+    /// When a dead embryo died; `None` for all else.
+    pub death: Option<Death>,
     /// Asymmetry of the gonads: the left one has the share (1 + a) / 2 of their volume. 0 without a living
     /// embryo.
     pub asymmetry: f64,
