@@ -54,7 +54,7 @@ pub struct Profile {
     pub mid_term_share: f64,
     /// Share of living embryos that move during the scan.
     pub motion_share: f64,
-    /// Share of scans in which the whole egg moves, whatever it holds: a conveyor that shakes. 0 in both
+    /// Share of scans in which the whole egg moves, whatever it holds: a conveyor that shakes. 0 in all
     /// profiles.
     pub shake_share: f64,
     /// Smallest and largest amplitude of either motion in millimetres.
@@ -62,9 +62,27 @@ pub struct Profile {
 }
 
 impl Profile {
+    /// The names of all profiles, for [`Profile::named`].
+    pub const NAMES: [&str; 3] = ["nominal", "hard", "small"];
+
+    /// A profile by its name, one of [`Profile::NAMES`].
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "nominal" => Some(Self::nominal()),
+            "hard" => Some(Self::hard()),
+            "small" => Some(Self::small()),
+            _ => None,
+        }
+    }
+
     /// Embryos that lie nearly alike: what a model for one known pose is trained on.
     pub fn nominal() -> Self {
         Self { roll_rad: 0.4, tilt_rad: 0.2, yaw_rad: 0.4, distractors: 3, ..Self::hard() }
+    }
+
+    /// The pose of `nominal` with smaller and fainter gonads: a step towards life.
+    pub fn small() -> Self {
+        Self { gonad_mm: [1.6, 0.8, 0.7], gonad_contrast: 0.25, ..Self::nominal() }
     }
 
     /// Embryos in any pose, with more blobs that look like gonads.
@@ -91,5 +109,19 @@ impl Profile {
             shake_share: 0.0,
             motion_mm: [0.2, 1.5],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_profile_has_a_name() {
+        for name in Profile::NAMES {
+            assert!(Profile::named(name).is_some(), "{name}");
+        }
+        assert_eq!(Profile::named("small"), Some(Profile::small()));
+        assert_eq!(Profile::named("Nominal"), None);
     }
 }
