@@ -12,6 +12,7 @@ use crate::{
     geometry::{Ellipsoid, IDENTITY, Mat3, Vec3, add, apply, rotation, scale},
     motion::Motion,
     profile::Profile,
+    undersampling::Lines,
 };
 
 /// Signal of allantoic fluid and albumen, which fill the egg.
@@ -26,6 +27,8 @@ pub struct Phantom {
     pub(crate) death: Option<Death>,
     pub(crate) ellipsoids: Vec<Ellipsoid>,
     pub(crate) motion: Option<Motion>,
+    /// The lines of k-space that are acquired; `None`: all.
+    pub(crate) lines: Option<Lines>,
     pub(crate) egg_centre_mm: Vec3,
     pub(crate) embryo: Option<Embryo>,
 }
@@ -59,9 +62,12 @@ impl Phantom {
         let shakes = build.draw.chance(profile.shake_share);
         let moves = class.is_alive() && build.draw.chance(profile.motion_share);
         let motion = (shakes || moves).then(|| Motion::draw(profile, shakes, &mut build.draw));
+        let lines = (profile.acquired_lines < 1.0)
+            .then(|| Lines { share: profile.acquired_lines, seed: build.draw.seed() });
         Self {
             class,
             death,
+            lines,
             ellipsoids: build.ellipsoids,
             motion,
             egg_centre_mm: build.egg_centre_mm,

@@ -12,6 +12,11 @@ impl Draw {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
+    /// A seed for something that draws by itself.
+    pub(crate) fn seed(&mut self) -> u64 {
+        self.0.random()
+    }
+
     /// Uniform between the two.
     pub(crate) fn uniform(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.0.random::<f64>()

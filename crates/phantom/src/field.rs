@@ -1,4 +1,5 @@
-//! The coil's field: how strongly the scanner hears each place.
+//! The field of the coil, its sensitivity: how strongly the scanner hears each place. One coil that surrounds
+//! the egg; arrays are not modelled.
 
 use rand::Rng;
 use rand_distr::StandardNormal;

@@ -1,7 +1,7 @@
 //! Synthetic egg MRI with known truth, for tests, load and training. No service depends on it.
 //!
 //! An egg is a set of ellipsoids ([`Phantom`]). Their spectrum is sampled in k-space as a scanner would,
-//! moved line by line when the embryo moves, and transformed to a [`CleanScan`]; a [`Scanner`] adds coil
+//! moved line by line when the embryo moves, thinned out when the scan is a fast one, and transformed to a [`CleanScan`]; a [`Scanner`] adds coil
 //! field, Rician noise and gain. A [`Library`] keeps clean scans, so that a load generator pays only for the
 //! noise. Everything is made from seeds with a portable generator and without instructions that only some
 //! processors have: equal seeds give equal bytes, as far as the system's sines agree in the last bit.
@@ -33,6 +33,7 @@ mod profile;
 mod render;
 mod scan;
 mod scanner;
+mod undersampling;
 
 pub use anatomy::Phantom;
 pub use class::{Class, Death};

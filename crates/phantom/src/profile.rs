@@ -59,6 +59,9 @@ pub struct Profile {
     pub shake_share: f64,
     /// Smallest and largest amplitude of either motion in millimetres.
     pub motion_mm: [f64; 2],
+    /// Share of the phase-encoding lines (ky) that the scanner acquires: the centre eighth, others at random,
+    /// the rest filled with zeros. 1, all of them, in all profiles; a fast scan takes 0.5. Above 0.
+    pub acquired_lines: f64,
 }
 
 impl Profile {
@@ -108,6 +111,7 @@ impl Profile {
             motion_share: 0.15,
             shake_share: 0.0,
             motion_mm: [0.2, 1.5],
+            acquired_lines: 1.0,
         }
     }
 }

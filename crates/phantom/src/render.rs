@@ -11,6 +11,7 @@ use crate::{
     kspace::KSpace,
     motion::Motion,
     scan::{CleanScan, Truth},
+    undersampling::Lines,
 };
 
 impl Phantom {
@@ -85,13 +86,12 @@ impl Renderer {
 
     /// Renders one scan without noise.
     pub fn render(&mut self, phantom: &Phantom) -> CleanScan {
-        let samples = match &phantom.motion {
-            None => {
-                let mut image = self.still(phantom.ellipsoids.iter());
-                image.iter_mut().for_each(|v| *v = v.abs());
-                image
-            }
-            Some(motion) => self.moving(&phantom.ellipsoids, motion),
+        let samples = if phantom.motion.is_none() && phantom.lines.is_none() {
+            let mut image = self.still(phantom.ellipsoids.iter());
+            image.iter_mut().for_each(|v| *v = v.abs());
+            image
+        } else {
+            self.line_by_line(&phantom.ellipsoids, phantom.motion.as_ref(), phantom.lines.as_ref())
         };
         CleanScan { samples, grid: self.grid, truth: phantom.truth(&self.grid) }
     }
@@ -126,18 +126,34 @@ impl Renderer {
         image
     }
 
-    /// The magnitude image with the moving ellipsoids displaced from line to line of k-space.
-    fn moving(&mut self, ellipsoids: &[Ellipsoid], motion: &Motion) -> Vec<f32> {
+    /// The magnitude image when lines of k-space differ: what moves is displaced from line to line, and lines
+    /// that are not acquired are zero.
+    fn line_by_line(
+        &mut self,
+        ellipsoids: &[Ellipsoid],
+        motion: Option<&Motion>,
+        lines: Option<&Lines>,
+    ) -> Vec<f32> {
         let Grid { columns, rows, slices, .. } = self.grid;
-        let mut moved = vec![Complex32::ZERO; self.grid.len()];
-        let moves = |e: &&Ellipsoid| motion.whole || e.moves;
-        self.spectrum(ellipsoids.iter().filter(moves));
-        self.unfold(&mut moved);
-        self.displace(&mut moved, motion);
+        let moves = |e: &&Ellipsoid| motion.is_some_and(|m| m.whole || e.moves);
         self.spectrum(ellipsoids.iter().filter(|e| !moves(e)));
         let mut all = vec![Complex32::ZERO; self.grid.len()];
         self.unfold(&mut all);
-        all.iter_mut().zip(&moved).for_each(|(still, moved)| *still += moved);
+        let mut moved = vec![Complex32::ZERO; self.grid.len()];
+        if let Some(motion) = motion {
+            self.spectrum(ellipsoids.iter().filter(moves));
+            self.unfold(&mut moved);
+            self.displace(&mut moved, motion);
+            all.iter_mut().zip(&moved).for_each(|(still, moved)| *still += moved);
+        }
+        if let Some(lines) = lines {
+            let acquired = lines.acquired(rows);
+            for (line, acquired) in all.chunks_exact_mut(columns).zip(acquired.iter().cycle()) {
+                if !acquired {
+                    line.fill(Complex32::ZERO);
+                }
+            }
+        }
         self.along[0].process_with_scratch(&mut all, &mut self.scratch); // z y x
         transpose(&all, &mut moved, slices, rows * columns); // y x z
         self.along[2].process_with_scratch(&mut moved, &mut self.scratch);
@@ -276,7 +292,8 @@ mod tests {
         let phantom = Phantom::new(&profile, Class::Male, 5);
         let mut renderer = Renderer::new(&Grid::STANDARD);
         let still = renderer.still(phantom.ellipsoids.iter());
-        let moved = renderer.moving(&phantom.ellipsoids, &Motion::draw(&profile, true, &mut Draw::new(1)));
+        let motion = Motion::draw(&profile, true, &mut Draw::new(1));
+        let moved = renderer.line_by_line(&phantom.ellipsoids, Some(&motion), None);
         for (still, moved) in still.iter().zip(&moved) {
             assert!((still.abs() - moved).abs() < 1e-4, "{still} and {moved}");
         }
@@ -304,5 +321,25 @@ mod tests {
             }
         }
         assert!(above > 3.0 * beside, "change above and below the egg {above}, beside it {beside}");
+    }
+
+    #[test]
+    fn a_fast_scan_smears_along_the_phase_direction_and_keeps_its_brightness() {
+        let full = Profile { motion_share: 0.0, ..Profile::nominal() };
+        let fast = Profile { acquired_lines: 0.5, ..full.clone() };
+        let mut renderer = Renderer::new(&Grid::STANDARD);
+        let mut render =
+            |profile: &Profile| renderer.render(&Phantom::new(profile, Class::Female, 3)).samples;
+        let (full, fast) = (render(&full), render(&fast));
+        let (mut above, mut beside) = (0.0, 0.0);
+        for (i, (full, fast)) in full.iter().zip(&fast).enumerate() {
+            let edge = |at: usize| at < 8 || at >= 56;
+            let change = (full - fast).abs();
+            above += if edge(i / 64 % 64) { change } else { 0.0 };
+            beside += if edge(i % 64) { change } else { 0.0 };
+        }
+        assert!(above > 3.0 * beside, "change above and below the egg {above}, beside it {beside}");
+        let (sum, of_fast) = (full.iter().sum::<f32>(), fast.iter().sum::<f32>());
+        assert!((of_fast / sum - 1.0).abs() < 0.15, "{sum} and {of_fast}");
     }
 }
