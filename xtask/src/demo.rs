@@ -55,8 +55,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         rate: args.rate,
         seconds: args.seconds,
         scanners: args.scanners,
-        size: "64x64x16".into(),
         show: true,
+        ..Load::default()
     };
     let half = args.seconds / 2;
     let mut killed_at = None;

@@ -1,5 +1,6 @@
 //! What `ovomesh simulate --report` writes, and how it is told.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -20,10 +21,28 @@ pub struct Report {
     pub accuracy_low: Option<f64>,
     pub accuracy_high: Option<f64>,
     pub distinct_eggs: u64,
+    /// Scans by truth and call.
+    pub confusion: BTreeMap<String, Calls>,
     pub p50_ms: f64,
     pub p99_ms: f64,
     pub max_ms: f64,
     pub timeline: Vec<Second>,
+}
+
+/// Counts by call.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+pub struct Calls {
+    pub female: u64,
+    pub male: u64,
+    pub no_embryo: u64,
+    pub undecided: u64,
+}
+
+impl Calls {
+    /// All of them.
+    pub fn all(self) -> u64 {
+        self.female + self.male + self.no_embryo + self.undecided
+    }
 }
 
 /// One second of a simulation, by the intended times of its scans.

@@ -19,8 +19,23 @@ pub struct Load {
     pub scanners: u32,
     /// Size of a volume, such as `64x64x16`.
     pub size: String,
+    /// Other flags of `ovomesh simulate`.
+    pub flags: Vec<String>,
     /// Print the live view.
     pub show: bool,
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        Self {
+            rate: 200.0,
+            seconds: 20,
+            scanners: 8,
+            size: "64x64x16".into(),
+            flags: Vec::new(),
+            show: false,
+        }
+    }
 }
 
 /// Runs a load to its end. `each_second` is called with the number of seconds that have passed.
@@ -36,6 +51,7 @@ pub fn simulate(
         .args(["--gateway", &fleet.gateway()?, "simulate"])
         .args(["--rate", &load.rate.to_string(), "--seconds", &load.seconds.to_string()])
         .args(["--scanners", &load.scanners.to_string(), "--size", &load.size])
+        .args(&load.flags)
         .arg("--report")
         .arg(&report);
     let mut child = command.stdout(Stdio::piped()).spawn().context("starting ovomesh simulate")?;

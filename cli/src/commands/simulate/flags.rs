@@ -53,6 +53,9 @@ pub struct Args {
     /// How embryos lie
     #[arg(long, value_enum, default_value_t = Anatomy::Nominal)]
     pub(crate) profile: Anatomy,
+    /// Share of the living embryos that move while they are scanned, 0 to 1. Without: the profile's, 0.15
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    moving: Option<f64>,
     /// Samples of a scan
     #[arg(long, value_enum, default_value_t = Size::Standard)]
     pub(crate) size: Size,
@@ -98,6 +101,8 @@ pub(crate) enum Anatomy {
     Nominal,
     /// In any pose, with more that looks like gonads
     Hard,
+    /// Nearly alike, with smaller and fainter gonads
+    Small,
 }
 
 /// Samples of a scan.
@@ -147,6 +152,12 @@ impl Args {
         Duration::from_secs(self.warmup_seconds.into())
     }
 
+    /// How the eggs vary.
+    pub(crate) fn phantoms(&self) -> Profile {
+        let profile = self.profile.phantoms();
+        Profile { motion_share: self.moving.unwrap_or(profile.motion_share), ..profile }
+    }
+
     pub(crate) fn budget(&self) -> Duration {
         Duration::from_millis(self.budget_ms.into())
     }
@@ -176,10 +187,11 @@ impl Args {
 }
 
 impl Anatomy {
-    pub(crate) fn phantoms(self) -> Profile {
+    fn phantoms(self) -> Profile {
         match self {
             Self::Nominal => Profile::nominal(),
             Self::Hard => Profile::hard(),
+            Self::Small => Profile::small(),
         }
     }
 }
@@ -220,6 +232,11 @@ fn positive(text: &str) -> Result<f64, String> {
     } else {
         Err("it must be above 0 and at most a million".into())
     }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "it must be a number".to_owned())?;
+    if (0.0..=1.0).contains(&number) { Ok(number) } else { Err("it must be 0 to 1".into()) }
 }
 
 fn shares(text: &str) -> Result<Shares, String> {
@@ -267,6 +284,7 @@ mod tests {
             ("--shares 1,2,3", "four numbers"),
             ("--shares 0,0,0,0", "more than 0"),
             ("--shares 1,x,3,4", "0 or more"),
+            ("--moving 1.5", "0 to 1"),
             ("--site a/b", "not allowed"),
             ("--size 65x65x65", "64x64x16"),
             ("--budget-ms 0", "1..=600000"),

@@ -82,7 +82,7 @@ fn make_library(args: &Args, out: &mut Out) -> anyhow::Result<Library> {
     );
     let count = args.distinct.get() as usize;
     let library = Library::generate(
-        &args.profile.phantoms(),
+        &args.phantoms(),
         &args.size.grid(),
         args.shares,
         count,

@@ -9,32 +9,13 @@ use std::path::PathBuf;
 use ovomesh_testkit::{Fleet, Programs, Shape, Usage};
 use serde::Serialize;
 
+use crate::build;
 use crate::report::{self, Report};
 use crate::simulate::{Load, simulate};
-use crate::{build, machine};
-
-/// What to measure.
-#[derive(clap::Args)]
-pub struct Args {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(clap::Subcommand)]
-enum What {
-    /// The whole mesh, from scanner to stored row
-    E2e(E2e),
-    /// What gRPC and batching add to a scan's inference, beside the model called directly
-    Inference {
-        /// Flags of the measurement: --seconds S, --json FILE
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        flags: Vec<String>,
-    },
-}
 
 /// How to measure the whole mesh.
 #[derive(clap::Args)]
-struct E2e {
+pub struct Args {
     /// Write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -100,16 +81,8 @@ struct Killed {
     worst_ms: f64,
 }
 
-/// Runs a benchmark.
+/// Measures it.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    machine::check(&[])?;
-    match &args.what {
-        What::E2e(args) => e2e(args),
-        What::Inference { flags } => build::example("ovomesh-inference", "overhead", flags),
-    }
-}
-
-fn e2e(args: &E2e) -> anyhow::Result<()> {
     let programs = match &args.programs {
         Some(folder) => Programs::in_folder(folder),
         None => build::release()?,
@@ -226,7 +199,7 @@ fn killed(programs: &Programs, rate: f64) -> anyhow::Result<Killed> {
 }
 
 fn load(size: &str, rate: f64, seconds: u64) -> Load {
-    Load { rate, seconds, scanners: 8, size: size.into(), show: false }
+    Load { rate, seconds, size: size.into(), ..Load::default() }
 }
 
 fn usage(fleet: &Fleet) -> BTreeMap<String, Usage> {

@@ -1,0 +1,37 @@
+//! Measurements of the product against its targets. Ratios within one run where machines are noisy.
+
+mod accuracy;
+mod e2e;
+
+use crate::{build, machine};
+
+/// What to measure.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// The whole mesh, from scanner to stored row: rates, latencies, CPU, a frozen and a killed process
+    E2e(e2e::Args),
+    /// How often the whole chain is right, over gRPC, on phantoms that no model has seen
+    Accuracy(accuracy::Args),
+    /// What gRPC and batching add to a scan's inference, beside the model called directly
+    Inference {
+        /// Flags of the measurement: --seconds S, --json FILE
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<String>,
+    },
+}
+
+/// Runs a benchmark.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    machine::check(&[])?;
+    match &args.what {
+        What::E2e(args) => e2e::run(args),
+        What::Accuracy(args) => accuracy::run(args),
+        What::Inference { flags } => build::example("ovomesh-inference", "overhead", flags),
+    }
+}
