@@ -1,10 +1,11 @@
 //! Synthetic egg MRI with known truth, for tests, load and training. No service depends on it.
 //!
 //! An egg is a set of ellipsoids ([`Phantom`]). Their spectrum is sampled in k-space as a scanner would,
-//! moved line by line when the embryo moves, thinned out when the scan is a fast one, and transformed to a [`CleanScan`]; a [`Scanner`] adds coil
-//! field, Rician noise and gain. A [`Library`] keeps clean scans, so that a load generator pays only for the
-//! noise. Everything is made from seeds with a portable generator and without instructions that only some
-//! processors have: equal seeds give equal bytes, as far as the system's sines agree in the last bit.
+//! moved line by line when the embryo moves, thinned out when the scan is a fast one, and transformed to a
+//! [`CleanScan`]; a [`Scanner`] adds coil field, Rician noise and gain. A [`Library`] keeps clean scans, so
+//! that a load generator pays only for the noise. Everything is made from seeds with a portable generator and
+//! without instructions that only some processors have: equal seeds give equal bytes, as far as the system's
+//! sines agree in the last bit. [`Observer`] is the best that anybody could do with such scans.
 //!
 //! ```
 //! use ovomesh_phantom::{Class, Grid, Phantom, Profile, Scanner, rng};
@@ -18,6 +19,7 @@
 
 mod anatomy;
 mod ball;
+mod bayes;
 mod class;
 mod dead;
 mod draw;
@@ -36,6 +38,7 @@ mod scanner;
 mod undersampling;
 
 pub use anatomy::Phantom;
+pub use bayes::Observer;
 pub use class::{Class, Death};
 pub use draw::{rng, seed_of};
 pub use geometry::{Ellipsoid, Mat3, Vec3};

@@ -333,7 +333,7 @@ mod tests {
         let (full, fast) = (render(&full), render(&fast));
         let (mut above, mut beside) = (0.0, 0.0);
         for (i, (full, fast)) in full.iter().zip(&fast).enumerate() {
-            let edge = |at: usize| at < 8 || at >= 56;
+            let edge = |at: usize| !(8..56).contains(&at);
             let change = (full - fast).abs();
             above += if edge(i / 64 % 64) { change } else { 0.0 };
             beside += if edge(i % 64) { change } else { 0.0 };
