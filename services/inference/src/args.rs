@@ -43,7 +43,7 @@ pub struct Args {
         env = "OVOMESH_BATCHES",
         value_name = "SIZES",
         value_delimiter = ',',
-        default_value = "1,2,4,8,16"
+        default_value = "1,2,3,4,6,8,12,16"
     )]
     pub batches: Vec<usize>,
     /// While one thread computes, how long a call may wait for it before another thread starts on a small batch, in
