@@ -171,6 +171,13 @@ impl Policy {
         }
     }
 
+    /// What a verdict records: the name and a fingerprint of all values, such as `default/2#1f0c22aa`, so that a name
+    /// that was kept while a value changed is found out. The same values give the same fingerprint in the same version.
+    pub fn label(&self) -> String {
+        let values = Self { name: String::new(), ..self.clone() };
+        format!("{}#{:08x}", self.name, crc32c::crc32c(format!("{values:?}").as_bytes()))
+    }
+
     /// Errors of a configuration, if any.
     pub fn check(&self) -> Result<(), String> {
         self.costs.check()?;
@@ -248,6 +255,15 @@ mod tests {
         let policy = Policy { costs, ..Policy::default() };
         assert_eq!(policy.decide(&scores(0.8, 0.19, 0.0)).call, pb::Call::Female);
         assert_eq!(policy.decide(&scores(0.19, 0.8, 0.0)).call, pb::Call::Undecided);
+    }
+
+    #[test]
+    fn a_label_tells_a_changed_value_though_the_name_was_kept() {
+        let policy = Policy::default();
+        let changed = Policy { min_snr: 5.0, ..policy.clone() };
+        assert!(policy.label().starts_with("default/2#") && changed.label().starts_with("default/2#"));
+        assert_ne!(policy.label(), changed.label());
+        assert_eq!(policy.label(), policy.clone().label());
     }
 
     #[test]

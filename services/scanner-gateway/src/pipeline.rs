@@ -148,7 +148,7 @@ struct Drafted {
 
 impl Drafted {
     fn new(scan_id: &str, line: &LineConfig, clock: Clock) -> Self {
-        let provenance = pb::Provenance { policy: line.policy.name.clone(), ..Default::default() };
+        let provenance = pb::Provenance { policy: line.policy.label(), ..Default::default() };
         let verdict = pb::Verdict {
             scan_id: scan_id.to_owned(),
             provenance: Some(provenance),
