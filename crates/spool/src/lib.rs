@@ -1,0 +1,13 @@
+//! The edge's log on disk: what was accepted stays until it is let go, whatever is killed or cut off.
+//!
+//! [`frame`] is how a record lies in a file; [`segment`] finds and cuts files; [`writer`] is the thread that writes and
+//! fsyncs in groups; [`Log`] is all of that together. It knows nothing of scans: records have a kind, an id and bytes.
+
+mod error;
+pub mod frame;
+mod log;
+mod segment;
+mod writer;
+
+pub use error::Error;
+pub use log::{Entry, Log, Lost, Options, Recovered};

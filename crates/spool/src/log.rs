@@ -1,0 +1,331 @@
+//! A log: appended to, read from, and let go of record by record; its files go when nothing in them lives.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::frame::{Kind, MAX_ID, MAX_PAYLOAD, length};
+use crate::segment::{self, Number};
+use crate::writer::{Append, Command, Writer};
+use crate::{Error, frame};
+
+/// Records that may wait for the writer; whoever appends more waits for a place.
+const WAITING: usize = 4_096;
+/// Held while the log is open, so that no two processes write one.
+const LOCK: &str = "lock";
+
+/// How a log is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// A file that is longer gets no more records. Space comes back in such pieces.
+    pub segment_bytes: u64,
+    /// Bytes of all files together; a record that does not fit is refused.
+    pub limit_bytes: u64,
+}
+
+/// A record in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is for.
+    pub kind: Kind,
+    /// Whose it is.
+    pub id: String,
+    pub(crate) segment: Number,
+    pub(crate) at: u64,
+    pub(crate) payload: Range<u64>,
+}
+
+/// What was found when the log was opened.
+#[derive(Debug, Default)]
+pub struct Recovered {
+    /// Records that are whole, oldest first. Each lives until it is [let go](Log::free).
+    pub entries: Vec<Entry>,
+    /// Records that are not.
+    pub lost: Vec<Lost>,
+}
+
+/// A record that was damaged or torn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its bytes in the file.
+    pub at: Range<u64>,
+    /// Whose it was, if that can be told.
+    pub id: Option<String>,
+    /// It was being written when everything stopped, so nobody was told that it is durable; it has been cut off.
+    pub is_torn_tail: bool,
+}
+
+/// An open log. Dropping it waits until what was appended is written.
+#[derive(Debug)]
+pub struct Log {
+    folder: PathBuf,
+    ledger: Arc<Ledger>,
+    /// None only while it is dropped.
+    commands: Option<mpsc::Sender<Command>>,
+    writer: Option<JoinHandle<()>>,
+    _lock: File,
+}
+
+impl Log {
+    /// Opens a log, or begins one. Reads all of it: about a second for each GB.
+    pub fn open(folder: &Path, options: Options) -> Result<(Self, Recovered), Error> {
+        std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, &error))?;
+        let lock = lock(folder)?;
+        let ledger = Ledger::new(options.limit_bytes);
+        let mut recovered = Recovered::default();
+        let numbers = segment::list(folder)?;
+        for &number in &numbers {
+            recover(folder, number, &ledger, &mut recovered)?;
+        }
+        let ledger = Arc::new(ledger);
+        let (commands, asked) = mpsc::channel(WAITING);
+        let writer = Writer {
+            folder: folder.to_owned(),
+            segment_bytes: options.segment_bytes,
+            ledger: ledger.clone(),
+            // What was there before is never written to again.
+            next: numbers.last().map_or(1, |last| last + 1),
+            active: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("spool".into())
+            .spawn(move || writer.run(asked))
+            .map_err(|error| Error::io(folder, &error))?;
+        let log = Self {
+            folder: folder.to_owned(),
+            ledger,
+            commands: Some(commands),
+            writer: Some(thread),
+            _lock: lock,
+        };
+        for number in log.ledger.dead() {
+            log.remove(number);
+        }
+        Ok((log, recovered))
+    }
+
+    /// Appends a record; when this returns it is on disk. It lives until it is [let go](Self::free).
+    pub async fn append(&self, kind: Kind, id: &str, payload: Bytes) -> Result<Entry, Error> {
+        if id.len() > MAX_ID || payload.len() > MAX_PAYLOAD {
+            return Err(Error::TooLong {
+                id: id.len(),
+                payload: payload.len(),
+                max_id: MAX_ID,
+                max_payload: MAX_PAYLOAD,
+            });
+        }
+        self.ledger.reserve(length(id, payload.len()) as u64).map_err(|used| Error::Full {
+            folder: self.folder.clone(),
+            used,
+            limit: self.ledger.limit,
+        })?;
+        let (done, written) = oneshot::channel();
+        let append = Append { kind, id: id.to_owned(), payload, done };
+        let commands = self.commands.as_ref().ok_or(Error::Closed)?;
+        commands.send(Command::Append(append)).await.map_err(|_| Error::Closed)?;
+        written.await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// The bytes of a record that was not let go.
+    pub fn read(&self, entry: &Entry) -> Result<Bytes, Error> {
+        let path = segment::path(&self.folder, entry.segment);
+        let end = entry.at + length(&entry.id, (entry.payload.end - entry.payload.start) as usize) as u64;
+        let read = || {
+            let mut file = File::open(&path)?;
+            file.seek(SeekFrom::Start(entry.at))?;
+            let mut bytes = Vec::new();
+            file.take(end - entry.at).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes: Vec<u8> = read().map_err(|error| Error::io(&path, &error))?;
+        match frame::parse(&bytes).as_slice() {
+            [frame::Found::Record(record)] if record.id == entry.id => {
+                Ok(Bytes::from(bytes).slice(record.payload.clone()))
+            }
+            _ => Err(Error::Damaged { path, id: entry.id.clone() }),
+        }
+    }
+
+    /// Lets a record go: its file is removed with its last one.
+    pub fn free(&self, entry: &Entry) {
+        if self.ledger.free(entry.segment) {
+            self.remove(entry.segment);
+        }
+    }
+
+    /// Bytes of all files, and of what is on its way.
+    pub fn used(&self) -> u64 {
+        self.ledger.used()
+    }
+
+    /// Bytes that they may have.
+    pub fn limit(&self) -> u64 {
+        self.ledger.limit
+    }
+
+    fn remove(&self, number: Number) {
+        // A writer that is busy for longer than its queue removes it when the log is next opened.
+        if let Some(commands) = &self.commands {
+            let _ = commands.try_send(Command::Remove(number));
+        }
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.commands = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the spool's thread had panicked");
+        }
+    }
+}
+
+fn lock(folder: &Path) -> Result<File, Error> {
+    let path = folder.join(LOCK);
+    let file = File::create(&path).map_err(|error| Error::io(&path, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(Error::Locked { folder: folder.to_owned() }),
+        Err(std::fs::TryLockError::Error(error)) => Err(Error::io(&path, &error)),
+    }
+}
+
+fn recover(folder: &Path, number: Number, ledger: &Ledger, recovered: &mut Recovered) -> Result<(), Error> {
+    let mut contents = segment::read(folder, number)?;
+    for damage in contents.damage {
+        if damage.is_torn_tail {
+            contents.bytes = damage.at.start as u64;
+            segment::cut(folder, number, contents.bytes)?;
+        }
+        let lost = Lost {
+            path: segment::path(folder, number),
+            at: damage.at.start as u64..damage.at.end as u64,
+            id: damage.id,
+            is_torn_tail: damage.is_torn_tail,
+        };
+        tracing::warn!(path = %lost.path.display(), at = ?lost.at, id = lost.id, torn = lost.is_torn_tail, "a record is lost");
+        recovered.lost.push(lost);
+    }
+    ledger.found(number, contents.bytes, contents.records.len());
+    recovered.entries.extend(contents.records.into_iter().map(|record| Entry {
+        kind: record.kind,
+        id: record.id,
+        segment: number,
+        at: record.at.start as u64,
+        payload: record.payload.start as u64..record.payload.end as u64,
+    }));
+    Ok(())
+}
+
+/// How much is where. Shared by whoever appends and the thread that writes.
+#[derive(Debug)]
+pub struct Ledger {
+    limit: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    segments: BTreeMap<Number, Segment>,
+    /// Bytes of records that are on their way to the disk.
+    reserved: u64,
+}
+
+#[derive(Debug, Default)]
+struct Segment {
+    bytes: u64,
+    live: usize,
+    is_active: bool,
+}
+
+impl Ledger {
+    fn new(limit: u64) -> Self {
+        Self { limit, state: Mutex::default() }
+    }
+
+    fn found(&self, number: Number, bytes: u64, live: usize) {
+        self.lock().segments.insert(number, Segment { bytes, live, is_active: false });
+    }
+
+    /// Segments in which nothing lives.
+    fn dead(&self) -> Vec<Number> {
+        let state = self.lock();
+        state
+            .segments
+            .iter()
+            .filter(|(_, s)| s.live == 0 && !s.is_active)
+            .map(|(&number, _)| number)
+            .collect()
+    }
+
+    /// Takes room for a record, or says how much is used.
+    fn reserve(&self, bytes: u64) -> Result<(), u64> {
+        let mut state = self.lock();
+        let used = state.used();
+        if used + bytes > self.limit {
+            return Err(used);
+        }
+        state.reserved += bytes;
+        Ok(())
+    }
+
+    /// A record of so many bytes was written, or failed to be.
+    pub fn wrote(&self, entry: Option<&Entry>, bytes: u64) {
+        let mut state = self.lock();
+        state.reserved -= bytes;
+        if let Some(segment) = entry.and_then(|entry| state.segments.get_mut(&entry.segment)) {
+            segment.bytes += bytes;
+            segment.live += 1;
+        }
+    }
+
+    pub fn opened(&self, number: Number) {
+        self.lock().segments.insert(number, Segment { is_active: true, ..Segment::default() });
+    }
+
+    /// A segment gets no more records; whether it can be removed.
+    pub fn closed(&self, number: Number) -> bool {
+        let mut state = self.lock();
+        let Some(segment) = state.segments.get_mut(&number) else { return false };
+        segment.is_active = false;
+        segment.live == 0
+    }
+
+    pub fn removed(&self, number: Number) {
+        self.lock().segments.remove(&number);
+    }
+
+    /// One record less; whether the segment can be removed.
+    pub fn free(&self, number: Number) -> bool {
+        let mut state = self.lock();
+        let Some(segment) = state.segments.get_mut(&number) else { return false };
+        segment.live = segment.live.saturating_sub(1);
+        segment.live == 0 && !segment.is_active
+    }
+
+    fn used(&self) -> u64 {
+        self.lock().used()
+    }
+
+    /// Counts are changed in one step each, so they hold whatever panicked elsewhere.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn used(&self) -> u64 {
+        self.segments.values().map(|segment| segment.bytes).sum::<u64>() + self.reserved
+    }
+}
