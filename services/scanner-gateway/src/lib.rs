@@ -11,6 +11,7 @@ mod dialect;
 mod gateway;
 mod memory;
 mod outbox;
+mod pace;
 mod pipeline;
 mod recent;
 mod service;

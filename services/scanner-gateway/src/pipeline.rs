@@ -13,17 +13,19 @@ use ovomesh_mesh::{CallError, Request, StreamPool};
 use tokio::time::Instant;
 
 use crate::describe::describe;
+use crate::pace::Pace;
 use crate::usual::Usual;
 
 /// The most of a verdict's detail, in bytes: a sentence or two. The store refuses rows over 32 KiB for good.
 const DETAIL_BYTES: usize = 1_024;
 
-/// The two stages, and how long they usually need.
+/// The two stages, how long they usually need, and how many scans get through them.
 #[derive(Clone)]
 pub struct Pipeline {
     prepare: StreamPool<Prepare>,
     infer: StreamPool<Infer>,
     usual: Arc<Usual>,
+    pace: Arc<Pace>,
 }
 
 /// What became of a scan.
@@ -47,7 +49,7 @@ pub struct Clock {
 impl Pipeline {
     /// Over these pools.
     pub fn new(prepare: StreamPool<Prepare>, infer: StreamPool<Infer>) -> Self {
-        Self { prepare, infer, usual: Arc::default() }
+        Self { prepare, infer, usual: Arc::default(), pace: Arc::default() }
     }
 
     /// Its stages, each in one line.
@@ -69,9 +71,10 @@ impl Pipeline {
             let detail = "the line is quarantined: its scans are stored and not judged";
             return verdict.finish(Decision::undecided(UndecidedReason::Quarantined, detail));
         }
-        if clock.left() <= self.usual.both() {
-            return verdict.finish(expired("before any work", clock));
+        if clock.left() <= self.usual.both() + self.pace.ahead() {
+            return verdict.finish(expired("before any work, behind what had come before it", clock));
         }
+        let passage = self.pace.enter();
         let dims = volume.dims();
         let request = clock.request(volume.into_pb(), trace);
         let prepared = match self.prepare.call(request).await {
@@ -101,6 +104,7 @@ impl Pipeline {
         match self.infer.call(request).await {
             Ok(reply) => {
                 self.usual.inferred(reply.worked);
+                passage.through(Instant::now());
                 verdict.timings.inference_queued_us = micros(reply.waited + reply.queued);
                 verdict.timings.inference_us = micros(reply.worked);
                 let decision = verdict.judge_scores(reply.body, &grid, line);
