@@ -12,8 +12,8 @@ const HEAD: u32 = u32::from_le_bytes(*b"oVs1");
 const TAIL: u32 = u32::from_le_bytes(*b"1sVo");
 /// Bytes of the fixed part of a header or trailer.
 const FIXED: usize = 20;
-/// The longest id, in bytes: that of a scan.
-pub const MAX_ID: usize = 128;
+/// The longest id, in bytes: site, line and scan, with what separates them.
+pub const MAX_ID: usize = 320;
 /// The longest payload, in bytes: a volume of the largest grid and its header.
 pub const MAX_PAYLOAD: usize = 300 << 20;
 
@@ -165,14 +165,14 @@ impl Label {
         Record { kind: self.kind, id, at, payload }
     }
 
-    /// magic, kind, length of the id, 2 bytes of 0, length of the payload, its CRC-32C, CRC-32C of all of this and the id;
+    /// magic, kind, a byte of 0, length of the id, length of the payload, its CRC-32C, CRC-32C of all of this and the id;
     /// the id is on the side of the payload.
     fn write(self, magic: u32, id: &str) -> Bytes {
         let mut fixed = BytesMut::with_capacity(FIXED + id.len());
         fixed.put_u32_le(magic);
         fixed.put_u8(self.kind);
-        fixed.put_u8(self.id_length as u8);
-        fixed.put_u16_le(0);
+        fixed.put_u8(0);
+        fixed.put_u16_le(self.id_length as u16);
         fixed.put_u32_le(self.payload_length as u32);
         fixed.put_u32_le(self.payload_crc);
         let crc = crc32c::crc32c_append(crc32c::crc32c(&fixed), id.as_bytes());
@@ -204,7 +204,7 @@ impl Label {
         let word = |at: usize| fixed[at..].first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
         let label = Self {
             kind: fixed[4],
-            id_length: fixed[5].into(),
+            id_length: u16::from_le_bytes([fixed[6], fixed[7]]).into(),
             payload_length: word(8)? as usize,
             payload_crc: word(12)?,
         };

@@ -1,13 +1,15 @@
 //! The edge's log on disk: what was accepted stays until it is let go, whatever is killed or cut off.
 //!
-//! [`frame`] is how a record lies in a file; [`segment`] finds and cuts files; [`writer`] is the thread that writes and
+//! [`Spool`] is what an agent uses: two logs, of scans and of verdicts. [`frame`] is how a record lies in a file; [`segment`] finds and cuts files; [`writer`] is the thread that writes and
 //! fsyncs in groups; [`Log`] is all of that together. It knows nothing of scans: records have a kind, an id and bytes.
 
 mod error;
 pub mod frame;
 mod log;
 mod segment;
+mod spool;
 mod writer;
 
 pub use error::Error;
 pub use log::{Entry, Log, Lost, Options, Recovered};
+pub use spool::{Left, Limits, Released, Spool};

@@ -142,8 +142,8 @@ async fn a_torn_tail_is_cut_off_once() {
 async fn what_no_record_can_have_is_refused() {
     let folder = tempdir().unwrap();
     let (log, _) = open(folder.path());
-    let error = log.append(1, &"x".repeat(129), Bytes::new()).await.unwrap_err();
-    assert!(error.to_string().contains("129"), "{error}");
+    let error = log.append(1, &"x".repeat(321), Bytes::new()).await.unwrap_err();
+    assert!(error.to_string().contains("321"), "{error}");
 }
 
 #[test]

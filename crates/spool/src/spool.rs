@@ -1,0 +1,196 @@
+//! The two logs of an agent: scans, which are large and go when their verdict is recorded, and verdicts, which are small
+//! and go when they are stored and no repeat can ask for them any more.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use bytes::Bytes;
+
+use crate::{Entry, Error, Log, Lost, Options};
+
+/// Kinds of records. Their numbers are on disk: never reuse one.
+mod kind {
+    use crate::frame::Kind;
+
+    pub const SCAN: Kind = 1;
+    pub const RELEASED: Kind = 2;
+    pub const COMMITTED: Kind = 3;
+}
+
+/// Files of 16 MiB: what is read at once when a log is opened, and the piece in which room comes back.
+const SEGMENT_BYTES: u64 = 16 << 20;
+
+/// How much the two logs may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Bytes of scans.
+    pub scan_bytes: u64,
+    /// Bytes of verdicts.
+    pub verdict_bytes: u64,
+}
+
+/// An agent's memory on disk. Keys are whatever tells scans apart; payloads are whatever the agent writes.
+#[derive(Debug)]
+pub struct Spool {
+    scans: Log,
+    verdicts: Log,
+}
+
+/// A verdict that was recorded, and whether it is known to be stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Released {
+    /// The verdict.
+    pub entry: Entry,
+    committed: Option<Entry>,
+}
+
+/// What was left when the agent last ended.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// Scans without a verdict, oldest first.
+    pub undecided: Vec<Entry>,
+    /// Verdicts that are not known to be stored, oldest first.
+    pub unsettled: Vec<Released>,
+    /// Verdicts that are stored; repeats are still answered from them.
+    pub settled: Vec<Released>,
+    /// Records that were damaged or torn.
+    pub lost: Vec<Lost>,
+}
+
+impl Spool {
+    /// Opens the spool in `folder`, or begins one.
+    pub fn open(folder: &Path, limits: Limits) -> Result<(Self, Left), Error> {
+        let options = |limit_bytes| Options { segment_bytes: SEGMENT_BYTES, limit_bytes };
+        let (scans, of_scans) = Log::open(&folder.join("scans"), options(limits.scan_bytes))?;
+        let (verdicts, of_verdicts) = Log::open(&folder.join("verdicts"), options(limits.verdict_bytes))?;
+        let spool = Self { scans, verdicts };
+        let mut left = Left { lost: of_scans.lost, ..Left::default() };
+        left.lost.extend(of_verdicts.lost);
+        let released = spool.pair(of_verdicts.entries);
+        for entry in of_scans.entries {
+            // Its verdict was recorded, and then there was no time to let it go.
+            if released.contains_key(&entry.id) {
+                spool.scans.free(&entry);
+            } else {
+                left.undecided.push(entry);
+            }
+        }
+        let mut released: Vec<Released> = released.into_values().collect();
+        released.sort_unstable_by_key(|released| (released.entry.segment, released.entry.at));
+        (left.settled, left.unsettled) =
+            released.into_iter().partition(|released| released.committed.is_some());
+        Ok((spool, left))
+    }
+
+    /// Verdicts by key, with their marks. The first verdict of a key counts; there is no second one but by a defect.
+    fn pair(&self, entries: Vec<Entry>) -> HashMap<String, Released> {
+        let mut released = HashMap::<String, Released>::new();
+        for entry in entries {
+            match (entry.kind, released.get_mut(&entry.id)) {
+                (kind::RELEASED, None) => {
+                    released.insert(entry.id.clone(), Released { entry, committed: None });
+                }
+                (kind::COMMITTED, Some(of)) if of.committed.is_none() => of.committed = Some(entry),
+                // A mark whose verdict is gone, or anything twice.
+                _ => self.verdicts.free(&entry),
+            }
+        }
+        released
+    }
+
+    /// Keeps a scan until its verdict is recorded. When this returns it is on disk.
+    pub async fn accept(&self, key: &str, scan: Bytes) -> Result<Entry, Error> {
+        self.scans.append(kind::SCAN, key, scan).await
+    }
+
+    /// Records the verdict that is about to be released. When this returns it is on disk; the scan can be
+    /// [let go](Self::decided).
+    pub async fn release(&self, key: &str, verdict: Bytes) -> Result<Released, Error> {
+        let entry = self.verdicts.append(kind::RELEASED, key, verdict).await?;
+        Ok(Released { entry, committed: None })
+    }
+
+    /// Lets a scan go whose verdict is recorded.
+    pub fn decided(&self, scan: &Entry) {
+        self.scans.free(scan);
+    }
+
+    /// Notes that a verdict is stored. Without the note it would be sent again after a restart, which does no harm.
+    pub async fn committed(&self, released: &mut Released) -> Result<(), Error> {
+        let mark = self.verdicts.append(kind::COMMITTED, &released.entry.id, Bytes::new()).await?;
+        released.committed = Some(mark);
+        Ok(())
+    }
+
+    /// Lets a verdict go that no repeat will ask for.
+    pub fn forget(&self, released: &Released) {
+        self.verdicts.free(&released.entry);
+        if let Some(mark) = &released.committed {
+            self.verdicts.free(mark);
+        }
+    }
+
+    /// A scan as it was accepted.
+    pub fn scan(&self, entry: &Entry) -> Result<Bytes, Error> {
+        self.scans.read(entry)
+    }
+
+    /// A verdict as it was released.
+    pub fn verdict(&self, released: &Released) -> Result<Bytes, Error> {
+        self.verdicts.read(&released.entry)
+    }
+
+    /// Bytes of scans, and how many there may be.
+    pub fn scan_bytes(&self) -> (u64, u64) {
+        (self.scans.used(), self.scans.limit())
+    }
+
+    /// Bytes of verdicts, and how many there may be.
+    pub fn verdict_bytes(&self) -> (u64, u64) {
+        (self.verdicts.used(), self.verdicts.limit())
+    }
+}
+
+impl Released {
+    /// Whether it is known to be stored.
+    pub fn is_committed(&self) -> bool {
+        self.committed.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { scan_bytes: 1 << 20, verdict_bytes: 1 << 20 };
+
+    fn keys<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> Vec<&'e str> {
+        entries.into_iter().map(|entry| entry.id.as_str()).collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_left_is_what_has_to_go_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (spool, left) = Spool::open(folder.path(), LIMITS).expect("it opens");
+        assert!(left.undecided.is_empty() && left.unsettled.is_empty() && left.settled.is_empty());
+        for key in ["a", "b", "c"] {
+            let scan = spool.accept(key, format!("scan {key}").into()).await.expect("room");
+            if key == "c" {
+                continue;
+            }
+            let mut verdict = spool.release(key, format!("verdict {key}").into()).await.expect("room");
+            // The scan of b is not let go: as if everything had stopped in between.
+            if key == "a" {
+                spool.decided(&scan);
+                spool.committed(&mut verdict).await.expect("room");
+            }
+        }
+        drop(spool);
+        let (spool, left) = Spool::open(folder.path(), LIMITS).expect("it opens");
+        assert_eq!(keys(&left.undecided), ["c"]);
+        assert_eq!(keys(left.unsettled.iter().map(|released| &released.entry)), ["b"]);
+        assert_eq!(keys(left.settled.iter().map(|released| &released.entry)), ["a"]);
+        assert_eq!(spool.scan(&left.undecided[0]).expect("it is there"), "scan c");
+        assert_eq!(spool.verdict(&left.unsettled[0]).expect("it is there"), "verdict b");
+    }
+}
