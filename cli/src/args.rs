@@ -4,13 +4,14 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use ovomesh_bootstrap::ClientTlsArgs;
 use tonic::transport::Uri;
 
-use crate::commands::{get, list, send, show, simulate, status, watch};
+use crate::commands::{get, list, phantom, send, show, simulate, status, watch};
 use crate::out::Format;
 
 const EXAMPLES: &str = "\
 Examples:
   ovomesh simulate --rate 200 --seconds 20   8 scanners with phantoms, then a report
   ovomesh send scans/                        the DICOM MR files below a folder, a verdict each
+  ovomesh phantom --dicom eggs/              20 synthetic eggs as DICOM files
   ovomesh get egg-7-42                       all scans of an egg, newest first
   ovomesh list --site north --line 1 --from -10m
   ovomesh watch --call undecided             decisions as they are stored
@@ -53,6 +54,8 @@ pub struct Global {
 pub enum Command {
     /// Simulate scanners with phantoms at a fixed rate, and report latency, losses and accuracy
     Simulate(Box<simulate::Args>),
+    /// Write synthetic eggs as DICOM files, with what is true of them beside
+    Phantom(phantom::Args),
     /// Send DICOM MR files and print a verdict for each egg
     Send(send::Args),
     /// All scans of an egg, newest first

@@ -51,6 +51,7 @@ pub async fn run(cli: Cli, out: &mut Out) -> anyhow::Result<ExitCode> {
     let global = cli.global;
     match cli.command {
         Command::Simulate(args) => commands::simulate::run(*args, &global, out).await,
+        Command::Phantom(args) => commands::phantom::run(&args, out),
         Command::Send(args) => commands::send::run(args, &global, out).await,
         Command::Get(args) => commands::get::run(&args, &global, out).await,
         Command::List(args) => commands::list::run(&args, &global, out).await,

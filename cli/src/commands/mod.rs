@@ -2,6 +2,7 @@
 
 pub(crate) mod get;
 pub(crate) mod list;
+pub(crate) mod phantom;
 pub(crate) mod send;
 pub(crate) mod show;
 pub(crate) mod simulate;

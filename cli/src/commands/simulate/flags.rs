@@ -187,7 +187,7 @@ impl Args {
 }
 
 impl Anatomy {
-    fn phantoms(self) -> Profile {
+    pub(crate) fn phantoms(self) -> Profile {
         match self {
             Self::Nominal => Profile::nominal(),
             Self::Hard => Profile::hard(),
@@ -225,7 +225,7 @@ fn name(value: &impl clap::ValueEnum) -> String {
     value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-fn positive(text: &str) -> Result<f64, String> {
+pub(crate) fn positive(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "it must be a number".to_owned())?;
     if number > 0.0 && number <= 1e6 {
         Ok(number)
@@ -234,12 +234,12 @@ fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
-fn share(text: &str) -> Result<f64, String> {
+pub(crate) fn share(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "it must be a number".to_owned())?;
     if (0.0..=1.0).contains(&number) { Ok(number) } else { Err("it must be 0 to 1".into()) }
 }
 
-fn shares(text: &str) -> Result<Shares, String> {
+pub(crate) fn shares(text: &str) -> Result<Shares, String> {
     let numbers: Vec<f64> = text.split(',').map(|part| part.trim().parse().unwrap_or(f64::NAN)).collect();
     let four: [f64; 4] =
         numbers.try_into().map_err(|_| "it must be four numbers such as 45,45,6,4".to_owned())?;

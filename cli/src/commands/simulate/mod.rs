@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use draws::Draws;
 pub use flags::Args;
+pub(crate) use flags::{Anatomy, Size, positive, share, shares};
 use generate::Generator;
 use lane::Run;
 use ledger::Ledger;

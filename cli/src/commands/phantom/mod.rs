@@ -1,0 +1,168 @@
+//! `ovomesh phantom`: synthetic eggs as DICOM files, with what is true of them beside.
+//!
+//! [`egg`] makes one egg and its files, [`truth`] tells what is in it.
+
+mod egg;
+mod truth;
+
+use std::fs;
+use std::io::{BufWriter, Write as _};
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use ovomesh_phantom::{Class, Profile, Renderer, Scanner, Shares};
+
+use self::egg::Maker;
+use self::truth::Row;
+use super::simulate::{Anatomy, Size, positive, share, shares};
+use crate::Out;
+
+/// The folder of the scans within the one that was asked for: it can be sent as it is.
+const SCANS: &str = "scans";
+/// What is true of them.
+const TRUTH: &str = "truth.csv";
+
+const EXAMPLES: &str = "\
+Examples:
+  ovomesh phantom --dicom eggs/                           20 eggs as a hatchery may see them on day 12
+  ovomesh send eggs/scans                                 a verdict for each; compare with eggs/truth.csv
+  ovomesh phantom --count 100 --class female --profile small --snr 12 --dicom small/
+  ovomesh phantom --count 5 --moving 1 --single --dicom moving/    embryos that move, a file a slice
+  ovomesh --output json phantom --dicom eggs/ | jq 'select(.class == \"DEAD\") | .file'
+
+Each egg is one series: an Enhanced MR file, or with --single a folder with an MR file for each slice. PatientID is the
+egg's id. Positions in truth.csv are millimetres from the centre of the first sample, x along columns, y down rows, z
+across slices, as in the files. The same seed and flags give the same eggs and samples; only the time of acquisition is
+that of the run. Nothing is overwritten.
+Phantoms are physics plus assumptions: what a model does with them says nothing about real eggs.";
+
+/// Which eggs, and where to.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Folder for the files; it is made where it is missing
+    #[arg(long, value_name = "DIR")]
+    dicom: PathBuf,
+    /// How many eggs
+    #[arg(long, value_name = "N", default_value = "20")]
+    count: NonZero<u32>,
+    /// How embryos lie, and how large their gonads are
+    #[arg(long, value_enum, default_value_t = Anatomy::Nominal)]
+    profile: Anatomy,
+    /// What all eggs hold. Without: what --shares says
+    #[arg(long, value_enum, conflicts_with = "shares")]
+    class: Option<Holds>,
+    /// How often female, male, infertile and dead come
+    #[arg(long, value_name = "F,M,I,D", default_value = "45,45,6,4", value_parser = shares)]
+    shares: Shares,
+    /// Share of the living embryos that move while they are scanned, 0 to 1. Without: the profile's, 0.15
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    moving: Option<f64>,
+    /// Samples of a scan
+    #[arg(long, value_enum, default_value_t = Size::Standard)]
+    size: Size,
+    /// Signal of the embryo over the noise, per voxel
+    #[arg(long, value_name = "RATIO", default_value = "30", value_parser = positive)]
+    snr: f64,
+    /// Whatever is random comes from this
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// A file for each slice instead of one for each egg
+    #[arg(long)]
+    single: bool,
+}
+
+/// What an egg holds.
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+enum Holds {
+    Female,
+    Male,
+    /// No embryo
+    Infertile,
+    /// An embryo that died, early or mid-term
+    Dead,
+}
+
+impl Holds {
+    fn class(self) -> Class {
+        match self {
+            Self::Female => Class::Female,
+            Self::Male => Class::Male,
+            Self::Infertile => Class::Infertile,
+            Self::Dead => Class::Dead,
+        }
+    }
+}
+
+impl Args {
+    fn maker(&self) -> Maker {
+        let profile = self.profile.phantoms();
+        Maker {
+            profile: Profile { motion_share: self.moving.unwrap_or(profile.motion_share), ..profile },
+            class: self.class.map(Holds::class),
+            shares: self.shares,
+            scanner: Scanner::with_snr(self.snr),
+            renderer: Renderer::new(&self.size.grid()),
+            seed: self.seed,
+            acquired: jiff::Zoned::now().datetime(),
+        }
+    }
+}
+
+pub(crate) fn run(args: &Args, out: &mut Out) -> anyhow::Result<ExitCode> {
+    let scans = args.dicom.join(SCANS);
+    fs::create_dir_all(&scans).with_context(|| format!("making {}", scans.display()))?;
+    let file = args.dicom.join(TRUTH);
+    let mut table = BufWriter::new(create(&file)?);
+    writeln!(table, "{}", Row::HEAD)?;
+    // Hidden by itself where there is no terminal.
+    let bar = ProgressBar::new(args.count.get().into());
+    let style = ProgressStyle::with_template("making phantoms [{bar:40}] {pos}/{len}, {eta} left")?;
+    bar.set_style(style.progress_chars("=> "));
+    let mut maker = args.maker();
+    let mut counts = [0u32; 4];
+    for index in 0..args.count.get() {
+        let egg = maker.egg(index)?;
+        let name = format!("{:05}", index + 1);
+        let place = if args.single { format!("{SCANS}/{name}") } else { format!("{SCANS}/{name}.dcm") };
+        if args.single {
+            let folder = args.dicom.join(&place);
+            fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+            for (slice, bytes) in egg.slices()?.iter().enumerate() {
+                write(&folder.join(format!("{:03}.dcm", slice + 1)), bytes)?;
+            }
+        } else {
+            write(&args.dicom.join(&place), &egg.enhanced()?)?;
+        }
+        let row = Row::new(&egg, place);
+        writeln!(table, "{}", row.csv())?;
+        counts[egg.truth.class.index()] += 1;
+        if out.is_json() {
+            bar.suspend(|| out.json(&row))?;
+        }
+        bar.inc(1);
+    }
+    table.flush().with_context(|| format!("writing {}", file.display()))?;
+    bar.finish_and_clear();
+    let [female, male, infertile, dead] = counts;
+    out.remark(format!(
+        "{} eggs in {}: {female} female, {male} male, {infertile} infertile, {dead} dead; what is true of them is in {}",
+        args.count,
+        scans.display(),
+        file.display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A new file: somebody else's is never overwritten.
+fn create(file: &Path) -> anyhow::Result<fs::File> {
+    fs::File::create_new(file)
+        .with_context(|| format!("making {}; nothing is overwritten, choose another folder", file.display()))
+}
+
+fn write(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    create(file)?.write_all(bytes).with_context(|| format!("writing {}", file.display()))
+}
