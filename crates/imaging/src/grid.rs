@@ -19,6 +19,8 @@ pub(crate) struct Work {
     pub(crate) dims: [usize; 3],
     /// x fastest; 0 is no signal.
     pub(crate) samples: Vec<u16>,
+    /// Distance of samples in plane as sent, the larger of both.
+    pub(crate) in_plane_mm: f64,
     /// The largest sample.
     pub(crate) max: u16,
     /// Samples of the volume as sent that have its largest value, as a share of all.
@@ -49,6 +51,7 @@ impl Work {
         } else {
             resampler.run(volume, &axes, reversed, offset, &mut self.samples);
         }
+        self.in_plane_mm = header.spacing_mm[0].max(header.spacing_mm[1]);
         self.max = largest(&self.samples);
         self.at_max = share_at_max(volume.samples());
         self.origin_mm = [0, 1, 2].map(|i| axes[i].first() * header.spacing_mm[i]);

@@ -19,6 +19,7 @@ pub mod dicom;
 mod error;
 mod grid;
 mod mask;
+mod motion;
 mod plausible;
 mod prepare;
 mod preview;
@@ -29,6 +30,6 @@ mod volume;
 
 pub use error::Error;
 pub use grid::SPACING_MM as GRID_SPACING_MM;
-pub use prepare::{GRID, Prepared, Scratch, VERSION, prepare, prepare_shifted};
+pub use prepare::{GRID, Prepared, Scratch, VERSION, prepare, prepare_shifted, quality};
 pub use quality::Quality;
 pub use volume::{Handedness, Header, IN_PLANE, SLICES, Volume, VolumeView};

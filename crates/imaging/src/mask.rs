@@ -74,6 +74,8 @@ pub(crate) struct Mask {
     pub(crate) count: usize,
     /// Sum of their values.
     pub(crate) sum: u64,
+    /// What they are above.
+    pub(crate) threshold: u16,
 }
 
 impl Mask {
@@ -85,7 +87,7 @@ impl Mask {
             profile.clear();
             profile.resize(n, 0);
         }
-        (self.count, self.sum) = (0, 0);
+        (self.count, self.sum, self.threshold) = (0, 0, threshold);
         let [per_column, per_row, per_slice] = &mut self.profiles;
         // One slice at most: 128 rows fit a u8 and leave room in the vector registers.
         let mut in_slice = [0u8; Work::MAX_IN_PLANE];

@@ -3,6 +3,7 @@
 use crate::{
     grid::Work,
     mask::{Mask, bright_level},
+    motion::Motion,
     plausible::not_an_egg,
     preview::preview,
     quality::Quality,
@@ -51,21 +52,35 @@ impl Prepared {
 pub struct Scratch {
     work: Work,
     mask: Mask,
+    motion: Motion,
     resampler: Resampler,
 }
 
 /// Prepares a volume: right-handed, 1 x 1 x 2.8 mm, 48 x 48 x 16 samples around the egg, standard brightness,
 /// one byte.
+///
+/// The coil's field is left in. Tissue of phantoms with a field of the usual strength spreads by 8.0 % because
+/// of it; a plane fitted to the logarithms inside the mask leaves 6.0 % of that, a quadratic fitted to the
+/// commonest tissue 4.3 % at more than half of this function's cost again. But a model that was trained with
+/// random fields gains nothing from it: of 4,000 living phantoms at SNR 30 (15) it told the sex of 98.80 %
+/// (97.02 %) with the field, and of 98.78 % (97.05 %) without any, which is all that a perfect correction
+/// could do; with a field of twice the strength it told 98.65 % (96.55 %).
 pub fn prepare(volume: &VolumeView<'_>, scratch: &mut Scratch) -> Prepared {
     prepare_shifted(volume, scratch, [0; 3])
 }
 
-/// As [`prepare`], with the window moved by some samples along x, y and z where there is room: for training.
-pub fn prepare_shifted(volume: &VolumeView<'_>, scratch: &mut Scratch, shift: [i32; 3]) -> Prepared {
-    let Scratch { work, mask, resampler } = scratch;
+/// The quality figures alone, as [`prepare`] gives them.
+pub fn quality(volume: &VolumeView<'_>, scratch: &mut Scratch) -> Quality {
+    let Scratch { work, mask, motion, resampler } = scratch;
     work.load(volume, resampler);
     mask.find(work, bright_level(work));
-    let quality = Quality::of(work, mask);
+    Quality::of(work, mask, motion)
+}
+
+/// As [`prepare`], with the window moved by some samples along x, y and z where there is room: for training.
+pub fn prepare_shifted(volume: &VolumeView<'_>, scratch: &mut Scratch, shift: [i32; 3]) -> Prepared {
+    let quality = quality(volume, scratch);
+    let Scratch { work, mask, .. } = scratch;
     let window =
         [0, 1, 2].map(|axis| window_start(mask.centroid(axis), shift[axis], work.dims[axis], GRID[axis]));
     let samples = standardise(work, window);

@@ -70,6 +70,7 @@ fn a_mirrored_volume_gives_the_same_grid_and_points_to_the_same_place() {
     let right = prepared(header(&Grid::STANDARD), &samples);
     let left = prepared(Header { handedness: Handedness::Left, ..header(&Grid::STANDARD) }, &mirrored);
     assert_eq!(right.samples, left.samples);
+    assert_eq!((right.step_mm[2], left.step_mm[2]), (2.8, -2.8), "the answer says that it was turned round");
     // The same place on the grid is the same slice, which the mirrored volume counts from the other end.
     let (a, b) = (right.position_mm([10.0, 20.0, 3.0]), left.position_mm([10.0, 20.0, 3.0]));
     assert!(
