@@ -1,4 +1,4 @@
-//! What a phantom costs: to draw and render, and to scan once more. `cargo bench -p ovomesh-phantom`
+//! What a phantom costs: to draw and render, and to scan once more. `cargo bench -p ovomesh-benches --bench phantom`
 #![allow(missing_docs)] // criterion's macro makes a public function
 
 use std::{hint::black_box, num::NonZero};
