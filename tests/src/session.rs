@@ -28,6 +28,8 @@ pub enum Answer {
     Verdict(Box<Verdict>),
     /// A refusal.
     Rejected(Rejected),
+    /// The scan is durable at an agent.
+    Accepted(String),
     /// The verdict of this scan is stored.
     Committed(String),
     /// The stream ended in good order.
@@ -92,6 +94,7 @@ impl Session {
                 }
                 Ok(Some(connect_response::Message::Rejected(rejected))) => return Answer::Rejected(rejected),
                 Ok(Some(connect_response::Message::Committed(c))) => return Answer::Committed(c.scan_id),
+                Ok(Some(connect_response::Message::Accepted(a))) => return Answer::Accepted(a.scan_id),
                 Ok(Some(_)) => {}
                 Ok(None) => return Answer::Ended,
                 Err(status) => return Answer::Broke(status),
@@ -99,11 +102,11 @@ impl Session {
         }
     }
 
-    /// The next verdict or refusal; what was committed meanwhile is passed over.
+    /// The next verdict or refusal; what was accepted or committed meanwhile is passed over.
     pub async fn decision(&mut self) -> Answer {
         loop {
             match self.answer().await {
-                Answer::Committed(_) => {}
+                Answer::Accepted(_) | Answer::Committed(_) => {}
                 other => return other,
             }
         }

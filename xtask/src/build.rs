@@ -6,7 +6,8 @@ use crate::fetch;
 use crate::run::{cargo, run};
 
 /// The packages whose programs make the mesh.
-pub const PROGRAMS: [&str; 7] = [
+pub const PROGRAMS: [&str; 8] = [
+    "ovomesh-scanner-agent",
     "ovomesh-scanner-gateway",
     "ovomesh-preprocess",
     "ovomesh-inference",

@@ -99,6 +99,14 @@ impl Fleet {
         self.processes.values_mut().try_for_each(Process::ready)
     }
 
+    /// Adds an agent with a spool in the fleet's folder, in front of its gateway.
+    pub fn add_agent(&mut self, name: &str) -> anyhow::Result<()> {
+        let spool = self.shape.folder.join(name).display().to_string();
+        let flags = vec!["--gateways".into(), self.gateway()?, "--spool".into(), spool];
+        self.launch(name, 7690, flags)?;
+        self.get_mut(name)?.ready()
+    }
+
     /// Starts one that is not running, on the port it had.
     pub fn restart(&mut self, name: &str) -> anyhow::Result<()> {
         let address = self.get(name)?.address();

@@ -1,0 +1,127 @@
+//! One scan on its way: who waits for what, and how far it is.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ovomesh_api::ScanMeta;
+use ovomesh_api::pb::scan::v1::{Preview, Row, Verdict};
+use ovomesh_spool::Entry;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+/// A verdict, and the picture if there is one.
+pub type Decided = (Verdict, Option<Preview>);
+/// Stored, or why it never can be.
+pub type Stored = Result<(), String>;
+
+/// How far a scan is.
+#[derive(Debug, Clone)]
+pub enum Progress {
+    /// Being written to disk.
+    Coming,
+    /// It could not be kept, for this reason.
+    Refused(String),
+    /// On disk.
+    Accepted,
+    /// Its verdict is on disk, and may be told.
+    Released(Arc<Row>),
+    /// Its verdict is stored.
+    Stored(Arc<Row>),
+}
+
+/// A scan on its way.
+#[derive(Debug)]
+pub struct Case {
+    /// The scan's id.
+    pub id: String,
+    /// CRC-32C of its samples.
+    pub checksum: u32,
+    /// When the agent decides by itself.
+    pub deadline: Instant,
+    progress: watch::Sender<Progress>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// For a verdict, with the scan's place on disk.
+    decision: Option<(Entry, oneshot::Sender<Decided>)>,
+    /// For the store.
+    store: Option<oneshot::Sender<Stored>>,
+}
+
+impl Case {
+    /// A scan that has just come.
+    pub fn new(meta: &ScanMeta, deadline: Instant) -> Self {
+        Self::with(meta.scan_id.to_string(), meta.checksum, deadline)
+    }
+
+    /// A scan whose verdict was recorded before a restart.
+    pub fn of_row(row: &Row) -> Self {
+        Self::with(row.scan_id.clone(), row.volume_crc32c, Instant::now())
+    }
+
+    fn with(id: String, checksum: u32, deadline: Instant) -> Self {
+        let progress = watch::Sender::new(Progress::Coming);
+        Self { id, checksum, deadline, progress, waiting: Mutex::default() }
+    }
+
+    /// Its progress from now on.
+    pub fn follow(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// It is as far as this.
+    pub fn tell(&self, progress: Progress) {
+        self.progress.send_replace(progress);
+    }
+
+    /// The first verdict that comes from now on.
+    pub fn waits_for_decision(&self, entry: Entry) -> oneshot::Receiver<Decided> {
+        let (decide, decided) = oneshot::channel();
+        self.waiting().decision = Some((entry, decide));
+        decided
+    }
+
+    /// Gives it a verdict; false when it has one.
+    pub fn decide(&self, decided: Decided) -> bool {
+        self.waiting().decision.take().is_some_and(|(_, waiting)| waiting.send(decided).is_ok())
+    }
+
+    /// It needs no verdict any more.
+    pub fn is_decided(&self) {
+        self.waiting().decision = None;
+    }
+
+    /// Where it lies on disk, while it needs a verdict.
+    pub fn undecided(&self) -> Option<Entry> {
+        self.waiting().decision.as_ref().map(|(entry, _)| entry.clone())
+    }
+
+    /// The store's answer.
+    pub fn waits_for_store(&self) -> oneshot::Receiver<Stored> {
+        let (store, stored) = oneshot::channel();
+        self.waiting().store = Some(store);
+        stored
+    }
+
+    /// The store has answered; a second answer changes nothing.
+    pub fn store(&self, stored: Stored) {
+        if let Some(waiting) = self.waiting().store.take() {
+            // Whoever waits ends only with the agent.
+            let _ = waiting.send(stored);
+        }
+    }
+
+    /// Its row, while that waits for the store.
+    pub fn released(&self) -> Option<Arc<Row>> {
+        match &*self.progress.borrow() {
+            Progress::Released(row) => Some(row.clone()),
+            _ => None,
+        }
+    }
+
+    /// Each change is one step, so the state holds whatever panicked elsewhere.
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,378 @@
+//! The life of a scan at the edge: accepted, decided or timed out, released, stored, remembered for a while.
+//!
+//! One task carries each scan through it. The first verdict that is recorded counts, whoever it comes from; a later one
+//! finds nobody who waits for it.
+
+use std::collections::hash_map::Entry as Place;
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use ovomesh_api::pb::scan::v1::{self as pb, RejectCode, Row};
+use ovomesh_api::{Invalid, LineBook, Scan, ScanMeta, time};
+use ovomesh_mesh::Lifecycle;
+use ovomesh_spool::{Entry, Error, Left, Released, Spool};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::case::{Case, Decided, Progress, Stored};
+use crate::clock::Clock;
+use crate::queue::Queue;
+use crate::spooled;
+
+/// How long a stored verdict is kept for repeats: longer than any retry of a scanner.
+const REMEMBERED: Duration = Duration::from_secs(600);
+/// Pause before a verdict that could not be recorded is tried again: the disk may have room by then.
+const RECORD_AGAIN: Duration = Duration::from_secs(1);
+
+/// What an agent is configured with.
+pub struct Settings {
+    /// Lines and their budgets.
+    pub lines: LineBook,
+    /// The largest volume taken, in bytes as sent.
+    pub max_volume_bytes: u64,
+    /// Where rows go that the store refuses for good.
+    pub failed: PathBuf,
+}
+
+/// Shared by sessions and links.
+pub struct Desk {
+    /// What it was configured with.
+    pub settings: Settings,
+    /// What waits for a gateway.
+    pub queue: Queue,
+    /// The agent's clock, corrected by gateways.
+    pub clock: Clock,
+    spool: Spool,
+    scans: Mutex<HashMap<String, Known>>,
+    /// Ids of settled scans, and when they were stored.
+    remembered: Mutex<VecDeque<(Instant, String)>>,
+    lifecycle: Lifecycle,
+}
+
+/// What is known of a scan.
+#[derive(Debug, Clone)]
+enum Known {
+    /// On its way.
+    Open(Arc<Case>),
+    /// Stored: repeats are answered from the spool.
+    Settled(Arc<Released>),
+}
+
+/// What became of a scan that came.
+#[derive(Debug)]
+pub enum Taken {
+    /// Follow its progress.
+    Open(watch::Receiver<Progress>),
+    /// It was stored a while ago, with this row.
+    Known(Box<Row>),
+}
+
+impl Desk {
+    /// Over an opened spool; what was left in it goes on.
+    pub fn new(settings: Settings, spool: Spool, left: Left, lifecycle: Lifecycle) -> Arc<Self> {
+        let desk = Arc::new(Self {
+            settings,
+            queue: Queue::default(),
+            clock: Clock::default(),
+            spool,
+            scans: Mutex::default(),
+            remembered: Mutex::default(),
+            lifecycle,
+        });
+        for released in left.settled {
+            desk.remember(released);
+        }
+        for released in left.unsettled {
+            desk.settle_again(released);
+        }
+        for entry in left.undecided {
+            desk.decide_again(entry);
+        }
+        desk
+    }
+
+    /// Takes a scan that was received at this time: a new one is written to disk, one that is known is answered with
+    /// what is known. `most`: the largest volume of its session.
+    pub fn take(
+        self: &Arc<Self>,
+        mut scan: pb::Scan,
+        most: u64,
+        received: Instant,
+    ) -> Result<Taken, Invalid> {
+        let now = self.clock.now();
+        // Once, and kept: sent again it must be the same scan.
+        scan.acquired_at.get_or_insert_with(|| time::to_pb(now));
+        let Scan { meta, budget, .. } = Scan::parse(scan.clone(), most, now)?;
+        let line = self.settings.lines.get(&meta.place);
+        let case = Arc::new(Case::new(&meta, received + line.budget(budget)));
+        let known = match lock(&self.scans).entry(meta.scan_id.to_string()) {
+            Place::Occupied(known) => known.get().clone(),
+            Place::Vacant(place) => {
+                place.insert(Known::Open(case.clone()));
+                let progress = case.follow();
+                let desk = self.clone();
+                self.lifecycle.spawn("scan", async move { desk.carry(case, meta, scan, now).await });
+                return Ok(Taken::Open(progress));
+            }
+        };
+        match known {
+            Known::Open(first) => {
+                must_be_same(&meta, first.checksum)?;
+                Ok(Taken::Open(first.follow()))
+            }
+            Known::Settled(released) => {
+                let row = self.read_row(&released).map_err(|error| busy(&meta, &error))?;
+                must_be_same(&meta, row.volume_crc32c)?;
+                Ok(Taken::Known(Box::new(row)))
+            }
+        }
+    }
+
+    /// All of a scan's life.
+    async fn carry(self: Arc<Self>, case: Arc<Case>, meta: ScanMeta, scan: pb::Scan, received_at: Timestamp) {
+        match self.spool.accept(&case.id, spooled::write_scan(scan, received_at)).await {
+            Ok(entry) => {
+                metrics::counter!("ovomesh_agent_accepted_total").increment(1);
+                case.tell(Progress::Accepted);
+                self.decide(case, meta, entry).await;
+            }
+            Err(error) => {
+                tracing::error!(id = case.id, %error, "a scan was not kept");
+                metrics::counter!("ovomesh_agent_refused_total").increment(1);
+                lock(&self.scans).remove(&case.id);
+                case.tell(Progress::Refused(error.to_string()));
+            }
+        }
+    }
+
+    async fn decide(self: Arc<Self>, case: Arc<Case>, meta: ScanMeta, entry: Entry) {
+        let decided = case.waits_for_decision(entry.clone());
+        self.queue.scan(case.id.clone(), case.deadline);
+        let (verdict, preview) = tokio::select! {
+            biased;
+            Ok(decided) = decided => decided,
+            () = tokio::time::sleep_until(case.deadline) => (timed_out(&meta), None),
+        };
+        // Whatever comes from now on comes too late.
+        case.is_decided();
+        let line = self.settings.lines.get(&meta.place);
+        let row = meta.row(&line, verdict, preview);
+        let released = self.record(&row).await;
+        self.spool.decided(&entry);
+        self.settle(case, Arc::new(row), released).await;
+    }
+
+    /// Writes a verdict down. It may not be told before, or another could be written down later; so this goes on until
+    /// there is room.
+    async fn record(&self, row: &Row) -> Released {
+        loop {
+            let error = match self.spool.release(&row.scan_id, spooled::write_row(row)).await {
+                Ok(released) => return released,
+                Err(error) => error,
+            };
+            if matches!(error, Error::Full { .. }) && self.forget_oldest() {
+                continue;
+            }
+            tracing::error!(id = row.scan_id, %error, "a verdict was not recorded, trying again");
+            tokio::time::sleep(RECORD_AGAIN).await;
+        }
+    }
+
+    async fn settle(self: Arc<Self>, case: Arc<Case>, row: Arc<Row>, mut released: Released) {
+        let stored = case.waits_for_store();
+        case.tell(Progress::Released(row.clone()));
+        self.queue.verdict(case.id.clone());
+        // The other half is kept by the case itself.
+        let Ok(stored) = stored.await else { return };
+        if let Err(why) = stored {
+            self.keep_failed(&row, &why);
+        }
+        if let Err(error) = self.spool.committed(&mut released).await {
+            tracing::warn!(id = case.id, %error, "not marked as stored: it is sent again after a restart");
+        }
+        case.tell(Progress::Stored(row));
+        self.remember(released);
+    }
+
+    fn settle_again(self: &Arc<Self>, released: Released) {
+        match self.read_row(&released) {
+            Ok(row) => {
+                let case = Arc::new(Case::of_row(&row));
+                lock(&self.scans).insert(case.id.clone(), Known::Open(case.clone()));
+                let desk = self.clone();
+                self.lifecycle
+                    .spawn("verdict", async move { desk.settle(case, Arc::new(row), released).await });
+            }
+            Err(error) => tracing::error!(id = released.entry.id, error, "a verdict cannot be read"),
+        }
+    }
+
+    /// After a restart nobody knows how much of its time is left, and the sorter has done without it: it is UNDECIDED.
+    fn decide_again(self: &Arc<Self>, entry: Entry) {
+        let scan = self.spool.scan(&entry).map_err(|error| error.to_string()).and_then(spooled::read_scan);
+        let scan =
+            scan.and_then(|(scan, at)| Scan::parse(scan, u64::MAX, at).map_err(|error| error.to_string()));
+        match scan {
+            Ok(Scan { meta, .. }) => {
+                let case = Arc::new(Case::new(&meta, Instant::now()));
+                lock(&self.scans).insert(case.id.clone(), Known::Open(case.clone()));
+                case.tell(Progress::Accepted);
+                let desk = self.clone();
+                self.lifecycle.spawn("scan", async move { desk.decide(case, meta, entry).await });
+            }
+            Err(error) => {
+                tracing::error!(id = entry.id, error, "a scan cannot be read");
+                self.spool.decided(&entry);
+            }
+        }
+    }
+
+    /// A verdict came for a scan.
+    pub fn decided(&self, id: &str, decided: Decided) {
+        if !self.case(id).is_some_and(|case| case.decide(decided)) {
+            metrics::counter!("ovomesh_agent_late_verdicts_total").increment(1);
+        }
+    }
+
+    /// A row is stored, or why it never will be.
+    pub fn stored(&self, id: &str, stored: Stored) {
+        if let Some(case) = self.case(id) {
+            case.store(stored);
+        }
+    }
+
+    /// A scan as it goes to a gateway, with what is left of its time; None when it is decided already.
+    pub fn scan(&self, id: &str) -> Option<pb::Scan> {
+        let case = self.case(id)?;
+        let entry = case.undecided()?;
+        let read = self.spool.scan(&entry).map_err(|error| error.to_string()).and_then(spooled::read_scan);
+        match read {
+            Ok((scan, _)) => {
+                let left = case.deadline.saturating_duration_since(Instant::now());
+                Some(pb::Scan { budget: Some(time::budget_to_pb(left)), ..scan })
+            }
+            Err(error) => {
+                let detail = format!("the agent could not read it from its spool: {error}");
+                self.decided(id, (undecided(id, pb::UndecidedReason::Failed, detail), None));
+                None
+            }
+        }
+    }
+
+    /// A row as it goes to a gateway; None when it is stored already.
+    pub fn row(&self, id: &str) -> Option<Arc<Row>> {
+        self.case(id)?.released()
+    }
+
+    /// How full the spool is: bytes and limit of scans.
+    pub fn scan_bytes(&self) -> (u64, u64) {
+        self.spool.scan_bytes()
+    }
+
+    /// Scans that are on their way.
+    pub fn open(&self) -> usize {
+        lock(&self.scans).values().filter(|known| matches!(known, Known::Open(_))).count()
+    }
+
+    fn case(&self, id: &str) -> Option<Arc<Case>> {
+        match lock(&self.scans).get(id) {
+            Some(Known::Open(case)) => Some(case.clone()),
+            _ => None,
+        }
+    }
+
+    fn read_row(&self, released: &Released) -> Result<Row, String> {
+        self.spool.verdict(released).map_err(|error| error.to_string()).and_then(spooled::read_row)
+    }
+
+    fn remember(&self, released: Released) {
+        let id = released.entry.id.clone();
+        lock(&self.scans).insert(id.clone(), Known::Settled(Arc::new(released)));
+        let mut remembered = lock(&self.remembered);
+        remembered.push_back((Instant::now(), id));
+        while remembered.front().is_some_and(|(at, _)| at.elapsed() > REMEMBERED)
+            && let Some((_, id)) = remembered.pop_front()
+        {
+            self.forget(&id);
+        }
+    }
+
+    /// Makes room for a verdict by one that is stored; false when there is none.
+    fn forget_oldest(&self) -> bool {
+        let Some((_, id)) = lock(&self.remembered).pop_front() else { return false };
+        self.forget(&id);
+        true
+    }
+
+    fn forget(&self, id: &str) {
+        if let Some(Known::Settled(released)) = lock(&self.scans).remove(id) {
+            self.spool.forget(&released);
+        }
+    }
+
+    fn keep_failed(&self, row: &Row, why: &str) {
+        metrics::counter!("ovomesh_agent_rows_refused_total").increment(1);
+        tracing::error!(id = row.scan_id, why, folder = %self.settings.failed.display(), "the store refused a row for good");
+        let write = || {
+            std::fs::create_dir_all(&self.settings.failed)?;
+            std::fs::write(
+                self.settings.failed.join(format!("{}.row", row.scan_id)),
+                spooled::write_row(row),
+            )?;
+            std::fs::write(self.settings.failed.join(format!("{}.reason", row.scan_id)), why)
+        };
+        if let Err(error) = write() {
+            tracing::error!(id = row.scan_id, %error, "a refused row could not be kept");
+        }
+    }
+}
+
+/// The agent's own verdict, when none came in time.
+fn timed_out(meta: &ScanMeta) -> pb::Verdict {
+    let verdict = undecided(
+        meta.scan_id.as_str(),
+        pb::UndecidedReason::Expired,
+        "no verdict came to the agent in time".to_owned(),
+    );
+    pb::Verdict { decided_by: pb::DecidedBy::Timeout.into(), ..verdict }
+}
+
+/// A verdict of the agent.
+pub fn undecided(id: &str, reason: pb::UndecidedReason, detail: String) -> pb::Verdict {
+    pb::Verdict {
+        scan_id: id.to_owned(),
+        call: pb::Call::Undecided.into(),
+        reason: reason.into(),
+        detail,
+        decided_by: pb::DecidedBy::Edge.into(),
+        ..Default::default()
+    }
+}
+
+fn must_be_same(meta: &ScanMeta, checksum: u32) -> Result<(), Invalid> {
+    if meta.checksum == checksum {
+        return Ok(());
+    }
+    let error = Invalid::field("scan_id", &meta.scan_id, "an id of its own for each scan");
+    let message = format!(
+        "this id came before with other samples (CRC-32C {checksum:08x}, these have {:08x}); give each scan its own id",
+        meta.checksum
+    );
+    Err(error.because(RejectCode::IdReused, message))
+}
+
+fn busy(meta: &ScanMeta, error: &str) -> Invalid {
+    let field = Invalid::field("scan_id", &meta.scan_id, "a scan whose verdict can be read");
+    field.because(
+        RejectCode::Overloaded,
+        format!("its verdict cannot be read now ({error}); send it again later"),
+    )
+}
+
+/// Maps and queues are changed in one step each, so they hold whatever panicked elsewhere.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

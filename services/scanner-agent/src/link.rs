@@ -1,0 +1,293 @@
+//! The link to the gateways: one at a time, another one at once when it breaks or asks to leave.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use ovomesh_api::pb::gateway::v1::connect_request::Message as Up;
+use ovomesh_api::pb::gateway::v1::connect_response::Message as Down;
+use ovomesh_api::pb::gateway::v1::gateway_service_client::GatewayServiceClient;
+use ovomesh_api::pb::gateway::v1::{
+    ConnectRequest, ConnectResponse, Decided, Hello, Settled, SpoolStatus, Welcome,
+};
+use ovomesh_api::pb::scan::v1::{Rejected, UndecidedReason};
+use ovomesh_api::time;
+use ovomesh_mesh::Connector;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::Uri;
+
+use crate::desk::{Desk, undecided};
+
+/// Version of the contract.
+const PROTOCOL_VERSION: u32 = 1;
+/// Connection, handshake and Welcome together.
+const OPENING: Duration = Duration::from_secs(5);
+/// First and longest pause when no gateway takes us.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// Pause after a gateway said that it has no room.
+const NO_ROOM: Duration = Duration::from_millis(100);
+/// How often the gateway is told how full the spool is.
+const STATUS_EVERY: Duration = Duration::from_secs(10);
+/// What a message may have beside its volume.
+const HEADER_BYTES: u64 = 64 << 10;
+
+/// Where gateways are, and who we are.
+#[derive(Debug, Clone)]
+pub struct Gateways {
+    /// Their addresses.
+    pub uris: Vec<Uri>,
+    /// How connections are made.
+    pub connector: Connector,
+    /// Name of this agent, unique in its site.
+    pub agent: String,
+}
+
+/// Keeps a link for ever.
+pub async fn run(desk: Arc<Desk>, gateways: Gateways) {
+    // Agents that start together should not all go to the first one.
+    let mut next = rand::random_range(0..gateways.uris.len().max(1));
+    let mut pause = PAUSES.0;
+    let mut leaving = FuturesUnordered::new();
+    loop {
+        let uri = &gateways.uris[next % gateways.uris.len()];
+        next += 1;
+        let working = async {
+            let link = Link::open(&desk, &gateways, uri).await?;
+            tracing::info!(gateway = %uri, "linked");
+            let begun = Instant::now();
+            Ok::<_, String>((link.work().await, begun.elapsed()))
+        };
+        tokio::pin!(working);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut working => break ended,
+                Some(()) = leaving.next(), if !leaving.is_empty() => {}
+            }
+        };
+        match ended {
+            Ok((Ended::Drains(link, grace), _)) => {
+                tracing::info!(gateway = %uri, "asks to leave");
+                leaving.push(link.finish(grace));
+                pause = PAUSES.0;
+                continue;
+            }
+            Ok((Ended::Broke(why), lasted)) => {
+                tracing::warn!(gateway = %uri, why, "the link broke");
+                if lasted > PAUSES.1 {
+                    pause = PAUSES.0;
+                    continue;
+                }
+            }
+            Err(why) => tracing::warn!(gateway = %uri, why, "no link"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSES.1);
+    }
+}
+
+/// How work on a link ended.
+enum Ended {
+    /// The gateway asks to leave; what is outstanding may be waited for.
+    Drains(Box<Link>, Duration),
+    /// It is gone; what was outstanding waits again.
+    Broke(String),
+}
+
+/// One link.
+struct Link {
+    desk: Arc<Desk>,
+    up: mpsc::Sender<ConnectRequest>,
+    down: Streaming<ConnectResponse>,
+    credit: Welcome,
+    /// Deadline and bytes of scans without an answer.
+    scans: HashMap<String, (Instant, u64)>,
+    /// Rows without an answer.
+    rows: HashSet<String>,
+    /// No scans before this time.
+    hold_until: Instant,
+}
+
+impl Link {
+    async fn open(desk: &Arc<Desk>, gateways: &Gateways, uri: &Uri) -> Result<Self, String> {
+        let opening = async {
+            let channel = gateways.connector.connect(uri).await.map_err(|error| format!("{error:?}"))?;
+            let most = usize::try_from(desk.settings.max_volume_bytes + HEADER_BYTES).unwrap_or(usize::MAX);
+            let mut client = GatewayServiceClient::new(channel).max_encoding_message_size(most);
+            let (up, messages) = mpsc::channel(1);
+            let hello = Hello {
+                agent: gateways.agent.clone(),
+                software: env!("CARGO_PKG_VERSION").into(),
+                protocol_version: PROTOCOL_VERSION,
+                max_volume_bytes: desk.settings.max_volume_bytes,
+                lines: Vec::new(),
+            };
+            // There is room for one message, and nobody else sends.
+            let _ = up.try_send(ConnectRequest { message: Some(Up::Hello(hello)) });
+            let text = |status: tonic::Status| format!("{:?}: {}", status.code(), status.message());
+            let mut down = client.connect(ReceiverStream::new(messages)).await.map_err(text)?.into_inner();
+            match down.message().await.map_err(text)?.and_then(|response| response.message) {
+                Some(Down::Welcome(credit)) => Ok((up, down, credit)),
+                Some(Down::Rejected(rejected)) => Err(rejected.message),
+                other => Err(format!("answered Hello with {other:?}")),
+            }
+        };
+        let limit = format!("no Welcome within {} s", OPENING.as_secs());
+        let (up, down, credit) = tokio::time::timeout(OPENING, opening).await.map_err(|_| limit)??;
+        if let Some(server_time) = credit.server_time
+            && let Ok(server_time) = time::from_pb("welcome.server_time", server_time)
+        {
+            desk.clock.correct(server_time);
+        }
+        let (scans, rows) = Default::default();
+        Ok(Self { desk: desk.clone(), up, down, credit, scans, rows, hold_until: Instant::now() })
+    }
+
+    /// Sends what waits and books what comes, until the link breaks or is asked to end.
+    async fn work(mut self) -> Ended {
+        let mut waiting = None;
+        let mut status = tokio::time::interval(STATUS_EVERY);
+        loop {
+            if waiting.is_none() {
+                waiting = self.next();
+            }
+            let (desk, up) = (self.desk.clone(), self.up.clone());
+            tokio::select! {
+                biased;
+                message = self.down.message() => match message {
+                    Ok(Some(response)) => {
+                        if let Some(grace) = self.book(response) {
+                            if let Some(unsent) = waiting {
+                                self.took(&unsent);
+                            }
+                            return Ended::Drains(Box::new(self), grace);
+                        }
+                    }
+                    Ok(None) => return Ended::Broke("the gateway ended it".into()),
+                    Err(error) => return Ended::Broke(format!("{:?}: {}", error.code(), error.message())),
+                },
+                Ok(room) = up.reserve(), if waiting.is_some() => {
+                    if let Some(message) = waiting.take() {
+                        room.send(ConnectRequest { message: Some(message) });
+                    }
+                }
+                () = desk.queue.news(), if waiting.is_none() => {}
+                () = tokio::time::sleep_until(self.hold_until), if self.hold_until > Instant::now() => {}
+                _ = status.tick(), if waiting.is_none() => waiting = Some(self.spool_status()),
+            }
+        }
+    }
+
+    /// Waits for what is outstanding, so long as the gateway stays.
+    async fn finish(mut self: Box<Self>, grace: Duration) {
+        let answered = async {
+            while !(self.scans.is_empty() && self.rows.is_empty())
+                && let Ok(Some(response)) = self.down.message().await
+            {
+                self.book(response);
+            }
+        };
+        // What has no answer by then waits again when this is dropped.
+        let _ = tokio::time::timeout(grace, answered).await;
+    }
+
+    /// What to send next, within the credit: scans first, because the conveyor moves.
+    fn next(&mut self) -> Option<Up> {
+        let now = Instant::now();
+        let bytes: u64 = self.scans.values().map(|(_, bytes)| bytes).sum();
+        let has_room = self.scans.len() < self.credit.scan_credit as usize
+            && bytes + self.desk.settings.max_volume_bytes.min(self.credit.max_volume_bytes)
+                <= self.credit.scan_credit_bytes.max(bytes + 1);
+        while has_room
+            && now >= self.hold_until
+            && let Some((id, deadline)) = self.desk.queue.next_scan(now)
+        {
+            if let Some(scan) = self.desk.scan(&id) {
+                let bytes = scan.volume.as_ref().map_or(0, |volume| volume.samples.len() as u64);
+                self.scans.insert(id, (deadline, bytes));
+                return Some(Up::Scan(scan));
+            }
+        }
+        while self.rows.len() < self.credit.settled_credit as usize
+            && let Some(id) = self.desk.queue.next_verdict()
+        {
+            if let Some(row) = self.desk.row(&id) {
+                self.rows.insert(id);
+                return Some(Up::Settled(Settled { row: Some((*row).clone()) }));
+            }
+        }
+        None
+    }
+
+    /// Books an answer; the gateway's grace when it asks to leave.
+    fn book(&mut self, response: ConnectResponse) -> Option<Duration> {
+        match response.message {
+            Some(Down::Decided(Decided { verdict: Some(verdict), preview })) => {
+                self.scans.remove(&verdict.scan_id);
+                self.desk.decided(&verdict.scan_id.clone(), (verdict, preview));
+            }
+            Some(Down::Rejected(rejected)) => self.rejected(rejected),
+            Some(Down::Committed(committed)) => {
+                self.rows.remove(&committed.scan_id);
+                self.desk.stored(&committed.scan_id, Ok(()));
+            }
+            Some(Down::Refused(refused)) => {
+                self.rows.remove(&refused.scan_id);
+                self.desk.stored(&refused.scan_id, Err(refused.message));
+            }
+            Some(Down::Drain(drain)) => return Some(Duration::from_millis(drain.grace_ms.into())),
+            Some(Down::Welcome(_) | Down::Advice(_) | Down::Decided(_)) | None => {}
+        }
+        None
+    }
+
+    fn rejected(&mut self, rejected: Rejected) {
+        let Some((deadline, _)) = self.scans.remove(&rejected.scan_id) else { return };
+        if rejected.retryable {
+            self.hold_until = Instant::now() + NO_ROOM;
+            self.desk.queue.scan(rejected.scan_id, deadline);
+            return;
+        }
+        let verdict = undecided(&rejected.scan_id, UndecidedReason::Rejected, rejected.message);
+        self.desk.decided(&rejected.scan_id, (verdict, None));
+    }
+
+    /// A message that was taken from the queue and not sent waits again.
+    fn took(&mut self, unsent: &Up) {
+        match unsent {
+            Up::Scan(scan) => {
+                if let Some((deadline, _)) = self.scans.remove(&scan.scan_id) {
+                    self.desk.queue.scan(scan.scan_id.clone(), deadline);
+                }
+            }
+            Up::Settled(Settled { row: Some(row) }) => {
+                if self.rows.remove(&row.scan_id) {
+                    self.desk.queue.verdict(row.scan_id.clone());
+                }
+            }
+            Up::Hello(_) | Up::Settled(_) | Up::SpoolStatus(_) => {}
+        }
+    }
+
+    fn spool_status(&self) -> Up {
+        let (volume_bytes, volume_limit_bytes) = self.desk.scan_bytes();
+        let unsettled = self.desk.queue.len().1 as u64;
+        Up::SpoolStatus(SpoolStatus { volume_bytes, volume_limit_bytes, unsettled })
+    }
+}
+
+impl Drop for Link {
+    /// What has no answer waits again.
+    fn drop(&mut self) {
+        for (id, (deadline, _)) in self.scans.drain() {
+            self.desk.queue.scan(id, deadline);
+        }
+        for id in self.rows.drain() {
+            self.desk.queue.verdict(id);
+        }
+    }
+}

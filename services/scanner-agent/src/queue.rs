@@ -1,0 +1,87 @@
+//! What waits to be sent to a gateway: scans, the earliest deadline first, and verdicts, the oldest first.
+//!
+//! Only names wait here; what they name is on disk. Whoever sends something gives it back when its link breaks.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// Waits for both kinds. Cheap: as many names as scans are undecided or verdicts not stored.
+#[derive(Debug, Default)]
+pub struct Queue {
+    state: Mutex<State>,
+    news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    scans: BinaryHeap<Reverse<(Instant, String)>>,
+    verdicts: VecDeque<String>,
+}
+
+impl Queue {
+    /// A scan to be decided until then.
+    pub fn scan(&self, id: String, deadline: Instant) {
+        self.lock().scans.push(Reverse((deadline, id)));
+        self.news.notify_one();
+    }
+
+    /// A verdict to be stored.
+    pub fn verdict(&self, id: String) {
+        self.lock().verdicts.push_back(id);
+        self.news.notify_one();
+    }
+
+    /// The scan to send next, if its time is not over; those whose time is over are dropped.
+    pub fn next_scan(&self, now: Instant) -> Option<(String, Instant)> {
+        let mut state = self.lock();
+        while let Some(Reverse((deadline, id))) = state.scans.pop() {
+            if deadline > now {
+                return Some((id, deadline));
+            }
+        }
+        None
+    }
+
+    /// The verdict to send next.
+    pub fn next_verdict(&self) -> Option<String> {
+        self.lock().verdicts.pop_front()
+    }
+
+    /// Comes back when something was added since the last call.
+    pub async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// Scans and verdicts that wait.
+    pub fn len(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.scans.len(), state.verdicts.len())
+    }
+
+    /// Each change is one step, so the state holds whatever panicked elsewhere.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_most_urgent_scan_goes_first_and_one_whose_time_is_over_not_at_all() {
+        let (queue, now) = (Queue::default(), Instant::now());
+        for (id, ms) in [("late", 0), ("third", 30), ("first", 10), ("second", 20)] {
+            queue.scan(id.into(), now + Duration::from_millis(ms));
+        }
+        let order: Vec<String> = std::iter::from_fn(|| queue.next_scan(now)).map(|(id, _)| id).collect();
+        assert_eq!(order, ["first", "second", "third"]);
+        assert_eq!(queue.len(), (0, 0));
+    }
+}

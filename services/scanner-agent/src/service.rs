@@ -1,0 +1,52 @@
+//! The gRPC surface: the scanner's contract, and the status of this agent.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ovomesh_api::pb::scanner::v1::ConnectRequest;
+use ovomesh_api::pb::scanner::v1::scanner_service_server::ScannerService;
+use ovomesh_api::thousands;
+use ovomesh_mesh::{Lifecycle, Load};
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::desk::Desk;
+use crate::session::{self, Outgoing};
+
+/// Serves scanners.
+#[derive(Clone)]
+pub struct Service {
+    /// What sessions share.
+    pub desk: Arc<Desk>,
+    /// Sessions are its tasks.
+    pub lifecycle: Lifecycle,
+}
+
+#[tonic::async_trait]
+impl ScannerService for Service {
+    type ConnectStream = Outgoing;
+
+    async fn connect(
+        &self,
+        request: Request<Streaming<ConnectRequest>>,
+    ) -> Result<Response<Self::ConnectStream>, Status> {
+        let drain = self.lifecycle.drain.clone();
+        let (session, outgoing) = session::open(self.desk.clone(), request.into_inner(), drain);
+        self.lifecycle.spawn("session", session);
+        Ok(Response::new(outgoing))
+    }
+}
+
+impl ovomesh_bootstrap::Status for Service {
+    fn load(&self) -> Load {
+        Load { outstanding: self.desk.open() as u64, ..Load::default() }
+    }
+
+    fn details(&self) -> BTreeMap<String, String> {
+        let (used, limit) = self.desk.scan_bytes();
+        let (scans, verdicts) = self.desk.queue.len();
+        BTreeMap::from([
+            ("spool".into(), format!("{} of {} bytes", thousands(used), thousands(limit))),
+            ("waiting for a gateway".into(), format!("{scans} scans, {verdicts} verdicts")),
+        ])
+    }
+}

@@ -1,0 +1,249 @@
+//! One session of one scanner: takes scans while some may be unanswered, and tells how far each one is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use ovomesh_api::pb::scan::v1::{RejectCode, Row, Scan};
+use ovomesh_api::pb::scanner::v1::connect_request::Message as Up;
+use ovomesh_api::pb::scanner::v1::connect_response::Message as Down;
+use ovomesh_api::pb::scanner::v1::{
+    Accepted, Committed, ConnectRequest, ConnectResponse, Hello, Line, Welcome,
+};
+use ovomesh_api::{Invalid, time};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+use crate::case::Progress;
+use crate::desk::{Desk, Taken};
+
+/// Version of the contract.
+const PROTOCOL_VERSION: u32 = 1;
+/// Scans that may be unanswered: 2 s of the fastest line, 18 times over.
+const IN_FLIGHT: usize = 256;
+/// Verdicts whose Committed is waited for; of more the scanner is not told. They are stored all the same.
+const UNCOMMITTED: usize = 4_096;
+/// A scanner that reads nothing for this long is closed.
+const STALL: Duration = Duration::from_secs(10);
+/// A scanner says Hello within this time, or leaves.
+const GREETING: Duration = Duration::from_secs(10);
+
+/// What goes back to a scanner.
+pub type Outgoing = ReceiverStream<Result<ConnectResponse, Status>>;
+
+/// Opens a session; its future serves it to its end.
+pub fn open(
+    desk: Arc<Desk>,
+    inbound: Streaming<ConnectRequest>,
+    drain: CancellationToken,
+) -> (impl Future<Output = ()> + Send, Outgoing) {
+    let (out, outgoing) = mpsc::channel(IN_FLIGHT);
+    let session = Session {
+        desk,
+        out: Out { messages: out, stalled: CancellationToken::new() },
+        room: Arc::new(Semaphore::new(IN_FLIGHT)),
+        open: None,
+    };
+    (session.run(inbound, drain), ReceiverStream::new(outgoing))
+}
+
+struct Session {
+    desk: Arc<Desk>,
+    out: Out,
+    room: Arc<Semaphore>,
+    /// Set by Hello.
+    open: Option<Open>,
+}
+
+struct Open {
+    lines: Vec<Line>,
+    max_volume_bytes: u64,
+}
+
+impl Session {
+    async fn run(mut self, mut inbound: Streaming<ConnectRequest>, drain: CancellationToken) {
+        let mut answering = FuturesUnordered::new();
+        let greeting = tokio::time::sleep(GREETING);
+        tokio::pin!(greeting);
+        let end = loop {
+            let room = self.room.clone();
+            let next = async {
+                let place = room.acquire_owned().await;
+                (place, inbound.message().await)
+            };
+            tokio::select! {
+                biased;
+                Some(()) = answering.next(), if !answering.is_empty() => {}
+                () = self.out.gone() => return,
+                () = drain.cancelled() => break Err(Status::unavailable("this agent is leaving; connect again")),
+                () = &mut greeting, if self.open.is_none() => {
+                    break Err(Status::deadline_exceeded(format!("no Hello within {} s; send it first", GREETING.as_secs())));
+                }
+                (place, message) = next => match message {
+                    Ok(Some(message)) => {
+                        let wants_committed = answering.len() < UNCOMMITTED;
+                        if let (Some(taken), Ok(place)) = (self.read(message, Instant::now()).await, place) {
+                            answering.push(answer(self.out.clone(), taken, place, wants_committed));
+                        }
+                    }
+                    Ok(None) => break Ok(()),
+                    Err(status) => break Err(status),
+                },
+            }
+        };
+        // What was taken is answered; what is stored later is not waited for when the agent leaves.
+        let answered = async {
+            while self.room.available_permits() < IN_FLIGHT || (end.is_ok() && !answering.is_empty()) {
+                if answering.next().await.is_none() {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            () = answered => {}
+            () = self.out.gone() => return,
+            () = drain.cancelled(), if end.is_ok() => {}
+        }
+        if let Err(status) = end {
+            // A scanner that is gone needs no status.
+            let _ = self.out.messages.send(Err(status)).await;
+        }
+    }
+
+    /// Reads one message; a scan that was taken is left to answer.
+    async fn read(&mut self, message: ConnectRequest, received: Instant) -> Option<(String, Taken)> {
+        match message.message {
+            Some(Up::Hello(hello)) => self.hello(hello).await,
+            Some(Up::Scan(scan)) => {
+                let id = scan.scan_id.clone();
+                match self.scan(scan, received) {
+                    Ok(taken) => return Some((id, taken)),
+                    Err(invalid) => self.reject(&id, &invalid).await,
+                }
+            }
+            // Trays are reconciled by whoever follows the line.
+            Some(Up::TrayOpened(_) | Up::TrayClosed(_)) => {}
+            None => {
+                let limit = "one of the messages of this contract, version 1";
+                self.reject("", &Invalid::field("message", "", limit)).await;
+            }
+        }
+        None
+    }
+
+    async fn hello(&mut self, hello: Hello) {
+        if self.open.is_some() {
+            return self.reject("", &Invalid::field("hello", "a second one", "sent once")).await;
+        }
+        if hello.protocol_version != PROTOCOL_VERSION {
+            let limit = format!("{PROTOCOL_VERSION}, the only version this agent speaks");
+            let invalid = Invalid::field("hello.protocol_version", hello.protocol_version, limit);
+            return self.reject("", &invalid).await;
+        }
+        let most = self.desk.settings.max_volume_bytes;
+        let max_volume_bytes =
+            if hello.max_volume_bytes == 0 { most } else { hello.max_volume_bytes.min(most) };
+        self.open = Some(Open { lines: hello.lines, max_volume_bytes });
+        let welcome = Welcome {
+            server_time: Some(time::to_pb(self.desk.clock.now())),
+            max_in_flight: u32::try_from(IN_FLIGHT).unwrap_or(u32::MAX),
+            max_volume_bytes,
+            server_version: env!("CARGO_PKG_VERSION").into(),
+        };
+        self.out.send(Down::Welcome(welcome)).await;
+    }
+
+    fn scan(&self, scan: Scan, received: Instant) -> Result<Taken, Invalid> {
+        let Some(open) = &self.open else {
+            return Err(Invalid::field("hello", "", "the first message of a session"));
+        };
+        if let Some(place) = &scan.place {
+            let named = |line: &Line| line.site == place.site && line.line == place.line;
+            if !open.lines.is_empty() && !open.lines.iter().any(named) {
+                let value = format!("{}/{}", place.site, place.line);
+                let message = format!("place {value} is not among the lines that this session's Hello named");
+                let invalid = Invalid::field("place", value, "a line of Hello");
+                return Err(invalid.because(RejectCode::NotAllowed, message));
+            }
+        }
+        self.desk.take(scan, open.max_volume_bytes, received)
+    }
+
+    async fn reject(&self, scan_id: &str, invalid: &Invalid) {
+        self.out.send(Down::Rejected(invalid.rejected(scan_id))).await;
+    }
+}
+
+/// Tells a scanner how far its scan is. Its place is free again when it has its verdict.
+async fn answer(out: Out, (id, taken): (String, Taken), place: OwnedSemaphorePermit, wants_committed: bool) {
+    match taken {
+        Taken::Known(row) => {
+            out.send(Down::Accepted(Accepted { scan_id: id.clone() })).await;
+            out.verdict(&row).await;
+            drop(place);
+            out.send(Down::Committed(Committed { scan_id: id })).await;
+        }
+        Taken::Open(progress) => follow(out, id, progress, place, wants_committed).await,
+    }
+}
+
+async fn follow(
+    out: Out,
+    id: String,
+    mut progress: watch::Receiver<Progress>,
+    place: OwnedSemaphorePermit,
+    wants_committed: bool,
+) {
+    let reached = |progress: &Progress| !matches!(progress, Progress::Coming);
+    let Ok(now) = progress.wait_for(reached).await.map(|progress| progress.clone()) else { return };
+    if let Progress::Refused(why) = now {
+        let message = format!("the agent cannot keep this scan: {why}");
+        let invalid =
+            Invalid::field("scan", "", "within the agent's spool").because(RejectCode::Overloaded, message);
+        out.send(Down::Rejected(invalid.rejected(&id))).await;
+        return;
+    }
+    out.send(Down::Accepted(Accepted { scan_id: id.clone() })).await;
+    let released = |progress: &Progress| matches!(progress, Progress::Released(_) | Progress::Stored(_));
+    let Ok(now) = progress.wait_for(released).await.map(|progress| progress.clone()) else { return };
+    if let Progress::Released(row) | Progress::Stored(row) = now {
+        out.verdict(&row).await;
+    }
+    drop(place);
+    if wants_committed && progress.wait_for(|now| matches!(now, Progress::Stored(_))).await.is_ok() {
+        out.send(Down::Committed(Committed { scan_id: id })).await;
+    }
+}
+
+/// The way back.
+#[derive(Clone)]
+struct Out {
+    messages: mpsc::Sender<Result<ConnectResponse, Status>>,
+    /// Set when nothing was read for too long.
+    stalled: CancellationToken,
+}
+
+impl Out {
+    async fn send(&self, message: Down) {
+        let sent = self.messages.send(Ok(ConnectResponse { message: Some(message) }));
+        if tokio::time::timeout(STALL, sent).await.is_err() {
+            self.stalled.cancel();
+        }
+    }
+
+    async fn verdict(&self, row: &Row) {
+        self.send(Down::Verdict(row.verdict.clone().unwrap_or_default())).await;
+    }
+
+    /// The scanner left, or reads nothing.
+    async fn gone(&self) {
+        tokio::select! {
+            () = self.messages.closed() => {}
+            () = self.stalled.cancelled() => {}
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Behind an agent no accepted scan is lost, whatever dies: in the end each has one stored row, which says what was told.
+// Helpers of tests panic, as tests do.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use ovomesh_api::pb::query::v1::GetScanRequest;
+use ovomesh_api::pb::scan::v1::{Call, DecidedBy, RejectCode, Row, UndecidedReason, Verdict};
+use ovomesh_testkit::{Fleet, Shape};
+use ovomesh_tests::{Answer, LIMIT, Session, programs, query, scan};
+
+const AGENT: &str = "scanner-agent-1";
+
+fn edge() -> Fleet {
+    let mut fleet = Fleet::start(&programs(), Shape::default()).unwrap();
+    fleet.add_agent(AGENT).unwrap();
+    fleet
+}
+
+async fn open(fleet: &Fleet) -> Session {
+    Session::open(&fleet.get(AGENT).unwrap().url()).await.0
+}
+
+/// What a scanner was told.
+#[derive(Default)]
+struct Told {
+    accepted: HashSet<String>,
+    verdicts: HashMap<String, Verdict>,
+    committed: HashSet<String>,
+}
+
+impl Told {
+    fn hear(&mut self, answer: Answer) -> bool {
+        match answer {
+            Answer::Accepted(id) => assert!(self.accepted.insert(id.clone()), "{id} was accepted twice"),
+            Answer::Verdict(verdict) => {
+                let id = verdict.scan_id.clone();
+                assert!(self.accepted.contains(&id), "{id} was decided before it was accepted");
+                assert!(self.verdicts.insert(id.clone(), *verdict).is_none(), "{id} was decided twice");
+            }
+            Answer::Committed(id) => assert!(self.committed.insert(id.clone()), "{id} was committed twice"),
+            Answer::Broke(_) | Answer::Ended => return false,
+            Answer::Rejected(rejected) => panic!("{rejected:?}"),
+        }
+        true
+    }
+}
+
+/// Sends `count` scans, lets something happen when a half of them is sent, and hears what is told until all have a
+/// verdict or the stream breaks.
+async fn send(fleet: &mut Fleet, name: &str, count: usize, midway: impl FnOnce(&mut Fleet)) -> Told {
+    let mut session = open(fleet).await;
+    let (mut told, mut midway, mut sent) = (Told::default(), Some(midway), 0);
+    while told.verdicts.len() < count {
+        while sent < count && sent < told.verdicts.len() + 32 {
+            session.scan(scan(&format!("{name}-{sent}"))).await;
+            sent += 1;
+            if sent == count / 2
+                && let Some(midway) = midway.take()
+            {
+                midway(fleet);
+            }
+        }
+        if !told.hear(session.answer().await) {
+            break;
+        }
+    }
+    told
+}
+
+/// Waits until each accepted scan is stored, and compares the row with what was told.
+async fn all_stored(fleet: &Fleet, told: &Told) {
+    let mut query = query(fleet).await;
+    for id in &told.accepted {
+        let row = until_stored(&mut query, id).await;
+        let stored = row.verdict.unwrap();
+        if let Some(verdict) = told.verdicts.get(id) {
+            assert_eq!(&stored, verdict, "the store says something else than was told");
+        }
+    }
+}
+
+type Query = ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient<tonic::transport::Channel>;
+
+async fn until_stored(query: &mut Query, id: &str) -> Row {
+    let begun = Instant::now();
+    loop {
+        match query.get_scan(GetScanRequest { scan_id: id.into() }).await {
+            Ok(found) => return found.into_inner().row.unwrap(),
+            Err(status) => {
+                assert!(begun.elapsed() < LIMIT, "{id} is not stored within {LIMIT:?}: {status:?}");
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_scan_is_accepted_decided_and_stored_and_a_repeat_gets_the_same_answer() {
+    let fleet = edge();
+    let mut session = open(&fleet).await;
+    session.scan(scan("one")).await;
+    assert!(matches!(session.answer().await, Answer::Accepted(id) if id == "one"));
+    let verdict = session.verdict().await;
+    assert_eq!(verdict.decided_by(), DecidedBy::Mesh);
+    assert!(matches!(session.answer().await, Answer::Committed(id) if id == "one"));
+    session.scan(scan("one")).await;
+    assert_eq!(session.verdict().await, verdict, "the same, timings included");
+    assert!(matches!(session.answer().await, Answer::Committed(id) if id == "one"));
+    let mut other = scan("one");
+    let volume = other.volume.as_mut().unwrap();
+    (volume.samples, volume.crc32c) = (vec![1; 131_072].into(), None);
+    session.scan(other).await;
+    assert_eq!(session.rejected().await.code(), RejectCode::IdReused);
+    fleet.stop().unwrap();
+}
+
+#[tokio::test]
+async fn a_killed_agent_goes_on_with_what_it_had_accepted() {
+    let mut fleet = edge();
+    let told = send(&mut fleet, "agent", 200, |fleet| fleet.get_mut(AGENT).unwrap().kill().unwrap()).await;
+    assert!(told.accepted.len() >= 50 && told.accepted.len() < 200, "{} accepted", told.accepted.len());
+    fleet.restart(AGENT).unwrap();
+    all_stored(&fleet, &told).await;
+    let again = send(&mut fleet, "after", 20, |_| ()).await;
+    all_stored(&fleet, &again).await;
+}
+
+#[tokio::test]
+async fn a_killed_gateway_costs_no_scan_and_no_row() {
+    let mut fleet = edge();
+    let told = send(&mut fleet, "gateway", 200, |fleet| {
+        fleet.get_mut("scanner-gateway").unwrap().kill().unwrap();
+        fleet.restart("scanner-gateway").unwrap();
+    })
+    .await;
+    assert_eq!(told.verdicts.len(), 200);
+    all_stored(&fleet, &told).await;
+}
+
+#[tokio::test]
+async fn without_a_gateway_every_egg_gets_its_undecided_in_time_and_its_row_later() {
+    let mut fleet = edge();
+    fleet.get_mut("scanner-gateway").unwrap().kill().unwrap();
+    let told = send(&mut fleet, "alone", 40, |_| ()).await;
+    for verdict in told.verdicts.values() {
+        assert_eq!((verdict.call(), verdict.reason()), (Call::Undecided, UndecidedReason::Expired));
+        assert_eq!(verdict.decided_by(), DecidedBy::Timeout);
+    }
+    assert_eq!((told.verdicts.len(), told.committed.len()), (40, 0));
+    fleet.restart("scanner-gateway").unwrap();
+    all_stored(&fleet, &told).await;
+}
+
+#[tokio::test]
+async fn without_a_store_verdicts_go_on_and_their_rows_arrive_after_even_a_restart_of_the_agent() {
+    let mut fleet = edge();
+    fleet.get_mut("results-store").unwrap().kill().unwrap();
+    let told = send(&mut fleet, "storeless", 40, |_| ()).await;
+    assert!(told.verdicts.values().all(|verdict| verdict.decided_by() == DecidedBy::Mesh));
+    fleet.get_mut(AGENT).unwrap().kill().unwrap();
+    fleet.restart(AGENT).unwrap();
+    fleet.restart("results-store").unwrap();
+    all_stored(&fleet, &told).await;
+}
+
+#[tokio::test]
+async fn everything_killed_at_once_keeps_every_accepted_scan() {
+    let mut fleet = edge();
+    let mut names: Vec<String> = fleet.processes().map(|(name, _)| name.to_owned()).collect();
+    // The store first: query is not ready without it, and a restart waits for readiness.
+    names.sort_by_key(|name| name != "results-store");
+    let told = send(&mut fleet, "all", 200, |fleet| {
+        for name in &names {
+            fleet.get_mut(name).unwrap().kill().unwrap();
+        }
+    })
+    .await;
+    for name in &names {
+        fleet.restart(name).unwrap();
+    }
+    assert!(!told.accepted.is_empty());
+    all_stored(&fleet, &told).await;
+}
