@@ -19,8 +19,8 @@ pub(crate) struct Work {
     pub(crate) dims: [usize; 3],
     /// x fastest; 0 is no signal.
     pub(crate) samples: Vec<u16>,
-    /// Distance of samples in plane as sent, the larger of both.
-    pub(crate) in_plane_mm: f64,
+    /// Whether the samples are those that were sent, not resampled.
+    pub(crate) as_sent: bool,
     /// The largest sample.
     pub(crate) max: u16,
     /// Samples of the volume as sent that have its largest value, as a share of all.
@@ -46,12 +46,12 @@ impl Work {
         self.samples.reserve(self.dims.iter().product());
         let reversed = header.handedness == Handedness::Left;
         let offset = (header.intercept / header.slope).round().clamp(-65_536.0, 65_536.0) as i32;
-        if axes.iter().all(Axis::is_identity) {
+        self.as_sent = axes.iter().all(Axis::is_identity);
+        if self.as_sent {
             self.copy(volume, reversed, offset);
         } else {
             resampler.run(volume, &axes, reversed, offset, &mut self.samples);
         }
-        self.in_plane_mm = header.spacing_mm[0].max(header.spacing_mm[1]);
         self.max = largest(&self.samples);
         self.at_max = share_at_max(volume.samples());
         self.origin_mm = [0, 1, 2].map(|i| axes[i].first() * header.spacing_mm[i]);

@@ -45,11 +45,9 @@ const BINS: usize = 256;
 const PER_OCTAVE: u32 = 8;
 /// The exponents of [`BINS`], as the bits of an f32 have them.
 const FIRST_BIN: u32 = LEAST.to_bits() >> (23 - PER_OCTAVE.ilog2());
-/// The middle of the SNR that the weights were fitted for, and what it may be off: 12 to 75.
+/// The SNR that the weights were fitted for, as the logarithm of its ratio to the middle of 27: 11 to 80.
 const SNR: f32 = 27.0;
-const SNR_OFF: f32 = 0.9;
-/// Coarsest samples in plane, in millimetres, as sent: with coarser ones there is no fine detail to see.
-const COARSEST_MM: f64 = 1.05;
+const SNR_OFF: f32 = 1.08;
 /// Logarithms of the least and the largest answer.
 const LIMIT: f32 = 3.5;
 
@@ -74,18 +72,22 @@ impl Motion {
     /// How much more likely it looks that something moves than in a usual egg that keeps still: about 1 (0.3
     /// to 3) when nothing moves, and 1 where it cannot be told. `noise` is the background.
     pub(crate) fn inside(&mut self, work: &Work, mask: &Mask, noise: &Sums) -> f32 {
-        let can_tell = noise.mean_square() > 0.0 && work.in_plane_mm <= COARSEST_MM;
+        // Resampled noise and detail are others than those that the weights know.
+        let can_tell = noise.mean_square() > 0.0 && work.as_sent;
         let features = if can_tell { self.features(work, mask, noise) } else { None };
         let score =
             |features: [f32; FEATURES]| features.iter().zip(&WEIGHTS).map(|(f, w)| f * w).sum::<f32>();
         features.map(score).map_or(1.0, |score| score.clamp(-LIMIT, LIMIT).exp())
     }
 
-    /// What the discriminant weighs; nothing of too small an egg.
+    /// What the discriminant weighs; nothing of too small an egg, or too low or high an SNR.
     fn features(&mut self, work: &Work, mask: &Mask, noise: &Sums) -> Option<[f32; FEATURES]> {
         let variance = noise.mean_square() / 2.0;
+        let snr = ((mask.mean() / variance.sqrt()) as f32 / SNR).ln();
+        if snr.abs() > SNR_OFF {
+            return None;
+        }
         let energies = self.energies(work, mask, variance as f32)?;
-        let snr = ((mask.mean() / variance.sqrt()) as f32 / SNR).ln().clamp(-SNR_OFF, SNR_OFF);
         let beyond = |log: f32| (log.exp() - 1.0).max(BEYOND).ln();
         let mut features = [1.0; FEATURES];
         for (i, &energy) in energies.iter().enumerate() {

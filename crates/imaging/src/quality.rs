@@ -37,16 +37,20 @@ pub struct Quality {
     /// corners, where neither egg nor ghosts are.
     pub snr: f32,
     /// Signs of motion: about 1 (0.2 to 3 for 98 of 100 eggs) when nothing moved, 1 where it cannot be told. It
-    /// is the sum of two figures. One is what an embryo does that moves alone, whose ghosts stay inside the
-    /// egg; it takes y for the phase direction, which the volume does not state, and needs samples of 1 mm or
-    /// finer in plane. The other is 40 for each noise level that lies beside the egg beyond 1.03, along the
+    /// is the sum of two figures.
+    ///
+    /// One is what an embryo does that moves alone, whose ghosts stay inside the egg. It takes y for the phase
+    /// direction, which the volume does not state, and is 1 unless the samples are 1 x 1 x 2.8 mm as sent and
+    /// `snr` is 11 to 80. The other is 40 for each noise level that lies beside the egg beyond 1.03, along the
     /// direction with more of it (root mean squares, over the level in the corners): ghosts of an egg that
     /// shakes.
     ///
-    /// The chance that a moving embryo reads more than one that keeps still (AUC, phantoms that nothing was
-    /// fitted to, SNR 30, nominal / hard profile): 0.62 / 0.56 for an amplitude of 0.2 to 0.35 mm, 0.69 / 0.68
-    /// from there to 0.5 mm, 0.83 / 0.84 to 0.8 mm, 0.94 / 0.92 to 1.5 mm; 0.90 / 0.89 from 0.5 mm on, 0.84 for
-    /// any. Less at SNR 15 (0.83 / 0.80 from 0.5 mm on) and 10 (0.76 / 0.72).
+    /// The chance that a moving embryo reads more than a living one that keeps still (AUC, phantoms that
+    /// nothing was fitted to, SNR 30, nominal / hard profile): 0.62 / 0.56 for an amplitude of 0.2 to 0.35 mm,
+    /// 0.69 / 0.68 from there to 0.5 mm, 0.83 / 0.84 to 0.8 mm, 0.94 / 0.92 to 1.5 mm; 0.90 / 0.89 from 0.5 mm
+    /// on, 0.84 / 0.84 for any. With a tenth of the eggs infertile or dead, which are easier: 0.93 / 0.91 from
+    /// 0.5 mm on, 0.88 / 0.87 for any; at SNR 15 0.83 / 0.80 and 0.79 / 0.76, at SNR 10 0.76 / 0.72 and
+    /// 0.73 / 0.69.
     pub motion: f32,
     /// Share of the egg inside the image, 0 to 1: what an ellipsoid would lose that is cut where this one is.
     pub coverage: f32,

@@ -6,14 +6,14 @@ use ovomesh_imaging::{Header, Scratch, VolumeView, prepare};
 use ovomesh_phantom::{Grid, Library, Profile, Scanner, Shares, rng};
 
 /// The figure and the true amplitude of each egg; half of the living ones move.
-fn figures(profile: &Profile, shares: [f64; 4], count: usize, snr: f64) -> Vec<(f32, f64)> {
+fn figures(grid: &Grid, profile: &Profile, shares: [f64; 4], count: usize, snr: f64) -> Vec<(f32, f64)> {
     let profile = Profile { motion_share: 0.5, ..profile.clone() };
     let two = NonZero::new(2).expect("2 is not 0");
     let shares = Shares::new(shares).expect("valid shares");
-    let eggs = Library::generate(&profile, &Grid::STANDARD, shares, count, 4242, two, |_| {});
+    let eggs = Library::generate(&profile, grid, shares, count, 4242, two, |_| {});
     let (mut rng, mut scratch) = (rng(3), Scratch::default());
     let mut bytes = vec![0; eggs.grid().bytes()];
-    let header = Header::new([64, 64, 16], Grid::STANDARD.spacing_mm);
+    let header = Header::new([grid.columns, grid.rows, grid.slices], grid.spacing_mm);
     (0..count)
         .map(|index| {
             eggs.acquire(index, &mut rng, &Scanner::with_snr(snr), &mut bytes);
@@ -36,7 +36,7 @@ fn auc(figures: &[(f32, f64)], from: f64, below: f64) -> f64 {
 #[test]
 fn an_embryo_that_moves_by_more_than_half_a_millimetre_shows_at_snr_30() {
     for (name, profile) in [("nominal", Profile::nominal()), ("hard", Profile::hard())] {
-        let figures = figures(&profile, [0.5, 0.5, 0.0, 0.0], 1600, 30.0);
+        let figures = figures(&Grid::STANDARD, &profile, [0.5, 0.5, 0.0, 0.0], 1600, 30.0);
         let [any, half, most] = [0.0, 0.5, 0.8].map(|from| auc(&figures, from, 9.0));
         println!("{name}: any motion {any:.3}, from 0.5 mm on {half:.3}, from 0.8 mm on {most:.3}");
         // Within 0.01 each. From 0.5 mm on it is 0.90 (nominal) and 0.89 (hard).
@@ -49,14 +49,26 @@ fn an_embryo_that_moves_by_more_than_half_a_millimetre_shows_at_snr_30() {
 #[test]
 fn an_egg_that_keeps_still_reads_about_1_at_any_snr() {
     for snr in [10.0, 30.0, 60.0] {
-        let mut still: Vec<f32> = figures(&Profile::hard(), [0.45, 0.45, 0.06, 0.04], 300, snr)
-            .into_iter()
-            .filter(|(_, mm)| *mm == 0.0)
-            .map(|(figure, _)| figure)
-            .collect();
+        let mut still: Vec<f32> =
+            figures(&Grid::STANDARD, &Profile::hard(), [0.45, 0.45, 0.06, 0.04], 300, snr)
+                .into_iter()
+                .filter(|(_, mm)| *mm == 0.0)
+                .map(|(figure, _)| figure)
+                .collect();
         still.sort_by(f32::total_cmp);
         let at = |share: f64| still[(share * still.len() as f64) as usize];
         assert!((0.5..1.6).contains(&at(0.5)), "SNR {snr}: median {}", at(0.5));
         assert!(at(0.95) < 3.5, "SNR {snr}: 5 of 100 read more than {}", at(0.95));
+    }
+}
+
+#[test]
+fn where_motion_cannot_be_told_an_egg_reads_1() {
+    let moving = [0.5, 0.5, 0.0, 0.0];
+    for (why, grid, snr) in
+        [("noise drowns it", Grid::STANDARD, 5.0), ("the volume is resampled", Grid::FINE, 30.0)]
+    {
+        let figures = figures(&grid, &Profile::nominal(), moving, 16, snr);
+        assert!(figures.iter().all(|(figure, _)| *figure == 1.0), "{why}: {figures:?}");
     }
 }

@@ -41,8 +41,10 @@ fn write_the_weights() {
             let header = Header::new([64, 64, 16], Grid::STANDARD.spacing_mm);
             work.load(&VolumeView::new(header, &bytes).unwrap(), &mut resampler);
             mask.find(&work, bright_level(&work));
-            rows.push(motion.features(&work, &mask, &corners(&work, &mask)).unwrap().map(f64::from));
-            moves.push(eggs.truth(index).motion_mm > 0.0);
+            if let Some(features) = motion.features(&work, &mask, &corners(&work, &mask)) {
+                rows.push(features.map(f64::from));
+                moves.push(eggs.truth(index).motion_mm > 0.0);
+            }
         }
     }
     let weights = fit(&rows, &moves);
