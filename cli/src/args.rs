@@ -4,7 +4,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use ovomesh_bootstrap::ClientTlsArgs;
 use tonic::transport::Uri;
 
-use crate::commands::{get, list, phantom, send, show, simulate, status, watch};
+use crate::commands::{get, list, phantom, send, show, simulate, spool, status, watch};
 use crate::out::Format;
 
 const EXAMPLES: &str = "\
@@ -66,6 +66,8 @@ pub enum Command {
     Watch(watch::Args),
     /// One scan: its middle slice, the decision, and where the time went
     Show(show::Args),
+    /// What an agent's spool holds, and whether it is whole
+    Spool(spool::Args),
     /// How each service is
     Status(status::Args),
 }

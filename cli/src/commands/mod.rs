@@ -6,5 +6,6 @@ pub(crate) mod phantom;
 pub(crate) mod send;
 pub(crate) mod show;
 pub(crate) mod simulate;
+pub(crate) mod spool;
 pub(crate) mod status;
 pub(crate) mod watch;

@@ -5,11 +5,13 @@
 
 mod error;
 pub mod frame;
+mod inspect;
 mod log;
 mod segment;
 mod spool;
 mod writer;
 
 pub use error::Error;
+pub use inspect::{Inspected, Seen, State, inspect};
 pub use log::{Entry, Log, Lost, Options, Recovered};
 pub use spool::{Left, Limits, Released, Spool};

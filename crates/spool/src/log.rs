@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::frame::{Kind, MAX_ID, MAX_PAYLOAD, length};
+use crate::frame::{Damage, Kind, MAX_ID, MAX_PAYLOAD, length};
 use crate::segment::{self, Number};
 use crate::writer::{Append, Command, Writer};
 use crate::{Error, frame};
@@ -19,7 +19,7 @@ use crate::{Error, frame};
 /// Records that may wait for the writer; whoever appends more waits for a place.
 const WAITING: usize = 4_096;
 /// Held while the log is open, so that no two processes write one.
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 
 /// How a log is kept.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +62,13 @@ pub struct Lost {
     pub id: Option<String>,
     /// It was being written when everything stopped, so nobody was told that it is durable; it has been cut off.
     pub is_torn_tail: bool,
+}
+
+impl Lost {
+    pub(crate) fn new(path: PathBuf, damage: Damage) -> Self {
+        let Damage { at, id, is_torn_tail } = damage;
+        Self { path, at: at.start as u64..at.end as u64, id, is_torn_tail }
+    }
 }
 
 /// An open log. Dropping it waits until what was appended is written.
@@ -208,12 +215,7 @@ fn recover(folder: &Path, number: Number, ledger: &Ledger, recovered: &mut Recov
             contents.bytes = damage.at.start as u64;
             segment::cut(folder, number, contents.bytes)?;
         }
-        let lost = Lost {
-            path: segment::path(folder, number),
-            at: damage.at.start as u64..damage.at.end as u64,
-            id: damage.id,
-            is_torn_tail: damage.is_torn_tail,
-        };
+        let lost = Lost::new(segment::path(folder, number), damage);
         tracing::warn!(path = %lost.path.display(), at = ?lost.at, id = lost.id, torn = lost.is_torn_tail, "a record is lost");
         recovered.lost.push(lost);
     }

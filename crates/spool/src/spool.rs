@@ -9,13 +9,18 @@ use bytes::Bytes;
 use crate::{Entry, Error, Log, Lost, Options};
 
 /// Kinds of records. Their numbers are on disk: never reuse one.
-mod kind {
+pub(crate) mod kind {
     use crate::frame::Kind;
 
     pub const SCAN: Kind = 1;
     pub const RELEASED: Kind = 2;
     pub const COMMITTED: Kind = 3;
 }
+
+/// Folders of the two logs.
+pub(crate) const SCANS: &str = "scans";
+/// See [`SCANS`].
+pub(crate) const VERDICTS: &str = "verdicts";
 
 /// Files of 16 MiB: what is read at once when a log is opened, and the piece in which room comes back.
 const SEGMENT_BYTES: u64 = 16 << 20;
@@ -61,8 +66,8 @@ impl Spool {
     /// Opens the spool in `folder`, or begins one.
     pub fn open(folder: &Path, limits: Limits) -> Result<(Self, Left), Error> {
         let options = |limit_bytes| Options { segment_bytes: SEGMENT_BYTES, limit_bytes };
-        let (scans, of_scans) = Log::open(&folder.join("scans"), options(limits.scan_bytes))?;
-        let (verdicts, of_verdicts) = Log::open(&folder.join("verdicts"), options(limits.verdict_bytes))?;
+        let (scans, of_scans) = Log::open(&folder.join(SCANS), options(limits.scan_bytes))?;
+        let (verdicts, of_verdicts) = Log::open(&folder.join(VERDICTS), options(limits.verdict_bytes))?;
         let spool = Self { scans, verdicts };
         let mut left = Left { lost: of_scans.lost, ..Left::default() };
         left.lost.extend(of_verdicts.lost);

@@ -1,0 +1,151 @@
+//! `ovomesh spool`: what an agent's spool holds, while no agent has it open.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use ovomesh_api::thousands;
+use ovomesh_spool::{Inspected, Lost, State, inspect};
+use serde_json::json;
+
+use crate::Out;
+use crate::table::{Column, Field, render};
+
+const EXAMPLES: &str = "\
+Examples:
+  ovomesh spool ls /var/lib/ovomesh/spool       each scan: undecided, unsettled, settled
+  ovomesh spool verify /var/lib/ovomesh/spool   every checksum; fails when a record is damaged
+  ovomesh --output json spool ls DIR | jq 'select(.state == \"UNSETTLED\") | .scan_id'
+
+Stop the agent first: it has its spool for itself. Nothing is changed; an agent that starts on the spool goes on with what
+is undecided or unsettled by itself, and cuts torn records off.";
+
+/// What to do with a spool.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum What {
+    /// The scans in it, and how far each is
+    Ls {
+        /// The folder that the agent has as --spool
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+    /// Whether every record in it is as it was written
+    Verify {
+        /// The folder that the agent has as --spool
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
+}
+
+pub(crate) fn run(args: &Args, out: &mut Out) -> anyhow::Result<ExitCode> {
+    match &args.what {
+        What::Ls { folder } => {
+            let inspected = open(folder)?;
+            if out.is_json() {
+                for seen in &inspected.records {
+                    out.json(&json!({ "scan_id": seen.id, "state": name(seen.state), "bytes": seen.bytes, "file": seen.path }))?;
+                }
+            } else {
+                out.line(table(&inspected, out.colour))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        What::Verify { folder } => {
+            let inspected = open(folder)?;
+            for lost in &inspected.lost {
+                if out.is_json() {
+                    out.json(&json!({ "scan_id": lost.id, "file": lost.path, "from": lost.at.start, "to": lost.at.end, "torn": lost.is_torn_tail }))?;
+                } else {
+                    out.line(damage(lost))?;
+                }
+            }
+            out.remark(summary(&inspected))?;
+            // A torn tail is no fault: nobody was told that it is kept.
+            let damaged = inspected.lost.iter().any(|lost| !lost.is_torn_tail);
+            Ok(if damaged { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+    }
+}
+
+fn open(folder: &std::path::Path) -> anyhow::Result<Inspected> {
+    inspect(folder).with_context(|| format!("looking into the spool {}", folder.display()))
+}
+
+fn table(inspected: &Inspected, colour: bool) -> String {
+    let columns =
+        [Column::Text("SCAN"), Column::Text("STATE"), Column::Number("BYTES"), Column::Text("FILE")];
+    let rows = inspected.records.iter().map(|seen| {
+        let file = seen.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        [seen.id.clone().into(), name(seen.state).into(), Field::from(thousands(seen.bytes)), file.into()]
+    });
+    render(&columns, rows, colour)
+}
+
+fn damage(lost: &Lost) -> String {
+    let whose = lost.id.as_deref().unwrap_or("a scan whose name is lost, too");
+    let what =
+        if lost.is_torn_tail { "torn while it was written, and never acknowledged" } else { "damaged" };
+    format!("{whose}: {what} ({}, bytes {} to {})", lost.path.display(), lost.at.start, lost.at.end)
+}
+
+fn summary(inspected: &Inspected) -> String {
+    let count = |state| inspected.records.iter().filter(|seen| seen.state == state).count() as u64;
+    let (undecided, unsettled, settled) =
+        (count(State::Undecided), count(State::Unsettled), count(State::Settled));
+    let torn = inspected.lost.iter().filter(|lost| lost.is_torn_tail).count();
+    format!(
+        "{} bytes: {} undecided, {} unsettled, {} settled; {} damaged, {torn} torn",
+        thousands(inspected.bytes),
+        thousands(undecided),
+        thousands(unsettled),
+        thousands(settled),
+        inspected.lost.len() - torn
+    )
+}
+
+fn name(state: State) -> &'static str {
+    match state {
+        State::Undecided => "UNDECIDED",
+        State::Unsettled => "UNSETTLED",
+        State::Settled => "SETTLED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ovomesh_spool::Seen;
+
+    use super::*;
+
+    #[test]
+    fn a_spool_reads_like_this() {
+        let seen =
+            |id: &str, state, bytes| Seen { id: id.into(), state, bytes, path: "/s/0000000001.log".into() };
+        let lost =
+            Lost { path: "/s/0000000002.log".into(), at: 10..40, id: Some("c".into()), is_torn_tail: false };
+        let inspected = Inspected {
+            records: vec![seen("a", State::Undecided, 131_200), seen("b", State::Settled, 1_900)],
+            lost: vec![lost],
+            bytes: 133_500,
+        };
+        assert_eq!(
+            table(&inspected, false),
+            "\
+SCAN  STATE        BYTES  FILE
+a     UNDECIDED  131,200  0000000001.log
+b     SETTLED      1,900  0000000001.log"
+        );
+        assert_eq!(damage(&inspected.lost[0]), "c: damaged (/s/0000000002.log, bytes 10 to 40)");
+        assert_eq!(
+            summary(&inspected),
+            "133,500 bytes: 1 undecided, 0 unsettled, 1 settled; 1 damaged, 0 torn"
+        );
+    }
+}
