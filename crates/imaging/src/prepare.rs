@@ -108,16 +108,18 @@ fn standardise(work: &Work, window: [i32; 3]) -> Vec<u8> {
     let mut sums = Sums::default();
     for_each_line(work, window, |_, line| sums.add(line));
     let scale = (f64::from(STANDARD) * sums.sum as f64 / sums.squares.max(1.0)) as f32;
-    let mut out = vec![0; GRID.iter().product()];
+    let samples = GRID.iter().product();
+    // Not `vec![0; samples]`: allocators have the kernel zero blocks of this size, at a page fault for each 4 KiB.
+    let mut out = Vec::with_capacity(samples);
     for_each_line(work, window, |at, line| {
-        for (out, &v) in out[at..].iter_mut().zip(line) {
-            *out = to_u8(f32::from(v) * scale);
-        }
+        out.resize(at, 0);
+        out.extend(line.iter().map(|&v| to_u8(f32::from(v) * scale)));
     });
+    out.resize(samples, 0);
     out
 }
 
-/// Calls `each` with every line of the window that lies inside the volume, and where it goes in the grid.
+/// Calls `each` with every line of the window that lies inside the volume, and where it goes in the grid, in order.
 fn for_each_line(work: &Work, window: [i32; 3], mut each: impl FnMut(usize, &[u16])) {
     let [columns, rows, slices] = work.dims;
     let inside = |i: usize, n: usize| {
