@@ -171,16 +171,28 @@ impl Motion {
             for (kind, line) in self.lines.iter().enumerate() {
                 let filter = scale * KINDS + kind;
                 let unit = 1.0 / (variance * GAINS[filter] * (block * block) as f32);
-                for block in line[..width].chunks_exact(block) {
-                    let energy = block.iter().sum::<f32>() * unit;
-                    sums[filter] += energy;
-                    // The exponent and the first bits after it: a logarithm to base 2.
-                    let bin = (energy.max(LEAST).to_bits() >> (23 - PER_OCTAVE.ilog2())) - FIRST_BIN;
-                    self.histograms[filter][(bin as usize).min(BINS - 1)] += 1;
-                }
+                let (line, histogram) = (&line[..width], &mut self.histograms[filter]);
+                // The number of samples is a constant in each: a loop over them would cost more than the sums.
+                sums[filter] += match scale {
+                    0 => book::<BLOCK>(line, unit, histogram),
+                    _ => book::<{ BLOCK / 2 }>(line, unit, histogram),
+                };
             }
         }
     }
+}
+
+/// Books the energies of blocks of N sums each; returns their sum.
+fn book<const N: usize>(line: &[f32], unit: f32, histogram: &mut [u16; BINS]) -> f32 {
+    let mut sum = 0.0;
+    for block in line.as_chunks::<N>().0 {
+        let energy = block.iter().sum::<f32>() * unit;
+        sum += energy;
+        // The exponent and the first bits after it: a logarithm to base 2.
+        let bin = (energy.max(LEAST).to_bits() >> (23 - PER_OCTAVE.ilog2())) - FIRST_BIN;
+        histogram[(bin as usize).min(BINS - 1)] += 1;
+    }
+    sum
 }
 
 /// Where blocks start that lie within `half` of the centre, and at least two samples inside the image.

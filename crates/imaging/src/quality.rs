@@ -46,11 +46,11 @@ pub struct Quality {
     /// shakes.
     ///
     /// The chance that a moving embryo reads more than a living one that keeps still (AUC, phantoms that
-    /// nothing was fitted to, SNR 30, nominal / hard profile): 0.62 / 0.56 for an amplitude of 0.2 to 0.35 mm,
-    /// 0.69 / 0.68 from there to 0.5 mm, 0.83 / 0.84 to 0.8 mm, 0.94 / 0.92 to 1.5 mm; 0.90 / 0.89 from 0.5 mm
-    /// on, 0.84 / 0.84 for any. With a tenth of the eggs infertile or dead, which are easier: 0.93 / 0.91 from
-    /// 0.5 mm on, 0.88 / 0.87 for any; at SNR 15 0.83 / 0.80 and 0.79 / 0.76, at SNR 10 0.76 / 0.72 and
-    /// 0.73 / 0.69.
+    /// nothing was fitted to, SNR 30, nominal / hard profile): 0.62 / 0.59 for an amplitude of 0.2 to 0.35 mm,
+    /// 0.73 / 0.71 from there to 0.5 mm, 0.84 / 0.82 to 0.8 mm, 0.95 / 0.93 to 1.5 mm; 0.91 / 0.89 from 0.5 mm
+    /// on, 0.86 / 0.84 for any. With a tenth of the eggs infertile or dead, which are easier: 0.93 / 0.91 from
+    /// 0.5 mm on, 0.88 / 0.86 for any; at SNR 15 0.83 / 0.80 and 0.79 / 0.76, at SNR 10 0.76 / 0.73 and
+    /// 0.73 / 0.70.
     pub motion: f32,
     /// Share of the egg inside the image, 0 to 1: what an ellipsoid would lose that is cut where this one is.
     pub coverage: f32,

@@ -56,6 +56,7 @@ fn write_the_weights() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/src/motion/weights.rs");
     let head = "//! Written by `cargo test -p ovomesh-imaging --lib motion::fit -- --ignored`: do not edit.\n\n\
                 /// What each feature counts.\n#[rustfmt::skip]\n\
+                #[allow(clippy::approx_constant)] // what looks like a constant is chance\n\
                 pub(super) const WEIGHTS: [f32; super::FEATURES] = [\n";
     std::fs::write(file, format!("{head}{text}];\n")).unwrap();
 }
