@@ -1,60 +1,139 @@
-//! Makes probabilities of logits: one temperature each for the kind of egg and for the sex (Guo et al. 2017), fitted on
-//! eggs that the net was not trained on.
+//! Makes probabilities of logits, on eggs that the net was not trained on. The kind of egg gets one temperature (Guo et
+//! al. 2017). The sex gets a temperature for each image, out of what the head has seen: noise and motion leave a net
+//! surer than it may be, and one temperature for all would be wrong at either end.
 
 use crate::data::{Taking, measuring_batch};
+use crate::eggs::Eggs;
 use crate::judge::{Judge, raw};
 use crate::net::Net;
 use crate::strange::{Strangeness, Views};
-use ovomesh_phantom::Library;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
-/// SNR of the scans that temperatures are fitted on: around what a scanner is expected to reach.
-const CALIBRATED_SNR: (f64, f64) = (20.0, 45.0);
 /// Scans that go through the net at once.
 const BATCH: usize = 64;
 /// Temperatures are searched from 1/8 to 8.
 const SPAN: f64 = 2.079;
+/// Each held-out egg is scanned so often to calibrate with.
+const SCANS: u64 = 2;
+/// Steps of gradient descent on the temperatures of images, and their size.
+const STEPS: usize = 400;
+const RATE: f64 = 0.02;
+/// Pull of each weight towards none, against the mean loss.
+const DECAY: f64 = 3e-4;
+
+/// The log of what the sex logits of an image are multiplied by is linear in what the head has seen.
+#[derive(Debug)]
+pub(crate) struct Doubt {
+    /// `[1, H]`.
+    weights: Tensor,
+    /// `[1]`.
+    offset: Tensor,
+}
+
+impl Doubt {
+    /// Calibrated logits out of raw ones, `[N, 2]`, and what the head has seen, `[N, H]`. A sum, not a product of
+    /// matrices: that of one column rounds differently for different places in a batch.
+    pub(crate) fn apply(&self, logits: &Tensor, seen: &Tensor) -> Tensor {
+        let log =
+            (seen * &self.weights).sum_dim_intlist([1_i64].as_slice(), true, Kind::Float) + &self.offset;
+        logits * log.exp()
+    }
+
+    /// The weights with the least cross entropy, held small.
+    fn fit(logits: &Tensor, seen: &Tensor, class: &Tensor) -> Self {
+        let size = seen.size()[1];
+        let spread = seen.std_dim([0_i64].as_slice(), true, true).clamp_min(1e-3).reshape([size, 1]);
+        let middle = seen.mean_dim([0_i64].as_slice(), true, Kind::Float);
+        let mut all = Tensor::zeros([size + 1, 1], (Kind::Float, Device::Cpu)).set_requires_grad(true);
+        let [mut mean, mut square] =
+            [(); 2].map(|()| Tensor::zeros([size + 1, 1], (Kind::Float, Device::Cpu)));
+        for step in 1..=STEPS {
+            let weights = all.narrow(0, 0, size) / &spread;
+            let log = (seen - &middle).matmul(&weights) + all.narrow(0, size, 1);
+            let loss = (logits * log.exp()).cross_entropy_for_logits(class)
+                + all.narrow(0, 0, size).square().sum(Kind::Float) * DECAY;
+            all.zero_grad();
+            loss.backward();
+            tch::no_grad(|| {
+                // Adam (Kingma and Ba 2015), with a rate that falls to nothing.
+                let gradient = all.grad();
+                mean = &mean * 0.9 + &gradient * 0.1;
+                square = &square * 0.99 + gradient.square() * 0.01;
+                let [m, s] = [0.9_f64, 0.99].map(|beta| 1.0 - beta.powi(step as i32));
+                let rate = RATE * (1.0 - step as f64 / STEPS as f64);
+                let _ = all.g_sub_(&(&mean / m / ((&square / s).sqrt() + 1e-8) * rate));
+            });
+        }
+        let weights = (all.narrow(0, 0, size) / &spread).detach();
+        let offset = (all.narrow(0, size, 1).reshape([1, 1]) - middle.matmul(&weights)).reshape([1]).detach();
+        Self { weights: weights.tr().contiguous(), offset }
+    }
+}
 
 /// Fits all that [`Judge`] has beside the net.
 pub(crate) fn calibrate<'a>(
     net: &'a Net,
-    train: &Library,
-    held_out: &Library,
-    snr: (f64, f64),
+    train: &Eggs,
+    held_out: &Eggs,
+    taking: &Taking,
     seed: u64,
 ) -> Judge<'a> {
-    let _no_grad = tch::no_grad_guard();
-    // As many training eggs as held-out ones are enough for a covariance of 256 x 256.
-    let known = look(net, train, held_out.len().min(train.len()), &Taking { snr, ..Taking::at(1.0) }, seed);
-    let fresh = look(net, held_out, held_out.len(), &Taking { snr, ..Taking::at(1.0) }, seed);
-    let strangeness = Strangeness::fit(&known.views, &fresh.views);
-
-    let fresh = look(net, held_out, held_out.len(), &Taking { snr: CALIBRATED_SNR, ..Taking::at(1.0) }, seed);
-    let alive = temperature(&fresh.alive, &(&fresh.class - 1).clamp_min(0));
-    let living = fresh.class.lt(2).nonzero().reshape([-1]);
-    let sex = temperature(&fresh.sex.index_select(0, &living), &fresh.class.index_select(0, &living));
-    Judge { net, temperatures: [alive, sex], strangeness }
+    let (known, fresh, living) = tch::no_grad(|| {
+        // Every part of the training eggs, and enough of them for a covariance of 256 x 256.
+        let every = (train.len() / held_out.len()).max(1);
+        let known = look(net, train, (0..train.len()).step_by(every * BATCH), taking, seed);
+        let scans = (0..SCANS).map(|scan| {
+            look(net, held_out, (0..held_out.len()).step_by(BATCH), taking, seed.wrapping_add(scan))
+        });
+        let fresh = scans.reduce(Looked::and).unwrap_or_else(|| unreachable!("there is at least one scan"));
+        let living = fresh.class.lt(2).nonzero().reshape([-1]);
+        (known, fresh, living)
+    });
+    let of_living = |tensor: &Tensor| tensor.index_select(0, &living);
+    let strangeness = Strangeness::fit(&known.views, &fresh.views, &of_living(&fresh.mirrored));
+    let alive = tch::no_grad(|| temperature(&fresh.alive, &(&fresh.class - 1).clamp_min(0)));
+    let doubt = Doubt::fit(&of_living(&fresh.sex), &of_living(&fresh.seen), &of_living(&fresh.class));
+    Judge { net, temperature: alive, doubt, strangeness }
 }
 
 struct Looked {
     alive: Tensor,
     sex: Tensor,
+    seen: Tensor,
+    mirrored: Tensor,
     class: Tensor,
     views: Views,
 }
 
-fn look(net: &Net, eggs: &Library, count: usize, taking: &Taking, seed: u64) -> Looked {
-    let mut columns: [Vec<Tensor>; 6] = Default::default();
-    for first in (0..count).step_by(BATCH) {
-        let batch = measuring_batch(eggs, first..(first + BATCH).min(count), taking, seed);
+impl Looked {
+    fn and(self, other: Self) -> Self {
+        let both = |a: Tensor, b: Tensor| Tensor::cat(&[a, b], 0);
+        let ([a, b, c], [d, e, f]) = (self.views, other.views);
+        Self {
+            alive: both(self.alive, other.alive),
+            sex: both(self.sex, other.sex),
+            seen: both(self.seen, other.seen),
+            mirrored: both(self.mirrored, other.mirrored),
+            class: both(self.class, other.class),
+            views: [both(a, d), both(b, e), both(c, f)],
+        }
+    }
+}
+
+/// Looks at the batches that begin at `firsts`.
+fn look(net: &Net, eggs: &Eggs, firsts: impl Iterator<Item = usize>, taking: &Taking, seed: u64) -> Looked {
+    let mut columns: [Vec<Tensor>; 8] = Default::default();
+    for first in firsts {
+        let batch = measuring_batch(eggs, first..(first + BATCH).min(eggs.len()), taking, seed);
         let raw = raw(net, &batch.input);
         let [a, b, c] = raw.views;
-        for (column, tensor) in columns.iter_mut().zip([raw.alive, raw.sex, batch.class, a, b, c]) {
+        let all = [raw.alive, raw.sex, raw.seen, raw.mirrored, batch.class, a, b, c];
+        for (column, tensor) in columns.iter_mut().zip(all) {
             column.push(tensor);
         }
     }
-    let [alive, sex, class, a, b, c] = columns.map(|column| Tensor::cat(&column, 0));
-    Looked { alive, sex, class, views: [a, b, c] }
+    let [alive, sex, seen, mirrored, class, a, b, c] = columns.map(|column| Tensor::cat(&column, 0));
+    Looked { alive, sex, seen, mirrored, class, views: [a, b, c] }
 }
 
 /// The temperature with the least cross entropy, by golden-section search: the loss has one minimum.
@@ -75,14 +154,27 @@ fn temperature(logits: &Tensor, class: &Tensor) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Device;
+
+    fn drawn(honest: &Tensor) -> Tensor {
+        honest.softmax(1, Kind::Float).multinomial(1, false).reshape([-1])
+    }
 
     #[test]
     fn logits_that_are_three_times_too_sure_get_the_temperature_three() {
         tch::manual_seed(1);
         let honest = Tensor::randn([20_000, 2], (Kind::Float, Device::Cpu));
-        let class = honest.softmax(1, Kind::Float).multinomial(1, false).reshape([-1]);
-        let found = temperature(&(honest * 3.0), &class);
+        let found = temperature(&(&honest * 3.0), &drawn(&honest));
         assert!((found - 3.0).abs() < 0.2, "{found}");
+    }
+
+    #[test]
+    fn a_net_that_is_too_sure_of_noisy_images_alone_is_made_to_doubt_those() {
+        tch::manual_seed(1);
+        let honest = Tensor::randn([20_000, 2], (Kind::Float, Device::Cpu)) * 2.0;
+        let noisy = Tensor::rand([20_000, 1], (Kind::Float, Device::Cpu)).lt(0.5).to_kind(Kind::Float);
+        let sure = &honest * (&noisy * 3.0 + 1.0);
+        let found = Doubt::fit(&sure, &noisy, &drawn(&honest)).apply(&sure, &noisy);
+        let off = (&found - &honest).norm().double_value(&[]) / honest.norm().double_value(&[]);
+        assert!(off < 0.1, "{off}");
     }
 }

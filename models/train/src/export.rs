@@ -3,7 +3,6 @@
 use crate::data::SPACING_MM;
 use crate::judge::Judge;
 use crate::net::{INPUT, Net, Widths};
-use crate::strange::Strangeness;
 use anyhow::{Context, Result};
 use ovomesh_inference::manifest::{Manifest, ModelFile, ModelId, OUTPUTS};
 use ovomesh_inference::model::hex;
@@ -39,7 +38,7 @@ fn write(folder: &Path, file: &str, judge: &Judge<'_>) -> Result<ModelFile> {
     let [z, y, x] = INPUT;
     let example = Tensor::zeros([EXAMPLE, z, y, x], (Kind::Uint8, Device::Cpu));
     let mut forward = |inputs: &[Tensor]| vec![judge.judge(&inputs[0])];
-    let mut module = CModule::create_by_tracing("EggFlat", "forward", &[example], &mut forward)?;
+    let mut module = CModule::create_by_tracing("EggPose", "forward", &[example], &mut forward)?;
     module.set_eval();
     let path = folder.join(file);
     module.save(&path).with_context(|| path.display().to_string())?;
@@ -47,20 +46,19 @@ fn write(folder: &Path, file: &str, judge: &Judge<'_>) -> Result<ModelFile> {
     Ok(ModelFile { file: file.to_owned(), sha256: hex(&Sha256::digest(&bytes)) })
 }
 
-/// Writes both files of a model into its folder and returns what `model.toml` must say of them.
+/// Writes both files of a model into its folder and returns what `model.toml` must say of them. `calibrated` holds all that
+/// the model says beside its net.
 pub(crate) fn export(
     folder: &Path,
     id: &ModelId,
     weights: &VarStore,
     widths: Widths,
-    temperatures: [f64; 2],
-    strangeness: Strangeness,
+    calibrated: Judge<'_>,
 ) -> Result<Manifest> {
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let (full, half) = (served(weights, widths, Kind::Float)?, served(weights, widths, Kind::BFloat16)?);
-    let judge = Judge { net: &full, temperatures, strangeness };
-    let fp32 = write(folder, "model.pt", &judge)?;
-    let bf16 = write(folder, "model-bf16.pt", &Judge { net: &half, ..judge })?;
+    let half = served(weights, widths, Kind::BFloat16)?;
+    let fp32 = write(folder, "model.pt", &calibrated)?;
+    let bf16 = write(folder, "model-bf16.pt", &Judge { net: &half, ..calibrated })?;
     Ok(Manifest {
         name: id.name.clone(),
         version: id.version.clone(),

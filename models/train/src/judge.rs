@@ -1,6 +1,7 @@
 //! What is served: the net, calibrated, with its strangeness, as one function of the input.
 
-use crate::net::Net;
+use crate::calibrate::Doubt;
+use crate::net::{Net, flat};
 use crate::strange::{Strangeness, Views, image_means};
 use ovomesh_inference::manifest::OUTPUTS;
 use tch::{Kind, Tensor};
@@ -10,8 +11,10 @@ use tch::{Kind, Tensor};
 pub(crate) struct Judge<'a> {
     /// Folded.
     pub(crate) net: &'a Net,
-    /// What the logits of egg kinds and of sexes are divided by.
-    pub(crate) temperatures: [f64; 2],
+    /// What the logits of egg kinds are divided by.
+    pub(crate) temperature: f64,
+    /// What the logits of sexes are multiplied by.
+    pub(crate) doubt: Doubt,
     /// What is not the kind of image that the net knows.
     pub(crate) strangeness: Strangeness,
 }
@@ -22,29 +25,42 @@ pub(crate) struct Raw {
     pub(crate) alive: Tensor,
     /// Logits of female, male.
     pub(crate) sex: Tensor,
+    /// What the head has seen.
+    pub(crate) seen: Tensor,
+    /// Logit of being mirrored.
+    pub(crate) mirrored: Tensor,
     /// z, y, x.
     pub(crate) centre: Tensor,
     /// For [`Strangeness`].
     pub(crate) views: Views,
 }
 
-/// Runs both stages of a folded net.
+/// Runs all stages of a folded net.
 pub(crate) fn raw(net: &Net, input: &Tensor) -> Raw {
-    let located = net.locate(input, false);
-    let sexed = net.sex(input, &located.centre, false);
-    let views = [image_means(&located.pooled), located.features, sexed.features];
-    Raw { alive: located.alive, sex: sexed.sex, centre: located.centre, views }
+    let input = flat(input);
+    let located = net.locate(&input, false);
+    let refined = net.refine(&input, &located.frame, false);
+    let said = net.say(&input, &refined.frame, [&located.features, &refined.features], false);
+    let views = [image_means(&located.samples), located.features, said.features];
+    Raw {
+        alive: said.alive,
+        sex: said.sex,
+        seen: said.seen,
+        mirrored: said.mirrored,
+        centre: refined.frame.centre,
+        views,
+    }
 }
 
 impl Judge<'_> {
     /// u8 `[N, 16, 48, 48]` to `[N, 8]`: see [`OUTPUTS`].
     pub(crate) fn judge(&self, input: &Tensor) -> Tensor {
         let raw = raw(self.net, input);
-        let [alive, sex] = [(&raw.alive, self.temperatures[0]), (&raw.sex, self.temperatures[1])]
-            .map(|(logits, temperature)| (logits / temperature).softmax(1, Kind::Float));
-        let sexes = alive.narrow(1, 0, 1) * sex;
-        let strange = self.strangeness.of(&raw.views).unsqueeze(1);
-        let columns = Tensor::cat(&[sexes, alive.narrow(1, 1, 2), raw.centre, strange], 1);
+        let alive = (&raw.alive / self.temperature).softmax(1, Kind::Float);
+        let sex = self.doubt.apply(&raw.sex, &raw.seen).softmax(1, Kind::Float);
+        let living = alive.narrow(1, 0, 1);
+        let strange = self.strangeness.of(&raw.views, &raw.mirrored, &living.squeeze_dim(1)).unsqueeze(1);
+        let columns = Tensor::cat(&[living * sex, alive.narrow(1, 1, 2), raw.centre, strange], 1);
         debug_assert_eq!(columns.size()[1], OUTPUTS.len() as i64);
         columns
     }

@@ -8,9 +8,9 @@ use tch::{Kind, Tensor};
 const NORM_MOMENTUM: f64 = 0.1;
 const NORM_EPSILON: f64 = 1e-5;
 
-/// A convolution without bias, followed by batch normalisation.
+/// A convolution with batch normalisation instead of a bias.
 #[derive(Debug)]
-pub(crate) struct ConvBn {
+pub(crate) struct Conv {
     weight: Tensor,
     stride: i64,
     norm: Norm,
@@ -28,7 +28,7 @@ enum Norm {
     Folded(Tensor),
 }
 
-impl ConvBn {
+impl Conv {
     /// Kernels are `size` x `size`; edges are padded with zeros so that stride 1 keeps the size.
     pub(crate) fn new(path: &Path<'_>, inputs: i64, outputs: i64, size: i64, stride: i64) -> Self {
         let norm = Norm::Batch {
@@ -61,12 +61,14 @@ impl ConvBn {
         }
     }
 
-    /// Multiplies the normalisation into the weight, and converts to `kind`. Not for training any more.
-    pub(crate) fn fold(&mut self, kind: Kind) {
+    /// Multiplies the normalisation, and what the input is to be multiplied by, into the weight, and converts to `kind`.
+    /// Not for training any more.
+    pub(crate) fn fold(&mut self, kind: Kind, input: f64) {
         if let Norm::Batch { gain, offset, mean, variance } = &self.norm {
             let scale = gain / (variance + NORM_EPSILON).sqrt();
             let bias = offset - mean * &scale;
-            self.weight = channels_last(&(&self.weight * scale.reshape([-1, 1, 1, 1])).to_kind(kind));
+            self.weight =
+                channels_last(&(&self.weight * (scale * input).reshape([-1, 1, 1, 1])).to_kind(kind));
             self.norm = Norm::Folded(bias.to_kind(kind));
         }
     }
@@ -75,14 +77,14 @@ impl ConvBn {
 /// `relu(x + b(relu(a(x))))`.
 #[derive(Debug)]
 pub(crate) struct Residual {
-    a: ConvBn,
-    b: ConvBn,
+    a: Conv,
+    b: Conv,
 }
 
 impl Residual {
     /// Keeps the number of channels.
     pub(crate) fn new(path: &Path<'_>, channels: i64) -> Self {
-        let conv = |name| ConvBn::new(&(path / name), channels, channels, 3, 1);
+        let conv = |name| Conv::new(&(path / name), channels, channels, 3, 1);
         Self { a: conv("a"), b: conv("b") }
     }
 
@@ -91,40 +93,10 @@ impl Residual {
         relu(self.b.forward(&relu(self.a.forward(x, train)), train) + x)
     }
 
-    /// See [`ConvBn::fold`].
+    /// See [`Conv::fold`].
     pub(crate) fn fold(&mut self, kind: Kind) {
-        self.a.fold(kind);
-        self.b.fold(kind);
-    }
-}
-
-/// A convolution with bias.
-#[derive(Debug)]
-pub(crate) struct Conv {
-    weight: Tensor,
-    bias: Tensor,
-}
-
-impl Conv {
-    /// See [`ConvBn::new`]; stride 1.
-    pub(crate) fn new(path: &Path<'_>, inputs: i64, outputs: i64, size: i64) -> Self {
-        let init = uniform(inputs * size * size);
-        Self {
-            weight: path.var("weight", &[outputs, inputs, size, size], init),
-            bias: path.var("bias", &[outputs], init),
-        }
-    }
-
-    /// `[N, inputs, H, W]` to `[N, outputs, H, W]`.
-    pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        let (weight, bias) = (as_kind(&self.weight, x.kind()), as_kind(&self.bias, x.kind()));
-        x.conv2d(&weight, Some(&bias), 1, self.weight.size()[2] / 2, 1, 1)
-    }
-
-    /// Converts to `kind`.
-    pub(crate) fn convert(&mut self, kind: Kind) {
-        self.weight = channels_last(&self.weight.to_kind(kind));
-        self.bias = self.bias.to_kind(kind);
+        self.a.fold(kind, 1.0);
+        self.b.fold(kind, 1.0);
     }
 }
 
@@ -136,6 +108,29 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
+    /// Multiplies the first outputs by `scale` and adds `offset`, for serving.
+    pub(crate) fn fold(&mut self, scale: &Tensor, offset: &Tensor) {
+        let rows = scale.numel() as i64;
+        self.weight = self.weight.copy();
+        self.bias = self.bias.copy();
+        let _ = self.weight.narrow(0, 0, rows).g_mul_(&scale.unsqueeze(1));
+        let _ = self.bias.narrow(0, 0, rows).g_mul_(scale).g_add_(offset);
+    }
+
+    /// How many numbers it reads.
+    pub(crate) fn inputs(&self) -> i64 {
+        self.weight.size()[1]
+    }
+
+    /// Reads as many numbers more, and makes nothing of them, as bring their count to a multiple of 8: for other counts
+    /// the result of a row depends, in its last bit, on the row's place in a batch.
+    pub(crate) fn pad(&mut self) {
+        let inputs = self.inputs();
+        let more = (8 - inputs % 8) % 8;
+        let none = Tensor::zeros([self.weight.size()[0], more], (self.weight.kind(), self.weight.device()));
+        self.weight = Tensor::cat(&[&self.weight, &none], 1);
+    }
+
     /// From `inputs` to `outputs` numbers.
     pub(crate) fn new(path: &Path<'_>, inputs: i64, outputs: i64) -> Self {
         let init = uniform(inputs);
@@ -158,7 +153,7 @@ fn uniform(fan_in: i64) -> Init {
 }
 
 /// Converts only where needed, so that a traced graph has no empty steps.
-fn as_kind(tensor: &Tensor, kind: Kind) -> Tensor {
+pub(crate) fn as_kind(tensor: &Tensor, kind: Kind) -> Tensor {
     if tensor.kind() == kind { tensor.shallow_clone() } else { tensor.to_kind(kind) }
 }
 

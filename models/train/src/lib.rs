@@ -2,42 +2,50 @@
 
 mod calibrate;
 mod card;
+mod chart;
 mod checkpoint;
 mod data;
+mod eggs;
 mod evaluate;
 mod export;
+mod frame;
 mod judge;
 mod layers;
 mod loss;
+mod measure;
 mod net;
 mod optim;
+mod pictures;
 mod prepare;
+mod report;
 mod share;
 mod speed;
 mod strange;
+mod study;
 mod train;
 mod unknown;
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
-use data::{Purpose, Taking, eggs};
-use evaluate::{Figures, figures, judge, threshold};
+use eggs::{Eggs, Part, Purpose};
 use indicatif::{ProgressBar, ProgressStyle};
+use measure::Meter;
 use net::Widths;
-use ovomesh_api::policy::{Costs, Policy};
+use ovomesh_api::policy::Policy;
 use ovomesh_inference::manifest::ModelId;
 use ovomesh_inference::model::{Model, Precision};
+use prepare::Step;
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use tch::{Device, Kind};
-use train::{Recipe, Session, Trained, train};
+use train::{Recipe, Session, train};
 
 /// Trains the model from phantoms: makes eggs, trains, calibrates, exports, measures, and writes the card.
 #[derive(Debug, Parser)]
 #[command(name = "ovomesh-train", version)]
 pub struct Args {
     /// Name and version of the model to write.
-    #[arg(long, default_value = "egg-flat/0.1.0")]
+    #[arg(long, default_value = "egg-pose/0.2.0")]
     model: ModelId,
     /// The model repository.
     #[arg(long, default_value = "models", env = "OVOMESH_MODELS")]
@@ -55,16 +63,16 @@ pub struct Args {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Width of the net.
-    #[arg(long, value_enum, default_value_t = Size::Flat)]
+    #[arg(long, value_enum, default_value_t = Size::Pose)]
     size: Size,
     /// Steps of gradient descent.
-    #[arg(long, default_value_t = 8_000)]
+    #[arg(long, default_value_t = 9_000)]
     steps: usize,
     /// Scans a step.
     #[arg(long, default_value_t = 64)]
     batch: usize,
     /// Different eggs to learn from (128 KiB of memory each).
-    #[arg(long, default_value_t = 24_000)]
+    #[arg(long, default_value_t = 32_000)]
     eggs: usize,
     /// Highest learning rate.
     #[arg(long, default_value_t = 3e-3)]
@@ -72,6 +80,15 @@ pub struct Args {
     /// Threads that make eggs; training itself computes on one and prepares scans on another.
     #[arg(long, default_value = "2")]
     threads: NonZero<usize>,
+    /// Write no model: only add the figures of this training, under this name, to the card of the one that is there.
+    #[arg(long, value_name = "NAME")]
+    study: Option<String>,
+    /// Leave out a step of preprocessing; for a study.
+    #[arg(long, value_enum, value_name = "STEP", requires = "study")]
+    without: Option<Step>,
+    /// Train nothing: only write the card again, with the studies that have been added.
+    #[arg(long)]
+    card: bool,
     /// Few eggs everywhere: to see that all steps run, not to get a model.
     #[arg(long)]
     tiny: bool,
@@ -80,95 +97,78 @@ pub struct Args {
 /// Widths by name.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Size {
-    /// 134 thousand weights, 18 MFLOP a scan.
-    Flat,
-    /// 66 thousand weights, 9 MFLOP a scan.
+    /// What is served.
+    Pose,
+    /// For quick looks.
     Small,
 }
 
 /// Lowest and highest SNR of the trunk to train on.
-const TRAINING_SNR: (f64, f64) = (10.0, 60.0);
-/// SNR to measure at, and the one that a scanner is expected to reach.
-const MEASURED_SNR: [f64; 5] = [10.0, 15.0, 20.0, 30.0, 45.0];
-const NOMINAL_SNR: f64 = 30.0;
-/// Eggs to calibrate with, and to measure with.
-const HELD_OUT: usize = 4_000;
+const TRAINING_SNR: (f64, f64) = (8.0, 60.0);
+/// Eggs to calibrate with, and eggs of each set to measure with.
+const HELD_OUT: usize = 8_000;
+const MEASURED: usize = 6_000;
 /// Images of each kind that is no egg.
 const UNKNOWN: usize = 304;
 /// Rounds of the measurement of speed, of which the fastest counts: the others shared the caches with other work.
 const ROUNDS: usize = 5;
 /// Eggs of each set when `--tiny`.
-const TINY: usize = 64;
-/// The suggested policy withholds about this share of the living eggs at the nominal SNR.
-const WITHHELD: f64 = 0.03;
+const TINY: usize = 32;
 
 /// Does all of it.
 pub fn run(args: &Args) -> Result<()> {
     tch::set_num_threads(1);
     let recipe = args.recipe();
-    let many = |count| if args.tiny { TINY } else { count };
-    let make = |what: &'static str, purpose, count| {
-        let bar = progress(what, count);
-        eggs(purpose, count, args.seed, args.threads, |done| bar.set_position(done as u64))
-    };
-    let training_eggs = make("eggs to train on", Purpose::Train, recipe.eggs);
+    let folder = args.models.join(&args.model.name).join(&args.model.version);
+    if args.card {
+        return report::Report::read(&folder)?.publish(&folder);
+    }
+    let training_eggs = args.make("eggs to train on", Purpose::Train, &eggs::mixture(recipe.eggs));
     let session = Session { folder: &args.work, resume: args.resume, stop_at: args.stop_after };
-    let Some(Trained { weights, seconds }) = train(&recipe, &training_eggs, &session)? else {
+    let Some(trained) = train(&recipe, &training_eggs, &session)? else {
         println!("stopped as asked; go on with the same flags and --resume");
         return Ok(());
     };
 
-    let held_out = make("eggs to calibrate with", Purpose::Calibrate, many(HELD_OUT));
-    let net = export::served(&weights, recipe.widths, Kind::Float)?;
-    let calibrated = calibrate::calibrate(&net, &training_eggs, &held_out, recipe.snr, args.seed);
-    drop(training_eggs);
-    let folder = args.models.join(&args.model.name).join(&args.model.version);
-    let temperatures = calibrated.temperatures;
-    let manifest =
-        export::export(&folder, &args.model, &weights, recipe.widths, temperatures, calibrated.strangeness)?;
+    let held_out =
+        args.make("eggs to calibrate with", Purpose::Calibrate, &eggs::mixture(args.many(HELD_OUT)));
+    let net = export::served(&trained.weights, recipe.widths, Kind::Float)?;
+    let calibrated = calibrate::calibrate(&net, &training_eggs, &held_out, &recipe.taking(), args.seed);
+    drop((training_eggs, held_out));
+    let temporary = args.work.join("study");
+    let models = if args.study.is_some() { &temporary } else { &args.models };
+    let temperature = calibrated.temperature;
+    let files = models.join(&args.model.name).join(&args.model.version);
+    let manifest = export::export(&files, &args.model, &trained.weights, recipe.widths, calibrated)?;
     // Twice: first what is needed to load the files, then also what was measured with them.
-    let toml = folder.join("model.toml");
-    std::fs::write(&toml, toml::to_string(&manifest)?).with_context(|| toml.display().to_string())?;
+    write(&files.join("model.toml"), &toml::to_string(&manifest)?)?;
 
-    let load = |precision| Model::load(&args.models, &args.model, Device::Cpu, precision);
+    let load = |precision| Model::load(models, &args.model, Device::Cpu, precision);
     let (fp32, bf16) = (load(Precision::Fp32)?, load(Precision::Bf16)?);
-    let sure = threshold(&judge(&fp32, &held_out, &Taking::at(NOMINAL_SNR), args.seed)?, WITHHELD);
-    let policy =
-        Policy { name: "suggested".to_owned(), costs: Costs::calling_from(sure, sure), ..Policy::default() };
-    let test_eggs = make("eggs to measure with", Purpose::Test, many(HELD_OUT));
-    let measure = |model: &Model, snr: f64| -> Result<Figures> {
-        Ok(figures(snr, &judge(model, &test_eggs, &Taking::at(snr), args.seed)?, &policy))
-    };
-    let report = card::Report {
-        manifest,
-        provenance: card::Provenance {
-            trainer: format!("ovomesh-train {}, tch 0.26, torch 2.13", env!("CARGO_PKG_VERSION")),
-            data: "ovomesh-phantom, nominal profile".to_owned(),
-            preprocess: ovomesh_imaging::VERSION.to_owned(),
-            weights: export::learnt(&weights),
-            temperatures,
-            training_minutes: (seconds / 60.0).round(),
-        },
+    let policy = Policy::default();
+    let meter =
+        Meter { fp32: &fp32, bf16: &bf16, policy: &policy, eggs: args.many(MEASURED), threads: args.threads };
+    if let Some(name) = &args.study {
+        let study = study::Study::of(name, &recipe, &meter)?;
+        println!("{study:?}");
+        return study::add(&folder, study);
+    }
+    let report = report::Report {
+        provenance: report::Provenance::new(&trained, temperature),
         training: recipe,
-        suggested_policy: card::Suggested {
-            female_at: sure,
-            male_at: sure,
-            max_strangeness: policy.max_strangeness,
+        policy: report::Thresholds::of(&policy),
+        measured: meter.measure(|part| println!("measured: {part}"))?,
+        unknown: unknown::measure(&fp32, &policy, if args.tiny { 16 } else { UNKNOWN }, args.threads)?,
+        speed: if args.tiny {
+            speed::measure(&[&fp32, &bf16], 1, TINY)?
+        } else {
+            speed::measure(&[&fp32, &bf16], ROUNDS, speed::SCANS)?
         },
-        accuracy: MEASURED_SNR.iter().map(|&snr| measure(&fp32, snr)).collect::<Result<_>>()?,
-        accuracy_bf16: measure(&bf16, NOMINAL_SNR)?,
-        unknown: unknown::measure(
-            &fp32,
-            &test_eggs,
-            &policy,
-            if args.tiny { 16 } else { UNKNOWN },
-            args.seed,
-        )?,
-        speed: speed::measure(&[&fp32, &bf16], if args.tiny { 1 } else { ROUNDS })?,
+        studies: study::read(&folder)?,
+        manifest,
     };
-    std::fs::write(&toml, report.toml()?).with_context(|| toml.display().to_string())?;
-    let card = folder.join("CARD.md");
-    std::fs::write(&card, report.card()).with_context(|| card.display().to_string())?;
+    write(&folder.join("model.toml"), &report.toml()?)?;
+    report.publish(&folder)?;
     println!("{}", report.summary());
     println!("wrote {}", folder.display());
     Ok(())
@@ -178,7 +178,7 @@ impl Args {
     fn recipe(&self) -> Recipe {
         Recipe {
             widths: match self.size {
-                Size::Flat => Widths::FLAT,
+                Size::Pose => Widths::POSE,
                 Size::Small => Widths::SMALL,
             },
             seed: self.seed,
@@ -188,8 +188,22 @@ impl Args {
             rate: self.rate,
             snr: TRAINING_SNR,
             bf16: true,
+            without: self.without,
         }
     }
+
+    fn many(&self, count: usize) -> usize {
+        if self.tiny { TINY } else { count }
+    }
+
+    fn make(&self, what: &'static str, purpose: Purpose, parts: &[Part]) -> Eggs {
+        let bar = progress(what, parts.iter().map(|part| part.count).sum());
+        Eggs::make(purpose, parts, self.seed, self.threads, |done| bar.set_position(done as u64))
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| path.display().to_string())
 }
 
 fn progress(what: &'static str, count: usize) -> ProgressBar {

@@ -1,240 +1,323 @@
-//! The `flat` net: where the gonads are, whether there is an embryo, and of which sex it is.
+//! The `pose` net: where the embryo is and how it lies, then what it is, seen in its own frame.
 //!
-//! Two stages look at one input of u8 `[N, 16, 48, 48]` (slices are channels). *Locating* sees the whole egg, pooled by 3 in
-//! plane, and gives a heat map over the gonads' midpoint and logits of alive, infertile, dead. *Sexing* sees a small
-//! window of full resolution around that point: two attention maps, one for each gonad, and logits of female and male.
+//! Three small stages look at one input of u8 `[N, 16, 48, 48]` (slices are channels). *Locating* sees every third sample
+//! of the whole egg and says roughly where the embryo lies and how it is turned. *Refining* sees a lattice that is turned
+//! accordingly and corrects both. *Sexing* sees a finer lattice around the gonads, in the embryo's own frame, where left
+//! is always left. What the three have seen goes into one head that says everything else.
 
-use crate::layers::{Conv, ConvBn, Linear, Residual, channels_last, relu};
+use crate::frame::{Between, Frame, Lattice, samples_a_mm};
+use crate::layers::{Conv, Linear, Residual, as_kind, relu};
 use serde::{Deserialize, Serialize};
 use tch::nn::Path;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
-/// Samples of the input along z, y and x.
+/// Samples of the input along z, y, x.
 pub(crate) const INPUT: [i64; 3] = [16, 48, 48];
-/// Samples of the window along z, and along y and x alike.
-pub(crate) const WINDOW: [i64; 2] = [8, 16];
-/// Cells of the attention maps along y and x: every second sample of the window.
-pub(crate) const ATTENTION: i64 = WINDOW[1] / 2;
-/// In-plane pooling before locating, and what remains along y and x.
-const POOL: i64 = 3;
-const COARSE: i64 = INPUT[1] / POOL;
-/// The middle of the inner layers.
-const HIDDEN: [i64; 2] = [32, 64];
+/// Locating sees one sample of so many along y and x: 3 mm. Means instead would cost as much as a stage, and an embryo is
+/// large enough to be found in single samples.
+const EVERY: i64 = 3;
+const COARSE: i64 = INPUT[1] / EVERY;
+/// Points and their distance in millimetres: 21 mm a side, the embryo's head and trunk.
+const REFINE: ([i64; 3], f64) = ([12, 12, 12], 1.9);
+/// 10 x 14 x 14 mm around the gonads, with liver and gizzard.
+const SEX: ([i64; 3], f64) = ([10, 14, 14], 1.0);
+/// Millimetres that one unit of refining's output stands for.
+const STEP_MM: f64 = 2.0;
 const DROPOUT: f64 = 0.1;
 
 /// Channels of the layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Widths {
-    /// Locating, first and second scale.
-    pub(crate) locate: [i64; 2],
-    /// Sexing, first and second scale.
-    pub(crate) sex: [i64; 2],
-    /// Residual blocks at the second scale of sexing.
-    pub(crate) residuals: usize,
+    /// Three scales of locating, and what it says.
+    pub(crate) locate: [i64; 4],
+    /// Two scales of refining, and what it says.
+    pub(crate) refine: [i64; 3],
+    /// Two scales of sexing, and what it says.
+    pub(crate) sex: [i64; 3],
+    /// The head's hidden layer.
+    pub(crate) head: i64,
+}
+
+impl Widths {
+    /// The one that is served.
+    pub(crate) const POSE: Self =
+        Self { locate: [32, 48, 64, 96], refine: [32, 48, 64], sex: [48, 80, 128], head: 64 };
+    /// For quick looks.
+    pub(crate) const SMALL: Self =
+        Self { locate: [16, 24, 32, 48], refine: [16, 24, 32], sex: [16, 24, 48], head: 32 };
 }
 
 /// The net with its weights.
 #[derive(Debug)]
 pub(crate) struct Net {
-    coarse: ConvBn,
-    coarser: ConvBn,
-    coarser_residual: Residual,
-    lateral: ConvBn,
-    heat: Conv,
-    alive: [Linear; 2],
-    fine: ConvBn,
-    finer: ConvBn,
-    finer_residuals: Vec<Residual>,
-    attention: Conv,
-    sex: [Linear; 2],
-    /// z, y, x of each cell of the heat map in samples of the input, `[4096, 3]`.
-    cells: Tensor,
-    /// Half a window, and the last place where one can start, `[3]`.
-    half: Tensor,
-    last_start: Tensor,
-    /// What one sample along z, y, x is in flat samples, `[3, 1]`.
-    strides: Tensor,
-    /// The window's samples in flat samples from its first, `[1, 2048]`, in the order y, x, z: channels last.
-    offsets: Tensor,
+    locate: Stage,
+    directions: Linear,
+    refine: Stage,
+    correction: Linear,
+    sex: Stage,
+    /// How much of either gonad lies where; not served.
+    volumes: Linear,
+    head: [Linear; 2],
+    /// Flat indices of the samples that locating sees, in the order y, x, z: channels last.
+    coarse: Tensor,
+    refine_lattice: Lattice,
+    sex_lattice: Lattice,
+    // Constants of a trace must be made before it.
+    centre_scale: Tensor,
+    middle: Tensor,
+    samples_a_mm: Tensor,
+    /// Numbers that the head sums up.
+    seen: i64,
     kind: Kind,
+    folded: bool,
 }
 
-/// What locating says. All in 32-bit floats.
+/// Convolutions at falling resolution, then a matrix over all places: in a frame of its own, every place means something.
+#[derive(Debug)]
+struct Stage {
+    convs: Vec<Conv>,
+    residual: Residual,
+    last: Option<Conv>,
+    matrix: Linear,
+}
+
+/// What locating says.
 #[derive(Debug)]
 pub(crate) struct Located {
-    /// Logits over the cells, `[N, 4096]`.
-    pub(crate) heat: Tensor,
-    /// The gonads' midpoint: z, y, x in samples of the input, `[N, 3]`.
-    pub(crate) centre: Tensor,
+    /// Roughly where the embryo lies.
+    pub(crate) frame: Frame,
+    /// Towards the head and the belly, before they are made axes: z, y, x each, `[N, 6]`.
+    pub(crate) directions: Tensor,
+    /// What it has seen, `[N, locate[3]]`, 32-bit.
+    pub(crate) features: Tensor,
+    /// The samples that it saw, 1 for 100: u8 `[N, 16, 16, 16]` as y, x, z.
+    pub(crate) samples: Tensor,
+}
+
+/// What refining says.
+#[derive(Debug)]
+pub(crate) struct Refined {
+    /// Where the embryo lies.
+    pub(crate) frame: Frame,
+    /// By how much it was moved, in millimetres along the axes before, `[N, 3]`.
+    pub(crate) by_mm: Tensor,
+    /// How it was turned: a matrix less the identity, `[N, 9]`.
+    pub(crate) turn: Tensor,
+    /// What it has seen, `[N, refine[2]]`.
+    pub(crate) features: Tensor,
+}
+
+/// What the head says. All in 32-bit floats.
+#[derive(Debug)]
+pub(crate) struct Said {
     /// Logits of alive, infertile, dead, `[N, 3]`.
     pub(crate) alive: Tensor,
-    /// What the logits are made from, `[N, 2 * locate[1]]`.
-    pub(crate) features: Tensor,
-    /// The pooled input itself, `[N, 16, 16, 16]`, 0 for a sample of 100.
-    pub(crate) pooled: Tensor,
-}
-
-/// What sexing says. All in 32-bit floats.
-#[derive(Debug)]
-pub(crate) struct Sexed {
     /// Logits of female and male, `[N, 2]`.
     pub(crate) sex: Tensor,
+    /// Logit of a mirrored embryo, `[N]`.
+    pub(crate) mirrored: Tensor,
     /// Signed asymmetry of the gonads, `[N]`; trained, not served.
     pub(crate) asymmetry: Tensor,
-    /// Logits over the cells of the left and the right gonad's map, `[N, 2, 64]`.
-    pub(crate) attention: Tensor,
-    /// What the logits are made from, `[N, 4 * sex[1]]`.
+    /// Left and right gonad in millimetres along the frame's x, y, z, `[N, 2, 3]`; trained, not served.
+    pub(crate) gonads: Tensor,
+    /// How much of the left and the right gonad lies in each cell of the lattice, `[N, 7, 7, 2]` as x, y; in training only.
+    pub(crate) volumes: Option<Tensor>,
+    /// What sexing has seen, `[N, sex[2]]`.
     pub(crate) features: Tensor,
+    /// What all stages have seen, summed up, `[N, head]`.
+    pub(crate) seen: Tensor,
 }
 
-impl Widths {
-    /// 134 thousand weights, 18 MFLOP. A second residual block was tried and gained nothing (99.02 against 99.05 %).
-    pub(crate) const FLAT: Self = Self { locate: [24, 48], sex: [32, 48], residuals: 1 };
-    /// 66 thousand weights, 9 MFLOP.
-    pub(crate) const SMALL: Self = Self { locate: [16, 32], sex: [24, 32], residuals: 1 };
+impl Stage {
+    fn new(path: &Path<'_>, inputs: i64, widths: &[i64], cells: i64, outputs: i64) -> Self {
+        let at = |name: &str| path / name;
+        let (first, second) = (widths[0], widths[1]);
+        let last = widths.get(2).map(|&width| Conv::new(&at("last"), second, width, 3, 2));
+        let flat = cells * widths.last().copied().unwrap_or(second);
+        Self {
+            convs: vec![
+                Conv::new(&at("first"), inputs, first, 3, 1),
+                Conv::new(&at("second"), first, second, 3, 2),
+            ],
+            residual: Residual::new(&at("residual"), second),
+            last,
+            matrix: Linear::new(&at("matrix"), flat, outputs),
+        }
+    }
+
+    /// What was seen, and the map that it was seen on, `[N, rows, columns, channels]`.
+    fn forward(&self, x: &Tensor, train: bool) -> (Tensor, Tensor) {
+        let mut x = x.shallow_clone();
+        for conv in &self.convs {
+            x = relu(conv.forward(&x, train));
+        }
+        x = self.residual.forward(&x, train);
+        if let Some(last) = &self.last {
+            x = relu(last.forward(&x, train));
+        }
+        // In the order of memory, so that nothing is copied.
+        let map = x.permute([0, 2, 3, 1]);
+        let flat = map.flatten(1, -1).to_kind(Kind::Float);
+        (relu(self.matrix.forward(&flat)), map)
+    }
+
+    fn fold(&mut self, kind: Kind) {
+        self.residual.fold(kind);
+        let mut scale = SCALE;
+        for conv in self.convs.iter_mut().chain(&mut self.last) {
+            conv.fold(kind, scale);
+            scale = 1.0;
+        }
+    }
 }
 
 impl Net {
     /// Fresh weights under `path`, computing in `kind`.
     pub(crate) fn new(path: &Path<'_>, widths: Widths, kind: Kind) -> Self {
-        let [l1, l2] = widths.locate;
-        let [s1, s2] = widths.sex;
         let at = |name: &str| path / name;
+        let cells = |lattice: [i64; 3]| (lattice[1] / 2) * (lattice[2] / 2);
+        let seen = widths.locate[3] + widths.refine[2] + widths.sex[2] + 9;
+        let coarse_cells = (COARSE / 4) * (COARSE / 4);
+        let sex_out = widths.sex[2];
         Self {
-            coarse: ConvBn::new(&at("coarse"), INPUT[0], l1, 3, 1),
-            coarser: ConvBn::new(&at("coarser"), l1, l2, 3, 2),
-            coarser_residual: Residual::new(&at("coarser_residual"), l2),
-            lateral: ConvBn::new(&at("lateral"), l2, l1, 1, 1),
-            heat: Conv::new(&at("heat"), l1, INPUT[0], 3),
-            alive: [Linear::new(&at("alive0"), 2 * l2, HIDDEN[0]), Linear::new(&at("alive1"), HIDDEN[0], 3)],
-            fine: ConvBn::new(&at("fine"), WINDOW[0], s1, 3, 1),
-            finer: ConvBn::new(&at("finer"), s1, s2, 3, 2),
-            finer_residuals: (0..widths.residuals)
-                .map(|i| Residual::new(&at(&format!("finer_residual{i}")), s2))
-                .collect(),
-            attention: Conv::new(&at("attention"), s2, 2, 1),
-            sex: [Linear::new(&at("sex0"), 4 * s2, HIDDEN[1]), Linear::new(&at("sex1"), HIDDEN[1], 3)],
-            cells: cells(),
-            half: triple([WINDOW[0], WINDOW[1], WINDOW[1]].map(|samples| (samples / 2) as f32)),
-            last_start: triple(
-                [INPUT[0] - WINDOW[0], INPUT[1] - WINDOW[1], INPUT[2] - WINDOW[1]].map(|at| at as f32),
+            locate: Stage::new(&at("locate"), INPUT[0], &widths.locate[..3], coarse_cells, widths.locate[3]),
+            directions: Linear::new(&at("directions"), widths.locate[3], 9),
+            refine: Stage::new(
+                &at("refine"),
+                REFINE.0[0],
+                &widths.refine[..2],
+                cells(REFINE.0),
+                widths.refine[2],
             ),
-            strides: triple([INPUT[1] * INPUT[2], INPUT[2], 1].map(|stride| stride as f32)).reshape([3, 1]),
-            offsets: window_offsets(),
+            correction: Linear::new(&at("correction"), widths.refine[2], 12),
+            sex: Stage::new(&at("sex"), SEX.0[0], &widths.sex[..2], cells(SEX.0), sex_out),
+            volumes: Linear::new(&at("volumes"), widths.sex[1], 2),
+            head: [
+                Linear::new(&at("head0"), seen, widths.head),
+                Linear::new(&at("head1"), widths.head, HEAD.iter().sum()),
+            ],
+            coarse: coarse_indices(),
+            refine_lattice: Lattice::new(REFINE.0, REFINE.1, Between::Slices),
+            sex_lattice: Lattice::new(SEX.0, SEX.1, Between::All),
+            centre_scale: Tensor::from_slice(&CENTRE_SCALE),
+            middle: Tensor::from_slice(&middle()),
+            samples_a_mm: samples_a_mm(),
+            seen,
             kind,
+            folded: false,
         }
     }
 
-    /// Looks at the whole egg: `input` is u8 `[N, 16, 48, 48]`.
-    pub(crate) fn locate(&self, input: &Tensor, train: bool) -> Located {
-        let pooled = pool(input);
-        let coarse = relu(self.coarse.forward(&channels_last(&pooled.to_kind(self.kind)), train));
-        let coarser = relu(self.coarser.forward(&coarse, train));
-        let coarser = self.coarser_residual.forward(&coarser, train);
-        let lateral =
-            relu(self.lateral.forward(&coarser, train)).upsample_nearest2d([COARSE, COARSE], 2.0, 2.0);
-        let heat = self.heat.forward(&(coarse + lateral)).flatten(1, -1).to_kind(Kind::Float);
-        let features =
-            Tensor::cat(&[mean_in_plane(&coarser), max_in_plane(&coarser)], 1).to_kind(Kind::Float);
-        let alive = self.alive[1].forward(&self.alive[0].forward(&features).relu());
-        let centre = heat.softmax(1, Kind::Float).matmul(&self.cells);
-        Located { heat, centre, alive, features, pooled }
+    /// Looks at the whole egg: `flat` is u8 `[N, 36864]`, as [`flat`] makes it.
+    pub(crate) fn locate(&self, flat: &Tensor, train: bool) -> Located {
+        let samples = flat.index_select(1, &self.coarse).reshape([-1, COARSE, COARSE, INPUT[0]]);
+        let coarse = self.scaled(&samples.permute([0, 3, 1, 2]).to_kind(self.kind));
+        let (features, _) = self.locate.forward(&coarse, train);
+        let said = self.directions.forward(&features);
+        let centre = said.narrow(1, 0, 3);
+        let centre = if self.folded { centre } else { centre * &self.centre_scale + &self.middle };
+        let directions = said.narrow(1, 3, 6);
+        Located { frame: Frame::from_directions(centre, &directions), directions, features, samples }
     }
 
-    /// Looks at the window around `centre`, `[N, 3]`, from which no gradient flows.
-    pub(crate) fn sex(&self, input: &Tensor, centre: &Tensor, train: bool) -> Sexed {
-        let window = self.window(input, centre).to_kind(self.kind) * SCALE - 1.0;
-        let fine = relu(self.fine.forward(&window, train));
-        let mut finer = relu(self.finer.forward(&fine, train));
-        for residual in &self.finer_residuals {
-            finer = residual.forward(&finer, train);
+    /// Looks at the embryo in a rough frame, through which no gradient flows.
+    pub(crate) fn refine(&self, flat: &Tensor, rough: &Frame, train: bool) -> Refined {
+        let rough = rough.cut(train);
+        let seen = self.scaled(&self.refine_lattice.look(flat, &rough));
+        let (features, _) = self.refine.forward(&seen, train);
+        let said = self.correction.forward(&features);
+        let (by_mm, turn) = (said.narrow(1, 0, 3), said.narrow(1, 3, 9));
+        let by_mm = if self.folded { by_mm } else { by_mm * STEP_MM };
+        Refined { frame: rough.moved(&by_mm, &turn, &self.samples_a_mm), by_mm, turn, features }
+    }
+
+    /// Looks at the gonads in the embryo's frame, through which no gradient flows, and sums up.
+    pub(crate) fn say(&self, flat: &Tensor, frame: &Frame, before: [&Tensor; 2], train: bool) -> Said {
+        let frame = frame.cut(train);
+        let seen = self.scaled(&self.sex_lattice.look(flat, &frame));
+        let (features, map) = self.sex.forward(&seen, train);
+        let lie = frame.axes.flatten(1, -1);
+        // See [`Linear::pad`]: the head reads what it is padded with, and makes nothing of it.
+        let padding = lie.narrow(1, 0, self.head[0].inputs() - self.seen);
+        let all = Tensor::cat(&[before[0], before[1], &features, &lie, &padding], 1);
+        let seen = relu(self.head[0].forward(&all));
+        let said =
+            self.head[1].forward(&if train { seen.dropout(DROPOUT, true) } else { seen.shallow_clone() });
+        let mut first = 0;
+        let [alive, sex, mirrored, asymmetry, gonads] = HEAD.map(|columns| {
+            first += columns;
+            said.narrow(1, first - columns, columns)
+        });
+        let gonads = gonads.reshape([-1, 2, 3]);
+        let volumes = train.then(|| self.volumes.forward(&map.to_kind(Kind::Float)));
+        Said {
+            alive,
+            sex,
+            mirrored: mirrored.squeeze_dim(1),
+            asymmetry: asymmetry.squeeze_dim(1),
+            gonads,
+            volumes,
+            features,
+            seen,
         }
-        let attention = self.attention.forward(&finer).flatten(2, -1).to_kind(Kind::Float);
-        let places = attention.softmax(2, Kind::Float).to_kind(self.kind);
-        let seen = finer.flatten(2, -1).matmul(&places.transpose(1, 2)).flatten(1, -1);
-        let features =
-            Tensor::cat(&[seen, max_in_plane(&finer), mean_in_plane(&finer)], 1).to_kind(Kind::Float);
-        let logits = self.sex[1].forward(&self.sex[0].forward(&features).relu().dropout(DROPOUT, train));
-        Sexed { sex: logits.narrow(1, 0, 2), asymmetry: logits.select(1, 2), attention, features }
     }
 
-    /// z, y, x of the cells of the heat map in samples of the input, `[4096, 3]`.
-    pub(crate) fn cells(&self) -> &Tensor {
-        &self.cells
+    /// Whether a weight of this name belongs to sexing or the head.
+    pub(crate) fn is_sexing(name: &str) -> bool {
+        ["sex", "volumes", "head"].iter().any(|part| name.starts_with(part))
     }
 
     /// Folds normalisations away and converts the convolutions to `kind`, for serving.
     pub(crate) fn fold(&mut self, kind: Kind) {
-        for conv in [&mut self.coarse, &mut self.coarser, &mut self.lateral, &mut self.fine, &mut self.finer]
-        {
-            conv.fold(kind);
+        for stage in [&mut self.locate, &mut self.refine, &mut self.sex] {
+            stage.fold(kind);
         }
-        for residual in std::iter::once(&mut self.coarser_residual).chain(&mut self.finer_residuals) {
-            residual.fold(kind);
-        }
-        for conv in [&mut self.heat, &mut self.attention] {
-            conv.convert(kind);
-        }
+        self.directions.fold(&self.centre_scale, &self.middle);
+        let step = Tensor::full([3], STEP_MM, (Kind::Float, Device::Cpu));
+        self.correction.fold(&step, &step.zeros_like());
+        self.head[0].pad();
         self.kind = kind;
+        self.folded = true;
     }
 
-    /// Samples around the centre, moved inwards at the edges: u8 `[N, 8, 16, 16]`, channels last.
-    fn window(&self, input: &Tensor, centre: &Tensor) -> Tensor {
-        let [depth, side] = WINDOW;
-        let first = self.window_start(centre).matmul(&self.strides).to_kind(Kind::Int64);
-        let window = input.flatten(1, -1).gather(1, &(first + &self.offsets), false);
-        window.reshape([-1, side, side, depth]).permute([0, 3, 1, 2])
-    }
-
-    /// The window's first sample for each centre, z, y, x: whole numbers, as floats.
-    pub(crate) fn window_start(&self, centre: &Tensor) -> Tensor {
-        (centre.detach() - &self.half).round().clamp_min(0.0).minimum(&self.last_start)
+    /// Takes samples so that 100 becomes 0 and the rest about 1; folded weights do the second part.
+    fn scaled(&self, samples: &Tensor) -> Tensor {
+        // In this order bfloat16 loses nothing in the first step, and little in the second.
+        let samples = samples - SCALE.recip();
+        as_kind(&if self.folded { samples } else { samples * SCALE }, self.kind)
     }
 }
 
+/// Columns of the head's output: alive / infertile / dead, female / male, mirrored, asymmetry, gonads.
+const HEAD: [i64; 5] = [3, 2, 1, 1, 6];
+/// Distance along the embryo's x or y of the cells of [`Said::volumes`] from the frame's origin, in millimetres: every
+/// second point of the lattice.
+pub(crate) fn volume_cells() -> Tensor {
+    let (size, step) = (SEX.0[1], SEX.1);
+    Tensor::arange_start_step(0, size, 2, (Kind::Float, Device::Cpu)) * step - (size - 1) as f64 / 2.0 * step
+}
+
+/// One unit of locating's output in samples along z, y, x.
+pub(crate) const CENTRE_SCALE: [f32; 3] = [2.0, 6.0, 6.0];
 /// A sample of 100 is the mean of the bright part of the prepared volume, so it becomes 1.
 const SCALE: f64 = 0.01;
 
-/// Means of 3 x 3 samples in plane, scaled, minus 1. Sums of slices: avg_pool2d takes three times as long.
-fn pool(input: &Tensor) -> Tensor {
-    let thirds = |x: &Tensor, axis: i64| {
-        let third = |first: i64| x.slice(axis, first, INPUT[1], POOL);
-        third(0) + third(1) + third(2)
-    };
-    thirds(&thirds(&input.to_kind(Kind::Float), 2), 3) * (SCALE / (POOL * POOL) as f64) - 1.0
+/// Inputs u8 `[N, 16, 48, 48]` as all stages take them.
+pub(crate) fn flat(input: &Tensor) -> Tensor {
+    input.flatten(1, -1)
 }
 
-fn mean_in_plane(x: &Tensor) -> Tensor {
-    x.mean_dim([2_i64, 3].as_slice(), false, None::<Kind>)
+/// The middle of the input: z, y, x.
+fn middle() -> [f32; 3] {
+    INPUT.map(|samples| (samples - 1) as f32 / 2.0)
 }
 
-fn max_in_plane(x: &Tensor) -> Tensor {
-    x.amax([2_i64, 3], false)
-}
-
-/// The middle of each cell of the heat map, in samples of the input.
-fn cells() -> Tensor {
-    let mut cells = Vec::new();
-    for z in 0..INPUT[0] {
-        for y in 0..COARSE {
-            for x in 0..COARSE {
-                cells.extend([z, y * POOL + POOL / 2, x * POOL + POOL / 2].map(|at| at as f32));
-            }
+fn coarse_indices() -> Tensor {
+    let mut indices = Vec::new();
+    for y in (EVERY / 2..INPUT[1]).step_by(EVERY as usize) {
+        for x in (EVERY / 2..INPUT[2]).step_by(EVERY as usize) {
+            indices.extend((0..INPUT[0]).map(|z| (z * INPUT[1] + y) * INPUT[2] + x));
         }
     }
-    Tensor::from_slice(&cells).reshape([-1, 3])
-}
-
-fn window_offsets() -> Tensor {
-    let mut offsets = Vec::new();
-    for y in 0..WINDOW[1] {
-        for x in 0..WINDOW[1] {
-            offsets.extend((0..WINDOW[0]).map(|z| (z * INPUT[1] + y) * INPUT[2] + x));
-        }
-    }
-    Tensor::from_slice(&offsets).reshape([1, -1])
-}
-
-fn triple(numbers: [f32; 3]) -> Tensor {
-    Tensor::from_slice(&numbers)
+    Tensor::from_slice(&indices)
 }

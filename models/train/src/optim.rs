@@ -28,19 +28,20 @@ impl AdamW {
         Self { weights: trainable.map(|(name, weight)| (name, with_moments(weight))).collect() }
     }
 
-    /// One step down the gradients of `loss`; `step` counts from 1.
-    pub(crate) fn step(&mut self, loss: &Tensor, rate: f64, step: usize) {
+    /// One step down the gradients of `loss` for the weights whose name `learns`; `step` counts from 1.
+    pub(crate) fn step(&mut self, loss: &Tensor, rate: f64, step: usize, learns: impl Fn(&str) -> bool) {
         for [weight, ..] in self.weights.values_mut() {
             weight.zero_grad();
         }
         loss.backward();
         let _no_grad = tch::no_grad_guard();
-        let norms: Vec<Tensor> = self.weights.values().map(|[weight, ..]| weight.grad().norm()).collect();
+        let learn = || self.weights.iter().filter(|(name, _)| learns(name));
+        let norms: Vec<Tensor> = learn().map(|(_, [weight, ..])| weight.grad().norm()).collect();
         let norm = Tensor::stack(&norms, 0).norm().double_value(&[]);
         let shrink = (MAX_NORM / (norm + 1e-6)).min(1.0);
         let power = i32::try_from(step).unwrap_or(i32::MAX);
         let [mean_bias, square_bias] = BETAS.map(|beta| 1.0 - beta.powi(power));
-        for [weight, mean, square] in self.weights.values_mut() {
+        for (_, [weight, mean, square]) in self.weights.iter_mut().filter(|(name, _)| learns(name)) {
             let gradient = weight.grad() * shrink;
             let _ = mean.lerp_(&gradient, 1.0 - BETAS[0]);
             let _ = square.lerp_(&gradient.square(), 1.0 - BETAS[1]);

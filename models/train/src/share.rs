@@ -1,10 +1,11 @@
 //! A share of a count, with how sure one can be of it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// So many of so many.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "[usize; 2]", into = "[usize; 2]")]
 pub(crate) struct Share {
     /// How many were.
     pub(crate) hits: usize,
@@ -39,18 +40,22 @@ impl Share {
     }
 }
 
+impl From<[usize; 2]> for Share {
+    fn from([hits, of]: [usize; 2]) -> Self {
+        Self { hits, of }
+    }
+}
+
+impl From<Share> for [usize; 2] {
+    fn from(share: Share) -> Self {
+        [share.hits, share.of]
+    }
+}
+
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [low, high] = self.interval();
         write!(f, "{:.4} ({low:.4} to {high:.4})", self.value())
-    }
-}
-
-/// As `model.toml` has it: the share and its interval, `[share, low, high]`.
-impl Serialize for Share {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let [low, high] = self.interval();
-        [self.value(), low, high].map(|share| (share * 1e4).round() / 1e4).serialize(serializer)
     }
 }
 

@@ -2,11 +2,11 @@
 
 use anyhow::{Context, Result};
 use ovomesh_inference::model::{Model, Precision};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
 /// One model file at one batch size.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Speed {
     /// Which file.
     pub(crate) precision: String,
@@ -20,16 +20,16 @@ const BATCHES: [usize; 5] = [1, 2, 4, 8, 16];
 /// Not counted: libtorch compiles on the first runs.
 const WARM_RUNS: usize = 5;
 /// Scans a round: a tenth of a second, because the kernel counts a thread's time in steps of a few milliseconds.
-const SCANS: usize = 1024;
+pub(crate) const SCANS: usize = 1024;
 
-/// Measures on this thread and this machine; the fastest of `rounds` counts.
-pub(crate) fn measure(models: &[&Model], rounds: usize) -> Result<Vec<Speed>> {
+/// Measures on this thread and this machine, `scans` a round; the fastest of `rounds` counts.
+pub(crate) fn measure(models: &[&Model], rounds: usize, scans: usize) -> Result<Vec<Speed>> {
     let _no_grad = tch::no_grad_guard();
     let each = models.iter().flat_map(|model| BATCHES.map(|batch| (model, batch)));
-    each.map(|(model, batch)| one(model, batch, rounds)).collect()
+    each.map(|(model, batch)| one(model, batch, rounds, scans)).collect()
 }
 
-fn one(model: &Model, batch: usize, rounds: usize) -> Result<Speed> {
+fn one(model: &Model, batch: usize, rounds: usize, scans: usize) -> Result<Speed> {
     let [z, y, x] = model.manifest.input.map(|samples| samples as i64);
     let input = Tensor::randint(256, [batch as i64, z, y, x], (Kind::Uint8, Device::Cpu));
     for _ in 0..WARM_RUNS {
@@ -38,12 +38,12 @@ fn one(model: &Model, batch: usize, rounds: usize) -> Result<Speed> {
     let mut best = f64::INFINITY;
     for _ in 0..rounds {
         let began = cpu_seconds()?;
-        for _ in 0..SCANS / batch {
+        for _ in 0..scans / batch {
             model.run(&input, batch)?;
         }
         best = best.min(cpu_seconds()? - began);
     }
-    let us_per_scan = (best / SCANS as f64 * 1e6).round();
+    let us_per_scan = (best / scans as f64 * 1e6).round();
     let precision = if model.precision == Precision::Bf16 { "bf16" } else { "fp32" };
     Ok(Speed { precision: precision.to_owned(), batch, us_per_scan })
 }

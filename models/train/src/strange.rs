@@ -1,20 +1,74 @@
-//! "I do not know this kind of image": how far an input is from the training images, in three views of it.
+//! "I do not know this kind of image": how far an input is from the training images, in three views of it, and whether it
+//! is the mirror image of one.
 
 use tch::{Kind, Tensor};
 
 /// This share of held-out eggs has a strangeness below 1.
 pub(crate) const QUANTILE: f64 = 0.997;
+/// This share of held-out living eggs is not taken for mirrored.
+const MIRROR_QUANTILE: f64 = 0.999;
 /// Added to the variances, as a share of their mean: directions in which training images hardly vary must not count
 /// without bound.
 const RIDGE: f64 = 1e-3;
 
-/// Three views of one input: coarse means of the image, and the features of both stages of the net.
+/// Three views of one input: coarse means of the image, and what the first and the last stage of the net have seen.
 pub(crate) type Views = [Tensor; 3];
 
-/// What the training images look like.
+/// What the training images look like: a normal distribution of each view.
 #[derive(Debug)]
 pub(crate) struct Strangeness {
-    views: [View; 3],
+    /// Takes all views, side by side, to units in which the squares of each view sum to 1 at the quantile.
+    whiten: Tensor,
+    /// What the means of the views become so, taken away.
+    offset: Tensor,
+    /// Sums the squares of each view, `[D, 3]`.
+    sums: Tensor,
+    /// Logit from which on an image counts as mirrored.
+    mirror: f64,
+}
+
+impl Strangeness {
+    /// Means and covariances from `training`; the scale, which overfits most easily, from `held_out` eggs, as the logits
+    /// of being mirrored of the living ones.
+    pub(crate) fn fit(training: &Views, held_out: &Views, mirrored: &Tensor) -> Self {
+        let _no_grad = tch::no_grad_guard();
+        let mut views: Vec<View> = training.iter().map(View::fit).collect();
+        for (view, held_out) in views.iter_mut().zip(held_out) {
+            view.scale_down(quantile(&view.distance(held_out), QUANTILE));
+        }
+        let mirror = quantile(mirrored, MIRROR_QUANTILE);
+        // Each view alone flags its share; together they must flag no more.
+        let together = quantile(&Self::join(&views, mirror).distance(held_out), QUANTILE);
+        for view in &mut views {
+            view.scale_down(together);
+        }
+        Self::join(&views, mirror)
+    }
+
+    fn join(views: &[View], mirror: f64) -> Self {
+        let whiten: Vec<&Tensor> = views.iter().map(|view| &view.whiten).collect();
+        let offsets: Vec<Tensor> =
+            views.iter().map(|view| -view.mean.unsqueeze(0).matmul(&view.whiten)).collect();
+        let ones: Vec<Tensor> = views.iter().map(|view| view.mean.ones_like().unsqueeze(1)).collect();
+        Self {
+            whiten: Tensor::block_diag(&whiten),
+            offset: Tensor::cat(&offsets, 1),
+            sums: Tensor::block_diag(&ones),
+            mirror,
+        }
+    }
+
+    /// The largest of the three distances, `[N]`.
+    fn distance(&self, views: &Views) -> Tensor {
+        let away = self.offset.addmm(&Tensor::cat(views, 1), &self.whiten);
+        away.square().matmul(&self.sums).amax([1_i64], false)
+    }
+
+    /// The largest of the three distances, and of 1 at the threshold of being mirrored, 2 when that is certain, 0 when
+    /// it is not so or there is no embryo: `[N]` from logits and P(alive), `[N]`.
+    pub(crate) fn of(&self, views: &Views, mirrored: &Tensor, alive: &Tensor) -> Tensor {
+        self.distance(views).maximum(&((mirrored - self.mirror).sigmoid() * 2.0 * alive))
+    }
 }
 
 /// A normal distribution of one view.
@@ -23,30 +77,6 @@ struct View {
     mean: Tensor,
     /// Takes a deviation to units in which its square length is 1 at the quantile.
     whiten: Tensor,
-}
-
-impl Strangeness {
-    /// Means and covariances from `training`; the scale, which overfits most easily, from `held_out` eggs.
-    pub(crate) fn fit(training: &Views, held_out: &Views) -> Self {
-        let _no_grad = tch::no_grad_guard();
-        let views = std::array::from_fn(|i| View::fit(&training[i]));
-        let mut strangeness = Self { views };
-        for (view, held_out) in strangeness.views.iter_mut().zip(held_out) {
-            view.scale_down(quantile(&view.distance(held_out)));
-        }
-        // Each view alone flags its share; together they must flag no more.
-        let together = quantile(&strangeness.of(held_out));
-        for view in &mut strangeness.views {
-            view.scale_down(together);
-        }
-        strangeness
-    }
-
-    /// The largest of the three distances, `[N]`.
-    pub(crate) fn of(&self, views: &Views) -> Tensor {
-        let [a, b, c] = std::array::from_fn(|i| self.views[i].distance(&views[i]));
-        a.maximum(&b).maximum(&c)
-    }
 }
 
 impl View {
@@ -73,16 +103,14 @@ impl View {
     }
 }
 
-fn quantile(distances: &Tensor) -> f64 {
-    distances.quantile_scalar(QUANTILE, None::<i64>, false, "linear").double_value(&[])
+fn quantile(values: &Tensor, share: f64) -> f64 {
+    values.quantile_scalar(share, None::<i64>, false, "linear").double_value(&[])
 }
 
-/// Coarse means of the pooled input, `[N, 16, 16, 16]` to `[N, 256]`: 4 x 8 x 8 boxes.
-pub(crate) fn image_means(pooled: &Tensor) -> Tensor {
-    let pairs = |x: &Tensor, axis: i64| x.slice(axis, 0, None, 2) + x.slice(axis, 1, None, 2);
-    let in_plane = pairs(&pairs(pooled, 2), 3) * 0.25;
-    let fours = in_plane.reshape([-1, 4, 4, 8, 8]).mean_dim([2_i64].as_slice(), false, Kind::Float);
-    fours.flatten(1, -1)
+/// Coarse means of the samples that locating sees, u8 `[N, 16, 16, 16]` as y, x, z, to `[N, 256]`: 8 x 8 x 4 boxes.
+pub(crate) fn image_means(samples: &Tensor) -> Tensor {
+    let boxes = samples.to_kind(Kind::Float).reshape([-1, 8, 2, 8, 2, 4, 4]);
+    boxes.mean_dim([2_i64, 4, 6].as_slice(), false, Kind::Float).flatten(1, -1)
 }
 
 #[cfg(test)]
@@ -94,19 +122,25 @@ mod tests {
         [3, 5, 7].map(|columns| Tensor::randn([rows, columns], (Kind::Float, Device::Cpu)))
     }
 
+    fn logits(rows: i64) -> Tensor {
+        Tensor::randn([rows], (Kind::Float, Device::Cpu)) - 5.0
+    }
+
     #[test]
-    fn three_in_a_thousand_of_the_same_kind_are_strange_and_all_of_another_kind() {
+    fn few_of_the_same_kind_are_strange_and_all_of_another_kind_or_mirrored() {
         tch::manual_seed(1);
-        let strangeness = Strangeness::fit(&normal(4000), &normal(4000));
-        let share = |views: &Views| {
-            strangeness.of(views).gt(1.0).to_kind(Kind::Float).mean(Kind::Float).double_value(&[])
+        let strangeness = Strangeness::fit(&normal(4000), &normal(4000), &logits(4000));
+        let share = |views: &Views, mirrored: &Tensor| {
+            let strange = strangeness.of(views, mirrored, &mirrored.ones_like());
+            strange.gt(1.0).to_kind(Kind::Float).mean(Kind::Float).double_value(&[])
         };
-        let same = share(&normal(20_000));
-        assert!((0.0005..0.01).contains(&same), "{same}");
+        let same = share(&normal(20_000), &logits(20_000));
+        assert!((0.001..0.012).contains(&same), "{same}");
         for odd in 0..3 {
             let mut views = normal(100);
             views[odd] += 10.0;
-            assert!(share(&views) > 0.99, "view {odd}");
+            assert!(share(&views, &logits(100)) > 0.99, "view {odd}");
         }
+        assert!(share(&normal(100), &(logits(100) + 10.0)) > 0.99, "mirrored");
     }
 }

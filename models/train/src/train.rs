@@ -3,12 +3,14 @@
 
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::data::{Batch, Taking, training_batch};
-use crate::loss::{Loss, loss};
+use crate::eggs::Eggs;
+use crate::loss::{Loss, Phase, loss};
 use crate::net::{Net, Widths};
 use crate::optim::{AdamW, move_average, paired};
+use crate::prepare::Step;
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use ovomesh_phantom::{Library, Scanner, seed_of};
+use ovomesh_phantom::seed_of;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
 use std::path::Path;
@@ -32,18 +34,32 @@ pub(crate) struct Recipe {
     pub(crate) eggs: usize,
     /// Highest learning rate; it falls to zero along a cosine.
     pub(crate) rate: f64,
-    /// Range of the trunk's signal to noise, drawn log-uniformly.
+    /// Range of the trunk's signal to noise, drawn from it, higher ones more often.
     pub(crate) snr: (f64, f64),
     /// Compute convolutions in bfloat16. Weights, gradients and losses stay in 32-bit floats.
-    pub bf16: bool,
+    pub(crate) bf16: bool,
+    /// A step of preprocessing that is left out, to see what it is good for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) without: Option<Step>,
+}
+
+impl Recipe {
+    /// How scans are taken to learn from, and to calibrate with.
+    pub(crate) fn taking(&self) -> Taking {
+        Taking { snr: self.snr, without: self.without, ..Taking::at(1.0) }
+    }
 }
 
 /// Share of the steps in which the window is put where the gonads truly are, before the net can find them.
-const EARLY: f64 = 0.1;
+const EARLY: f64 = 0.06;
+/// Share of the steps after which the pose has been learnt and only the sex goes on.
+const POSE: f64 = 0.4;
 /// Share of the steps over which noise comes in: without it the net does not get going.
-const EASY: f64 = 0.3;
+const EASY: f64 = 0.2;
+/// Share of the images that are mirrored.
+const MIRRORED: f64 = 0.1;
 /// Steps until the learning rate is at its highest.
-const WARM_UP: usize = 100;
+const WARM_UP: f64 = 100.0;
 /// Steps between checkpoints: half a minute of work at most is lost.
 const CHECKPOINT_EVERY: usize = 500;
 /// Batches that are made ahead of their use.
@@ -72,7 +88,7 @@ pub(crate) struct Trained {
 }
 
 /// Trains, or gives nothing when it was to stop before the end.
-pub(crate) fn train(recipe: &Recipe, eggs: &Library, session: &Session<'_>) -> Result<Option<Trained>> {
+pub(crate) fn train(recipe: &Recipe, eggs: &Eggs, session: &Session<'_>) -> Result<Option<Trained>> {
     let kind = if recipe.bf16 { Kind::BFloat16 } else { Kind::Float };
     tch::manual_seed(recipe.seed as i64);
     let vars = VarStore::new(Device::Cpu);
@@ -101,8 +117,11 @@ pub(crate) fn train(recipe: &Recipe, eggs: &Library, session: &Session<'_>) -> R
             let batch = batches.recv().context("the thread that makes batches has ended")?;
             // What is random in the net (dropout, jitter) depends on the step alone, not on the steps of this session.
             tch::manual_seed(seed_of(seed_of(recipe.seed, 6), step as u64) as i64);
-            let loss = loss(&net, &batch, share(recipe, step) < EARLY);
-            optimiser.step(&loss.total, rate(recipe, step), step + 1);
+            let phase = phase(recipe, step);
+            let loss = loss(&net, &batch, phase);
+            optimiser.step(&loss.total, rate(recipe, step), step + 1, |name| {
+                phase != Phase::Sex || Net::is_sexing(name)
+            });
             move_average(&pairs, step + 1);
             shown.step(&loss)?;
             if (step + 1) % CHECKPOINT_EVERY == 0 || step + 1 == end {
@@ -116,18 +135,13 @@ pub(crate) fn train(recipe: &Recipe, eggs: &Library, session: &Session<'_>) -> R
 }
 
 /// Makes the batches of the steps in order, until `take` wants no more.
-fn make_batches(
-    recipe: &Recipe,
-    eggs: &Library,
-    steps: std::ops::Range<usize>,
-    take: impl Fn(Batch) -> bool,
-) {
+fn make_batches(recipe: &Recipe, eggs: &Eggs, steps: std::ops::Range<usize>, take: impl Fn(Batch) -> bool) {
     for step in steps {
         let (low, high) = recipe.snr;
         // From the upper three fifths of the range (in decibels) down to all of it.
         let easy = 0.6 * (1.0 - share(recipe, step) / EASY).max(0.0);
         let low = (low.ln() + (high.ln() - low.ln()) * easy).exp();
-        let taking = Taking { snr: (low, high), bias: Scanner::default().bias, shift: 1 };
+        let taking = Taking { snr: (low, high), shift: 1, mirrored: Some(MIRRORED), ..recipe.taking() };
         if !take(training_batch(eggs, recipe.batch, &taking, recipe.seed, step)) {
             return;
         }
@@ -138,9 +152,22 @@ fn share(recipe: &Recipe, step: usize) -> f64 {
     step as f64 / recipe.steps as f64
 }
 
+fn phase(recipe: &Recipe, step: usize) -> Phase {
+    match share(recipe, step) {
+        share if share < EARLY => Phase::Early,
+        share if share < POSE => Phase::All,
+        _ => Phase::Sex,
+    }
+}
+
+/// Falls to nothing along a cosine, once until the pose is learnt and once again for the sex.
 fn rate(recipe: &Recipe, step: usize) -> f64 {
-    let warm = ((step + 1) as f64 / WARM_UP as f64).min(1.0);
-    recipe.rate * warm * (0.5 + 0.5 * (PI * share(recipe, step)).cos()) + 1e-6
+    let posing = (recipe.steps as f64 * POSE).ceil();
+    let step = step as f64;
+    let (done, of) =
+        if step < posing { (step, posing) } else { (step - posing, recipe.steps as f64 - posing) };
+    let warm = ((done + 1.0) / WARM_UP).min(1.0);
+    recipe.rate * warm * (0.5 + 0.5 * (PI * done / of).cos()) + 1e-6
 }
 
 /// What the person in front of it sees.
@@ -148,6 +175,7 @@ struct Shown {
     bar: ProgressBar,
     loss: f64,
     right: f64,
+    off: [f64; 3],
 }
 
 impl Shown {
@@ -158,7 +186,7 @@ impl Shown {
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         // The speed of this session, not counting what an earlier one did.
         bar.reset_eta();
-        Self { bar, loss: f64::NAN, right: f64::NAN }
+        Self { bar, loss: f64::NAN, right: f64::NAN, off: [f64::NAN; 3] }
     }
 
     fn step(&mut self, loss: &Loss) -> Result<()> {
@@ -171,13 +199,21 @@ impl Shown {
         );
         self.loss = smooth(self.loss, total);
         self.right = smooth(self.right, loss.right);
+        for (shown, new) in self.off.iter_mut().zip(loss.off) {
+            *shown = smooth(*shown, new);
+        }
         self.bar.set_message(self.figures());
         self.bar.inc(1);
         Ok(())
     }
 
     fn figures(&self) -> String {
-        format!("loss {:.3}, sex right {:.1} %", self.loss, 100.0 * self.right)
+        let [rough, fine, mm] = self.off;
+        format!(
+            "loss {:.3}, sex right {:.1} %, axes off {rough:.3}, {fine:.3}, {mm:.2} mm",
+            self.loss,
+            100.0 * self.right
+        )
     }
 
     /// A line that stays, also where the output is a file and there is no bar.

@@ -26,7 +26,7 @@ pub struct Args {
     #[arg(long, env = "OVOMESH_MODELS", value_name = "DIR", default_value = "models")]
     pub models: PathBuf,
     /// Which model
-    #[arg(long, env = "OVOMESH_MODEL", value_name = "NAME/VERSION", default_value = "egg-flat/0.1.0")]
+    #[arg(long, env = "OVOMESH_MODEL", value_name = "NAME/VERSION", default_value = "egg-pose/0.2.0")]
     pub model: ModelId,
     /// Where to compute: auto, cpu or cuda:N. auto takes a GPU if libtorch can use one
     #[arg(long, env = "OVOMESH_DEVICE", value_name = "DEVICE", default_value = "auto")]

@@ -8,7 +8,7 @@ use std::str::FromStr;
 /// Name and version of a model, written `name/version`: also its folder in the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelId {
-    /// Such as `egg-flat`.
+    /// Such as `egg-pose`.
     pub name: String,
     /// Such as `0.1.0`.
     pub version: String,
@@ -92,7 +92,7 @@ impl FromStr for ModelId {
             Some((name, version)) if is_part(name) && is_part(version) => {
                 Ok(Self { name: name.to_owned(), version: version.to_owned() })
             }
-            _ => Err(format!("`{text}` is not name/version, such as egg-flat/0.1.0")),
+            _ => Err(format!("`{text}` is not name/version, such as egg-pose/0.2.0")),
         }
     }
 }

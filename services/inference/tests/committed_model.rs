@@ -12,19 +12,23 @@ const VOLUME_BYTES: usize = 16 * 48 * 48;
 const EGGS: u64 = 80;
 
 fn load(precision: Precision) -> Model {
+    // As a worker of the service: with more threads the work on a batch is cut up at places that depend on the batch.
+    tch::set_num_threads(1);
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
-    let id: ModelId = "egg-flat/0.1.0".parse().expect("it is an id");
+    let id: ModelId = "egg-pose/0.2.0".parse().expect("it is an id");
     Model::load(&repository, &id, Device::Cpu, precision).expect("the committed model loads")
 }
 
-/// Living eggs that no training set holds (those are made from seeds of another kind), prepared.
+/// Living eggs that no training set holds (those are made from seeds of another kind), prepared: half of them nominal, half
+/// in any pose.
 fn eggs() -> Vec<(Class, Vec<u8>)> {
     let grid = Grid::STANDARD;
     let header = Header::new([grid.columns, grid.rows, grid.slices], grid.spacing_mm);
     let (mut renderer, mut scratch) = (Renderer::new(&grid), Scratch::default());
     let mut egg = |seed: u64| {
         let class = if seed.is_multiple_of(2) { Class::Female } else { Class::Male };
-        let clean = renderer.render(&Phantom::new(&Profile::nominal(), class, seed));
+        let profile = if seed < EGGS / 2 { Profile::nominal() } else { Profile::hard() };
+        let clean = renderer.render(&Phantom::new(&profile, class, seed));
         let mut raw = vec![0; grid.bytes()];
         Scanner::default().acquire_into(&clean, &mut rng(seed), &mut raw);
         let volume = VolumeView::new(header, &raw).expect("a phantom is a valid volume");
@@ -40,7 +44,7 @@ fn run(model: &Model, volumes: &[&[u8]]) -> Vec<Scores> {
 }
 
 #[test]
-fn both_files_find_the_sex_of_nine_phantoms_in_ten() {
+fn both_files_find_the_sex_of_nine_phantoms_in_ten_however_they_lie() {
     let eggs = eggs();
     for precision in [Precision::Fp32, Precision::Bf16] {
         let model = load(precision);
@@ -52,6 +56,21 @@ fn both_files_find_the_sex_of_nine_phantoms_in_ten() {
         let right = eggs.iter().filter(is_right).count();
         assert!(right * 10 >= eggs.len() * 9, "{precision}: {right} of {}", eggs.len());
     }
+}
+
+#[test]
+fn a_mirror_image_is_strange_or_leaves_the_model_in_doubt() {
+    let slice = VOLUME_BYTES / 16;
+    let model = load(Precision::Fp32);
+    let is_taken_for_an_egg = |(_, samples): &&(Class, Vec<u8>)| {
+        let mirrored: Vec<u8> = samples.chunks_exact(slice).rev().flatten().copied().collect();
+        let scores = run(&model, &[&mirrored])[0];
+        let sure = scores.female.max(scores.male) / (scores.female + scores.male);
+        scores.strangeness <= 1.0 && sure >= 0.95
+    };
+    // The card has the exact figure, from more images.
+    let taken = eggs().iter().filter(is_taken_for_an_egg).count();
+    assert!(taken * 20 <= EGGS as usize, "{taken} of {EGGS}");
 }
 
 #[test]

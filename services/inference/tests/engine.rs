@@ -112,9 +112,9 @@ fn a_changed_model_file_is_not_loaded() {
 #[test]
 fn a_model_that_is_not_there_is_named() {
     let repository = tempfile::tempdir().expect("a temporary folder");
-    let config = config(repository.path(), "egg-flat/9.9.9".parse().expect("it is an id"));
+    let config = config(repository.path(), "egg-pose/9.9.9".parse().expect("it is an id"));
     let error = Engine::start(config).expect_err("the folder is empty");
-    assert!(error.to_string().contains("egg-flat/9.9.9/model.toml"), "{error}");
+    assert!(error.to_string().contains("egg-pose/9.9.9/model.toml"), "{error}");
 }
 
 #[test]
