@@ -1,5 +1,5 @@
 //! Makes probabilities of logits, on eggs that the net was not trained on. The kind of egg gets one temperature (Guo et
-//! al. 2017). The sex gets a temperature for each image, out of what the head has seen: noise and motion leave a net
+//! al. 2017). The sex gets a temperature for each image, out of what the head has seen and the noise: both leave a net
 //! surer than it may be, and one temperature for all would be wrong at either end.
 
 use crate::data::{Taking, measuring_batch};
@@ -15,6 +15,8 @@ const BATCH: usize = 64;
 const SPAN: f64 = 2.079;
 /// Each held-out egg is scanned so often to calibrate with.
 const SCANS: u64 = 2;
+/// One in so many batches of held-out eggs is also shown mirrored.
+const MIRRORED: usize = 10;
 /// Steps of gradient descent on the temperatures of images, and their size.
 const STEPS: usize = 400;
 const RATE: f64 = 0.02;
@@ -39,8 +41,8 @@ impl Doubt {
         logits * log.exp()
     }
 
-    /// The weights with the least cross entropy, held small.
-    fn fit(logits: &Tensor, seen: &Tensor, class: &Tensor) -> Self {
+    /// The weights with the least cross entropy against what is to be said, `[N, 2]`, held small.
+    fn fit(logits: &Tensor, seen: &Tensor, wanted: &Tensor) -> Self {
         let size = seen.size()[1];
         let spread = seen.std_dim([0_i64].as_slice(), true, true).clamp_min(1e-3).reshape([size, 1]);
         let middle = seen.mean_dim([0_i64].as_slice(), true, Kind::Float);
@@ -50,8 +52,10 @@ impl Doubt {
         for step in 1..=STEPS {
             let weights = all.narrow(0, 0, size) / &spread;
             let log = (seen - &middle).matmul(&weights) + all.narrow(0, size, 1);
-            let loss = (logits * log.exp()).cross_entropy_for_logits(class)
-                + all.narrow(0, 0, size).square().sum(Kind::Float) * DECAY;
+            let said = (logits * log.exp()).log_softmax(1, Kind::Float);
+            let loss =
+                -(wanted * said).sum_dim_intlist([1_i64].as_slice(), false, Kind::Float).mean(Kind::Float)
+                    + all.narrow(0, 0, size).square().sum(Kind::Float) * DECAY;
             all.zero_grad();
             loss.backward();
             tch::no_grad(|| {
@@ -92,7 +96,21 @@ pub(crate) fn calibrate<'a>(
     let of_living = |tensor: &Tensor| tensor.index_select(0, &living);
     let strangeness = Strangeness::fit(&known.views, &fresh.views, &of_living(&fresh.mirrored));
     let alive = tch::no_grad(|| temperature(&fresh.alive, &(&fresh.class - 1).clamp_min(0)));
-    let doubt = Doubt::fit(&of_living(&fresh.sex), &of_living(&fresh.seen), &of_living(&fresh.class));
+    // Of a mirror image the sex is not to be told: doubt is to rise with what looks like one.
+    let mirror = tch::no_grad(|| {
+        let taking = Taking { mirrored: Some(1.0), ..*taking };
+        let images = look(net, held_out, (0..held_out.len()).step_by(MIRRORED * BATCH), &taking, seed);
+        let living = images.class.lt(2).nonzero().reshape([-1]);
+        [images.sex, images.seen].map(|tensor| tensor.index_select(0, &living))
+    });
+    let wanted = of_living(&fresh.class).one_hot(2).to_kind(Kind::Float);
+    let none = mirror[0].zeros_like() + 0.5;
+    let both = |a: &Tensor, b: &Tensor| Tensor::cat(&[a, b], 0);
+    let doubt = Doubt::fit(
+        &both(&of_living(&fresh.sex), &mirror[0]),
+        &both(&of_living(&fresh.seen), &mirror[1]),
+        &both(&wanted, &none),
+    );
     Judge { net, temperature: alive, doubt, strangeness }
 }
 
@@ -173,7 +191,8 @@ mod tests {
         let honest = Tensor::randn([20_000, 2], (Kind::Float, Device::Cpu)) * 2.0;
         let noisy = Tensor::rand([20_000, 1], (Kind::Float, Device::Cpu)).lt(0.5).to_kind(Kind::Float);
         let sure = &honest * (&noisy * 3.0 + 1.0);
-        let found = Doubt::fit(&sure, &noisy, &drawn(&honest)).apply(&sure, &noisy);
+        let found =
+            Doubt::fit(&sure, &noisy, &drawn(&honest).one_hot(2).to_kind(Kind::Float)).apply(&sure, &noisy);
         let off = (&found - &honest).norm().double_value(&[]) / honest.norm().double_value(&[]);
         assert!(off < 0.1, "{off}");
     }

@@ -2,7 +2,7 @@
 
 use crate::calibrate::Doubt;
 use crate::net::{Net, flat};
-use crate::strange::{Strangeness, Views, image_means};
+use crate::strange::{Strangeness, Views, image_means, log_noise};
 use ovomesh_inference::manifest::OUTPUTS;
 use tch::{Kind, Tensor};
 
@@ -25,7 +25,7 @@ pub(crate) struct Raw {
     pub(crate) alive: Tensor,
     /// Logits of female, male.
     pub(crate) sex: Tensor,
-    /// What the head has seen.
+    /// What the head has seen, and how noisy the image is.
     pub(crate) seen: Tensor,
     /// Logit of being mirrored.
     pub(crate) mirrored: Tensor,
@@ -41,11 +41,14 @@ pub(crate) fn raw(net: &Net, input: &Tensor) -> Raw {
     let located = net.locate(&input, false);
     let refined = net.refine(&input, &located.frame, false);
     let said = net.say(&input, &refined.frame, [&located.features, &refined.features], false);
-    let views = [image_means(&located.samples), located.features, said.features];
+    let means = image_means(&located.samples);
+    let noise = log_noise(&means);
+    let seen = Tensor::cat(&[said.seen, noise.square(), noise], 1);
+    let views = [means, located.features, said.features];
     Raw {
         alive: said.alive,
         sex: said.sex,
-        seen: said.seen,
+        seen,
         mirrored: said.mirrored,
         centre: refined.frame.centre,
         views,

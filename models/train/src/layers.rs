@@ -100,7 +100,7 @@ impl Residual {
     }
 }
 
-/// A matrix and a bias. Always in 32-bit floats: it is small, and what it computes is read as numbers.
+/// A matrix and a bias, in 32-bit floats unless converted: most are small, and what they compute is read as numbers.
 #[derive(Debug)]
 pub(crate) struct Linear {
     weight: Tensor,
@@ -115,6 +115,12 @@ impl Linear {
         self.bias = self.bias.copy();
         let _ = self.weight.narrow(0, 0, rows).g_mul_(&scale.unsqueeze(1));
         let _ = self.bias.narrow(0, 0, rows).g_mul_(scale).g_add_(offset);
+    }
+
+    /// Converts to `kind`, for serving.
+    pub(crate) fn convert(&mut self, kind: Kind) {
+        self.weight = self.weight.to_kind(kind);
+        self.bias = self.bias.to_kind(kind);
     }
 
     /// How many numbers it reads.
@@ -142,7 +148,8 @@ impl Linear {
 
     /// `[N, inputs]` to `[N, outputs]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Tensor {
-        x.linear(&self.weight, Some(&self.bias))
+        let kind = self.weight.kind();
+        as_kind(x, kind).linear(&self.weight, Some(&self.bias))
     }
 }
 

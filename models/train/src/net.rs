@@ -58,8 +58,6 @@ pub(crate) struct Net {
     /// How much of either gonad lies where; not served.
     volumes: Linear,
     head: [Linear; 2],
-    /// Flat indices of the samples that locating sees, in the order y, x, z: channels last.
-    coarse: Tensor,
     refine_lattice: Lattice,
     sex_lattice: Lattice,
     // Constants of a trace must be made before it.
@@ -157,12 +155,14 @@ impl Stage {
         }
         // In the order of memory, so that nothing is copied.
         let map = x.permute([0, 2, 3, 1]);
-        let flat = map.flatten(1, -1).to_kind(Kind::Float);
-        (relu(self.matrix.forward(&flat)), map)
+        // In the kind of the convolutions where it is folded for them: it is large, and its sums are made in 32 bits.
+        let flat = map.flatten(1, -1);
+        (relu(self.matrix.forward(&flat).to_kind(Kind::Float)), map)
     }
 
     fn fold(&mut self, kind: Kind) {
         self.residual.fold(kind);
+        self.matrix.convert(kind);
         let mut scale = SCALE;
         for conv in self.convs.iter_mut().chain(&mut self.last) {
             conv.fold(kind, scale);
@@ -196,7 +196,6 @@ impl Net {
                 Linear::new(&at("head0"), seen, widths.head),
                 Linear::new(&at("head1"), widths.head, HEAD.iter().sum()),
             ],
-            coarse: coarse_indices(),
             refine_lattice: Lattice::new(REFINE.0, REFINE.1, Between::Slices),
             sex_lattice: Lattice::new(SEX.0, SEX.1, Between::All),
             centre_scale: Tensor::from_slice(&CENTRE_SCALE),
@@ -210,8 +209,11 @@ impl Net {
 
     /// Looks at the whole egg: `flat` is u8 `[N, 36864]`, as [`flat`] makes it.
     pub(crate) fn locate(&self, flat: &Tensor, train: bool) -> Located {
-        let samples = flat.index_select(1, &self.coarse).reshape([-1, COARSE, COARSE, INPUT[0]]);
-        let coarse = self.scaled(&samples.permute([0, 3, 1, 2]).to_kind(self.kind));
+        let [z, y, x] = INPUT;
+        let every = |samples: &Tensor, axis: i64| samples.slice(axis, EVERY / 2, None, EVERY);
+        let samples = every(&every(&flat.reshape([-1, z, y, x]), 2), 3).permute([0, 2, 3, 1]);
+        let samples = samples.contiguous();
+        let coarse = self.scaled(&samples.to_kind(self.kind)).permute([0, 3, 1, 2]);
         let (features, _) = self.locate.forward(&coarse, train);
         let said = self.directions.forward(&features);
         let centre = said.narrow(1, 0, 3);
@@ -310,14 +312,4 @@ pub(crate) fn flat(input: &Tensor) -> Tensor {
 /// The middle of the input: z, y, x.
 fn middle() -> [f32; 3] {
     INPUT.map(|samples| (samples - 1) as f32 / 2.0)
-}
-
-fn coarse_indices() -> Tensor {
-    let mut indices = Vec::new();
-    for y in (EVERY / 2..INPUT[1]).step_by(EVERY as usize) {
-        for x in (EVERY / 2..INPUT[2]).step_by(EVERY as usize) {
-            indices.extend((0..INPUT[0]).map(|z| (z * INPUT[1] + y) * INPUT[2] + x));
-        }
-    }
-    Tensor::from_slice(&indices)
 }
