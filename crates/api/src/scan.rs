@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::ids::{EggId, Line, ScanId, Site, check_text};
 use crate::pb::scan::v1 as pb;
+use crate::pb::scanner::v1 as pb_scanner;
 use crate::{Invalid, LineConfig, Volume, time};
 
 /// Highest slot of a tray.
@@ -119,6 +120,20 @@ impl Place {
         })
     }
 
+    /// Checks that it is on one of the lines that a session's Hello named; none named: any.
+    pub fn must_be_one_of(&self, lines: &[pb_scanner::Line]) -> Result<(), Invalid> {
+        let own =
+            |line: &pb_scanner::Line| line.site == self.site.as_str() && line.line == self.line.as_str();
+        if lines.is_empty() || lines.iter().any(own) {
+            return Ok(());
+        }
+        let limit = lines.iter().map(|l| format!("{}/{}", l.site, l.line)).collect::<Vec<_>>().join(", ");
+        let value = format!("{}/{}", self.site, self.line);
+        let message =
+            format!("place {value} is not among the lines that this session's Hello named: {limit}");
+        Err(Invalid::field("place", value, limit).because(pb::RejectCode::NotAllowed, message))
+    }
+
     fn to_pb(&self) -> pb::Place {
         pb::Place {
             site: self.site.to_string(),
@@ -130,6 +145,16 @@ impl Place {
 }
 
 impl ScanMeta {
+    /// The error for this scan when its id came before with other samples.
+    pub fn reused(&self) -> Invalid {
+        let message = format!(
+            "this id came before with other samples (these have CRC-32C {:08x}); give each scan its own id",
+            self.checksum
+        );
+        let error = Invalid::field("scan_id", &self.scan_id, "an id of its own for each scan");
+        error.because(pb::RejectCode::IdReused, message)
+    }
+
     /// The record of this scan: a pure function of what was received, released and configured.
     pub fn row(&self, line: &LineConfig, verdict: pb::Verdict, preview: Option<pb::Preview>) -> pb::Row {
         pb::Row {

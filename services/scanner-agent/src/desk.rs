@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::{self as pb, RejectCode, Row};
+use ovomesh_api::pb::scanner::v1::Line;
 use ovomesh_api::{Invalid, LineBook, Scan, ScanMeta, time};
 use ovomesh_mesh::Lifecycle;
 use ovomesh_spool::{Entry, Error, Left, Released, Spool};
@@ -95,10 +96,11 @@ impl Desk {
     }
 
     /// Takes a scan that was received at this time: a new one is written to disk, one that is known is answered with
-    /// what is known. `most`: the largest volume of its session.
+    /// what is known. `lines` and `most`: the lines and the largest volume of its session.
     pub fn take(
         self: &Arc<Self>,
         mut scan: pb::Scan,
+        lines: &[Line],
         most: u64,
         received: Instant,
     ) -> Result<Taken, Invalid> {
@@ -106,6 +108,7 @@ impl Desk {
         // Once, and kept: sent again it must be the same scan.
         scan.acquired_at.get_or_insert_with(|| time::to_pb(now));
         let Scan { meta, budget, .. } = Scan::parse(scan.clone(), most, now)?;
+        meta.place.must_be_one_of(lines)?;
         let line = self.settings.lines.get(&meta.place);
         let case = Arc::new(Case::new(&meta, received + line.budget(budget)));
         let known = match lock(&self.scans).entry(meta.scan_id.to_string()) {
@@ -353,15 +356,7 @@ pub fn undecided(id: &str, reason: pb::UndecidedReason, detail: String) -> pb::V
 }
 
 fn must_be_same(meta: &ScanMeta, checksum: u32) -> Result<(), Invalid> {
-    if meta.checksum == checksum {
-        return Ok(());
-    }
-    let error = Invalid::field("scan_id", &meta.scan_id, "an id of its own for each scan");
-    let message = format!(
-        "this id came before with other samples (CRC-32C {checksum:08x}, these have {:08x}); give each scan its own id",
-        meta.checksum
-    );
-    Err(error.because(RejectCode::IdReused, message))
+    if meta.checksum == checksum { Ok(()) } else { Err(meta.reused()) }
 }
 
 fn busy(meta: &ScanMeta, error: &str) -> Invalid {

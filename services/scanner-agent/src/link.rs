@@ -201,7 +201,7 @@ impl Link {
         let bytes: u64 = self.scans.values().map(|(_, bytes)| bytes).sum();
         let has_room = self.scans.len() < self.credit.scan_credit as usize
             && bytes + self.desk.settings.max_volume_bytes.min(self.credit.max_volume_bytes)
-                <= self.credit.scan_credit_bytes.max(bytes + 1);
+                <= self.credit.scan_credit_bytes;
         while has_room
             && now >= self.hold_until
             && let Some((id, deadline)) = self.desk.queue.next_scan(now)

@@ -161,16 +161,7 @@ impl Session {
         let Some(open) = &self.open else {
             return Err(Invalid::field("hello", "", "the first message of a session"));
         };
-        if let Some(place) = &scan.place {
-            let named = |line: &Line| line.site == place.site && line.line == place.line;
-            if !open.lines.is_empty() && !open.lines.iter().any(named) {
-                let value = format!("{}/{}", place.site, place.line);
-                let message = format!("place {value} is not among the lines that this session's Hello named");
-                let invalid = Invalid::field("place", value, "a line of Hello");
-                return Err(invalid.because(RejectCode::NotAllowed, message));
-            }
-        }
-        self.desk.take(scan, open.max_volume_bytes, received)
+        self.desk.take(scan, &open.lines, open.max_volume_bytes, received)
     }
 
     async fn reject(&self, scan_id: &str, invalid: &Invalid) {

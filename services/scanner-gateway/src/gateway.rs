@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use ovomesh_api::pb::scan::v1::{self as pb, RejectCode, Rejected, Row};
+use ovomesh_api::pb::scan::v1::{self as pb, Rejected, Row};
 use ovomesh_api::pb::scanner::v1::Line;
-use ovomesh_api::{Invalid, LineBook, Place, Scan, ScanMeta};
+use ovomesh_api::{Invalid, LineBook, Place, Scan};
 use ovomesh_bootstrap::trace;
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -65,7 +65,7 @@ impl Gateway {
 
     fn check(&self, scan: pb::Scan, max_volume: u64, allowed: &[Line]) -> Result<Scan, Invalid> {
         let scan = Scan::parse(scan, max_volume, Timestamp::now())?;
-        check_line(&scan.meta.place, allowed)?;
+        scan.meta.place.must_be_one_of(allowed)?;
         Ok(scan)
     }
 
@@ -74,7 +74,9 @@ impl Gateway {
         loop {
             match self.recent.see(&scan.meta) {
                 Seen::Answered(row) => return Answer::Decided(row),
-                Seen::Reused => return reused(&scan.meta),
+                Seen::Reused => {
+                    return Answer::Rejected(scan.meta.reused().rejected(scan.meta.scan_id.as_str()));
+                }
                 Seen::InFlight(mut answer) => {
                     // An error means that the other session broke: the scan is new again.
                     if let Ok(row) = answer.wait_for(Option::is_some).await.map(|row| row.clone()) {
@@ -133,24 +135,4 @@ impl Answer {
         };
         metrics::counter!("ovomesh_gateway_scans_total", "call" => call, "reason" => reason).increment(1);
     }
-}
-
-fn reused(meta: &ScanMeta) -> Answer {
-    let checksum = format!("{:08x}", meta.checksum);
-    let error = Invalid::field("scan_id", &meta.scan_id, "an id of its own for each scan").because(
-        RejectCode::IdReused,
-        format!("this id came before with other samples (these have CRC-32C {checksum}); give each scan its own id"),
-    );
-    Answer::Rejected(error.rejected(meta.scan_id.as_str()))
-}
-
-fn check_line(place: &Place, allowed: &[Line]) -> Result<(), Invalid> {
-    let own = |line: &Line| line.site == place.site.as_str() && line.line == place.line.as_str();
-    if allowed.is_empty() || allowed.iter().any(own) {
-        return Ok(());
-    }
-    let limit = allowed.iter().map(|l| format!("{}/{}", l.site, l.line)).collect::<Vec<_>>().join(", ");
-    let value = format!("{}/{}", place.site, place.line);
-    let message = format!("place {value} is not among the lines that this session's Hello named: {limit}");
-    Err(Invalid::field("place", value, limit).because(RejectCode::NotAllowed, message))
 }
