@@ -35,6 +35,8 @@ pub struct Case {
     pub id: String,
     /// CRC-32C of its samples.
     pub checksum: u32,
+    /// Size of its samples as sent.
+    pub bytes: u64,
     /// When the agent decides by itself.
     pub deadline: Instant,
     progress: watch::Sender<Progress>,
@@ -50,19 +52,19 @@ struct Waiting {
 }
 
 impl Case {
-    /// A scan that has just come.
-    pub fn new(meta: &ScanMeta, deadline: Instant) -> Self {
-        Self::with(meta.scan_id.to_string(), meta.checksum, deadline)
+    /// A scan with so many bytes of samples, to be decided until then.
+    pub fn new(meta: &ScanMeta, bytes: u64, deadline: Instant) -> Self {
+        Self::with(meta.scan_id.to_string(), meta.checksum, bytes, deadline)
     }
 
     /// A scan whose verdict was recorded before a restart.
     pub fn of_row(row: &Row) -> Self {
-        Self::with(row.scan_id.clone(), row.volume_crc32c, Instant::now())
+        Self::with(row.scan_id.clone(), row.volume_crc32c, 0, Instant::now())
     }
 
-    fn with(id: String, checksum: u32, deadline: Instant) -> Self {
+    fn with(id: String, checksum: u32, bytes: u64, deadline: Instant) -> Self {
         let progress = watch::Sender::new(Progress::Coming);
-        Self { id, checksum, deadline, progress, waiting: Mutex::default() }
+        Self { id, checksum, bytes, deadline, progress, waiting: Mutex::default() }
     }
 
     /// Its progress from now on.

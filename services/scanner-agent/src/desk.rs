@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::case::{Case, Decided, Progress, Stored};
 use crate::clock::Clock;
-use crate::queue::Queue;
+use crate::queue::{Queue, Waiting};
 use crate::spooled;
 
 /// How long a stored verdict is kept for repeats: longer than any retry of a scanner.
@@ -107,10 +107,11 @@ impl Desk {
         let now = self.clock.now();
         // Once, and kept: sent again it must be the same scan.
         scan.acquired_at.get_or_insert_with(|| time::to_pb(now));
+        let bytes = sample_bytes(&scan);
         let Scan { meta, budget, .. } = Scan::parse(scan.clone(), most, now)?;
         meta.place.must_be_one_of(lines)?;
         let line = self.settings.lines.get(&meta.place);
-        let case = Arc::new(Case::new(&meta, received + line.budget(budget)));
+        let case = Arc::new(Case::new(&meta, bytes, received + line.budget(budget)));
         let known = match lock(&self.scans).entry(meta.scan_id.to_string()) {
             Place::Occupied(known) => known.get().clone(),
             Place::Vacant(place) => {
@@ -136,7 +137,7 @@ impl Desk {
 
     /// All of a scan's life.
     async fn carry(self: Arc<Self>, case: Arc<Case>, meta: ScanMeta, scan: pb::Scan, received_at: Timestamp) {
-        match self.spool.accept(&case.id, spooled::write_scan(scan, received_at)).await {
+        match self.spool.accept(&case.id, spooled::write_scan(scan, received_at, case.deadline)).await {
             Ok(entry) => {
                 metrics::counter!("ovomesh_agent_accepted_total").increment(1);
                 case.tell(Progress::Accepted);
@@ -153,7 +154,7 @@ impl Desk {
 
     async fn decide(self: Arc<Self>, case: Arc<Case>, meta: ScanMeta, entry: Entry) {
         let decided = case.waits_for_decision(entry.clone());
-        self.queue.scan(case.id.clone(), case.deadline);
+        self.queue.scan(Waiting { deadline: case.deadline, id: case.id.clone(), bytes: case.bytes });
         let (verdict, preview) = tokio::select! {
             biased;
             Ok(decided) = decided => decided,
@@ -213,14 +214,17 @@ impl Desk {
         }
     }
 
-    /// After a restart nobody knows how much of its time is left, and the sorter has done without it: it is UNDECIDED.
+    /// After a restart it has what is left of its time.
     fn decide_again(self: &Arc<Self>, entry: Entry) {
         let scan = self.spool.scan(&entry).map_err(|error| error.to_string()).and_then(spooled::read_scan);
-        let scan =
-            scan.and_then(|(scan, at)| Scan::parse(scan, u64::MAX, at).map_err(|error| error.to_string()));
+        let scan = scan.and_then(|(scan, at, deadline)| {
+            let bytes = sample_bytes(&scan);
+            let scan = Scan::parse(scan, u64::MAX, at).map_err(|error| error.to_string())?;
+            Ok((scan.meta, bytes, deadline))
+        });
         match scan {
-            Ok(Scan { meta, .. }) => {
-                let case = Arc::new(Case::new(&meta, Instant::now()));
+            Ok((meta, bytes, deadline)) => {
+                let case = Arc::new(Case::new(&meta, bytes, deadline));
                 lock(&self.scans).insert(case.id.clone(), Known::Open(case.clone()));
                 case.tell(Progress::Accepted);
                 let desk = self.clone();
@@ -253,7 +257,7 @@ impl Desk {
         let entry = case.undecided()?;
         let read = self.spool.scan(&entry).map_err(|error| error.to_string()).and_then(spooled::read_scan);
         match read {
-            Ok((scan, _)) => {
+            Ok((scan, ..)) => {
                 let left = case.deadline.saturating_duration_since(Instant::now());
                 Some(pb::Scan { budget: Some(time::budget_to_pb(left)), ..scan })
             }
@@ -353,6 +357,10 @@ pub fn undecided(id: &str, reason: pb::UndecidedReason, detail: String) -> pb::V
         decided_by: pb::DecidedBy::Edge.into(),
         ..Default::default()
     }
+}
+
+fn sample_bytes(scan: &pb::Scan) -> u64 {
+    scan.volume.as_ref().map_or(0, |volume| volume.samples.len() as u64)
 }
 
 fn must_be_same(meta: &ScanMeta, checksum: u32) -> Result<(), Invalid> {

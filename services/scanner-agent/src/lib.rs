@@ -7,6 +7,7 @@
 
 mod case;
 mod clock;
+mod deadline;
 mod desk;
 mod link;
 mod queue;

@@ -22,6 +22,7 @@ use tonic::Streaming;
 use tonic::transport::Uri;
 
 use crate::desk::{Desk, undecided};
+use crate::queue::Waiting;
 
 /// Version of the contract.
 const PROTOCOL_VERSION: u32 = 1;
@@ -104,8 +105,10 @@ struct Link {
     up: mpsc::Sender<ConnectRequest>,
     down: Streaming<ConnectResponse>,
     credit: Welcome,
-    /// Deadline and bytes of scans without an answer.
-    scans: HashMap<String, (Instant, u64)>,
+    /// Scans without an answer.
+    scans: HashMap<String, Waiting>,
+    /// Their bytes.
+    scan_bytes: u64,
     /// Rows without an answer.
     rows: HashSet<String>,
     /// No scans before this time.
@@ -143,8 +146,9 @@ impl Link {
         {
             desk.clock.correct(server_time);
         }
-        let (scans, rows) = Default::default();
-        Ok(Self { desk: desk.clone(), up, down, credit, scans, rows, hold_until: Instant::now() })
+        let (scans, scan_bytes, rows) = Default::default();
+        let hold_until = Instant::now();
+        Ok(Self { desk: desk.clone(), up, down, credit, scans, scan_bytes, rows, hold_until })
     }
 
     /// Sends what waits and books what comes, until the link breaks or is asked to end.
@@ -198,17 +202,14 @@ impl Link {
     /// What to send next, within the credit: scans first, because the conveyor moves.
     fn next(&mut self) -> Option<Up> {
         let now = Instant::now();
-        let bytes: u64 = self.scans.values().map(|(_, bytes)| bytes).sum();
-        let has_room = self.scans.len() < self.credit.scan_credit as usize
-            && bytes + self.desk.settings.max_volume_bytes.min(self.credit.max_volume_bytes)
-                <= self.credit.scan_credit_bytes;
-        while has_room
+        while self.scans.len() < self.credit.scan_credit as usize
             && now >= self.hold_until
-            && let Some((id, deadline)) = self.desk.queue.next_scan(now)
+            && let Some(waiting) =
+                self.desk.queue.next_scan(now, self.credit.scan_credit_bytes.saturating_sub(self.scan_bytes))
         {
-            if let Some(scan) = self.desk.scan(&id) {
-                let bytes = scan.volume.as_ref().map_or(0, |volume| volume.samples.len() as u64);
-                self.scans.insert(id, (deadline, bytes));
+            if let Some(scan) = self.desk.scan(&waiting.id) {
+                self.scan_bytes += waiting.bytes;
+                self.scans.insert(waiting.id.clone(), waiting);
                 return Some(Up::Scan(scan));
             }
         }
@@ -227,7 +228,7 @@ impl Link {
     fn book(&mut self, response: ConnectResponse) -> Option<Duration> {
         match response.message {
             Some(Down::Decided(Decided { verdict: Some(verdict), preview })) => {
-                self.scans.remove(&verdict.scan_id);
+                self.answered(&verdict.scan_id);
                 self.desk.decided(&verdict.scan_id.clone(), (verdict, preview));
             }
             Some(Down::Rejected(rejected)) => self.rejected(rejected),
@@ -245,11 +246,18 @@ impl Link {
         None
     }
 
+    /// A scan is outstanding no more.
+    fn answered(&mut self, id: &str) -> Option<Waiting> {
+        let waiting = self.scans.remove(id)?;
+        self.scan_bytes -= waiting.bytes;
+        Some(waiting)
+    }
+
     fn rejected(&mut self, rejected: Rejected) {
-        let Some((deadline, _)) = self.scans.remove(&rejected.scan_id) else { return };
+        let Some(waiting) = self.answered(&rejected.scan_id) else { return };
         if rejected.retryable {
             self.hold_until = Instant::now() + NO_ROOM;
-            self.desk.queue.scan(rejected.scan_id, deadline);
+            self.desk.queue.scan(waiting);
             return;
         }
         let verdict = undecided(&rejected.scan_id, UndecidedReason::Rejected, rejected.message);
@@ -260,8 +268,8 @@ impl Link {
     fn took(&mut self, unsent: &Up) {
         match unsent {
             Up::Scan(scan) => {
-                if let Some((deadline, _)) = self.scans.remove(&scan.scan_id) {
-                    self.desk.queue.scan(scan.scan_id.clone(), deadline);
+                if let Some(waiting) = self.answered(&scan.scan_id) {
+                    self.desk.queue.scan(waiting);
                 }
             }
             Up::Settled(Settled { row: Some(row) }) => {
@@ -283,8 +291,8 @@ impl Link {
 impl Drop for Link {
     /// What has no answer waits again.
     fn drop(&mut self) {
-        for (id, (deadline, _)) in self.scans.drain() {
-            self.desk.queue.scan(id, deadline);
+        for (_, waiting) in self.scans.drain() {
+            self.desk.queue.scan(waiting);
         }
         for id in self.rows.drain() {
             self.desk.queue.verdict(id);

@@ -16,16 +16,27 @@ pub struct Queue {
     news: Notify,
 }
 
+/// A scan that waits for a verdict. Ordered by its deadline.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Waiting {
+    /// When it needs none any more.
+    pub deadline: Instant,
+    /// The scan.
+    pub id: String,
+    /// Size of its samples as sent.
+    pub bytes: u64,
+}
+
 #[derive(Debug, Default)]
 struct State {
-    scans: BinaryHeap<Reverse<(Instant, String)>>,
+    scans: BinaryHeap<Reverse<Waiting>>,
     verdicts: VecDeque<String>,
 }
 
 impl Queue {
-    /// A scan to be decided until then.
-    pub fn scan(&self, id: String, deadline: Instant) {
-        self.lock().scans.push(Reverse((deadline, id)));
+    /// A scan to be decided.
+    pub fn scan(&self, scan: Waiting) {
+        self.lock().scans.push(Reverse(scan));
         self.news.notify_one();
     }
 
@@ -35,12 +46,17 @@ impl Queue {
         self.news.notify_one();
     }
 
-    /// The scan to send next, if its time is not over; those whose time is over are dropped.
-    pub fn next_scan(&self, now: Instant) -> Option<(String, Instant)> {
+    /// The scan to send next, if there is room for its bytes; those whose time is over are dropped.
+    pub fn next_scan(&self, now: Instant, room: u64) -> Option<Waiting> {
         let mut state = self.lock();
-        while let Some(Reverse((deadline, id))) = state.scans.pop() {
-            if deadline > now {
-                return Some((id, deadline));
+        while let Some(Reverse(first)) = state.scans.peek() {
+            let in_time = first.deadline > now;
+            if in_time && first.bytes > room {
+                return None;
+            }
+            let first = state.scans.pop().map(|Reverse(first)| first);
+            if in_time {
+                return first;
             }
         }
         None
@@ -74,14 +90,26 @@ mod tests {
 
     use super::*;
 
+    fn waiting(id: &str, deadline: Instant) -> Waiting {
+        Waiting { deadline, id: id.into(), bytes: 100 }
+    }
+
     #[test]
     fn the_most_urgent_scan_goes_first_and_one_whose_time_is_over_not_at_all() {
         let (queue, now) = (Queue::default(), Instant::now());
         for (id, ms) in [("late", 0), ("third", 30), ("first", 10), ("second", 20)] {
-            queue.scan(id.into(), now + Duration::from_millis(ms));
+            queue.scan(waiting(id, now + Duration::from_millis(ms)));
         }
-        let order: Vec<String> = std::iter::from_fn(|| queue.next_scan(now)).map(|(id, _)| id).collect();
+        let order: Vec<String> = std::iter::from_fn(|| queue.next_scan(now, 100)).map(|scan| scan.id).collect();
         assert_eq!(order, ["first", "second", "third"]);
         assert_eq!(queue.len(), (0, 0));
+    }
+
+    #[test]
+    fn a_scan_waits_until_there_is_room_for_its_bytes() {
+        let (queue, now) = (Queue::default(), Instant::now());
+        queue.scan(waiting("one", now + Duration::from_millis(10)));
+        assert_eq!(queue.next_scan(now, 99), None);
+        assert!(queue.next_scan(now, 100).is_some_and(|scan| scan.id == "one"));
     }
 }
