@@ -6,9 +6,10 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use ovomesh_api::pb::query::v1::GetScanRequest;
-use ovomesh_api::pb::scan::v1::{Call, DecidedBy, RejectCode, Row, UndecidedReason, Verdict};
+use ovomesh_api::pb::scan::v1::{Call, DecidedBy, Purpose, RejectCode, Row, Scan, UndecidedReason, Verdict};
+use ovomesh_api::pb::sorter::v1::Start;
 use ovomesh_testkit::{Fleet, Shape};
-use ovomesh_tests::{Answer, LIMIT, Session, programs, query, scan};
+use ovomesh_tests::{Answer, LIMIT, Session, Sorter, programs, query, scan, start};
 
 const AGENT: &str = "scanner-agent-1";
 
@@ -182,4 +183,53 @@ async fn everything_killed_at_once_keeps_every_accepted_scan() {
     }
     assert!(!told.accepted.is_empty());
     all_stored(&fleet, &told).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_restarts_goes_on_with_what_is_left_of_a_scans_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = folder.path().join("lines.yaml");
+    std::fs::write(&lines, "default: { budget_ms: 60000 }").unwrap();
+    let mut fleet = Fleet::start(&programs(), Shape { lines: Some(lines), ..Shape::default() }).unwrap();
+    fleet.add_agent(AGENT).unwrap();
+    fleet.get("preprocess-1").unwrap().freeze().unwrap();
+    let mut session = open(&fleet).await;
+    session.scan(scan("patient")).await;
+    assert!(matches!(session.answer().await, Answer::Accepted(id) if id == "patient"));
+    fleet.get_mut(AGENT).unwrap().kill().unwrap();
+    fleet.get("preprocess-1").unwrap().thaw().unwrap();
+    fleet.restart(AGENT).unwrap();
+    let row = until_stored(&mut query(&fleet).await, "patient").await;
+    assert_eq!(row.verdict.unwrap().decided_by(), DecidedBy::Mesh);
+}
+
+#[tokio::test]
+async fn a_sorter_is_told_every_egg_again_until_it_has_acted_whatever_was_killed() {
+    let mut fleet = edge();
+    let url = fleet.get(AGENT).unwrap().url();
+    let egg = |id: &str| Scan { purpose: Purpose::Production.into(), ..scan(id) };
+    let mut session = open(&fleet).await;
+    let (mut sorter, following) = Sorter::open(&url, start()).await.unwrap();
+    assert_eq!(following.unacknowledged, 0);
+    session.scan(scan("a test is nothing for a sorter".replace(' ', "-").as_str())).await;
+    session.verdict().await;
+    for id in ["one", "two"] {
+        session.scan(egg(id)).await;
+        assert_eq!(sorter.released().await, id);
+    }
+    sorter.actuated("one").await;
+    let (mut display, _) = Sorter::open(&url, Start { from_now: true, ..start() }).await.unwrap();
+    drop(sorter);
+    session.scan(egg("three")).await;
+    assert_eq!(display.released().await, "three");
+    let (mut sorter, _) = Sorter::open(&url, start()).await.unwrap();
+    assert_eq!((sorter.released().await, sorter.released().await), ("two".into(), "three".into()));
+    // The agent forgets what was acknowledged when it is killed, and nothing else.
+    fleet.get_mut(AGENT).unwrap().kill().unwrap();
+    fleet.restart(AGENT).unwrap();
+    let (mut sorter, following) = Sorter::open(&url, start()).await.unwrap();
+    let again = [sorter.released().await, sorter.released().await, sorter.released().await];
+    assert_eq!((again, following.unacknowledged), (["one", "two", "three"].map(String::from), 3));
+    let nowhere = Sorter::open(&url, Start { line: None, ..start() }).await.err().unwrap();
+    assert!(nowhere.message().contains("place.site"), "{nowhere:?}");
 }

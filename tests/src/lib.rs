@@ -4,8 +4,10 @@ mod fleet;
 mod raw;
 mod scans;
 mod session;
+mod sorter;
 
 pub use fleet::{fleet, programs, query};
 pub use raw::{Raw, framed};
 pub use scans::{hello, place, scan, volume};
 pub use session::{Answer, LIMIT, Session};
+pub use sorter::{Sorter, start};

@@ -17,6 +17,7 @@ macro_rules! package {
 package!(
     scan = "ovomesh.scan.v1",
     scanner = "ovomesh.scanner.v1",
+    sorter = "ovomesh.sorter.v1",
     gateway = "ovomesh.gateway.v1",
     preprocess = "ovomesh.preprocess.v1",
     inference = "ovomesh.inference.v1",

@@ -45,6 +45,12 @@ impl Default for Shape {
     }
 }
 
+impl Shape {
+    fn lines_flag(&self) -> Vec<String> {
+        self.lines.iter().flat_map(|lines| ["--lines".into(), lines.display().to_string()]).collect()
+    }
+}
+
 fn unique() -> usize {
     static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
@@ -92,9 +98,7 @@ impl Fleet {
         if shape.gateway_memory_mib > 0 {
             flags.extend(["--memory-mib".into(), shape.gateway_memory_mib.to_string()]);
         }
-        if let Some(lines) = &shape.lines {
-            flags.extend(["--lines".into(), lines.display().to_string()]);
-        }
+        flags.extend(shape.lines_flag());
         self.launch("scanner-gateway", 7700, flags)?;
         self.processes.values_mut().try_for_each(Process::ready)
     }
@@ -102,7 +106,8 @@ impl Fleet {
     /// Adds an agent with a spool in the fleet's folder, in front of its gateway.
     pub fn add_agent(&mut self, name: &str) -> anyhow::Result<()> {
         let spool = self.shape.folder.join(name).display().to_string();
-        let flags = vec!["--gateways".into(), self.gateway()?, "--spool".into(), spool];
+        let mut flags = vec!["--gateways".into(), self.gateway()?, "--spool".into(), spool];
+        flags.extend(self.shape.lines_flag());
         self.launch(name, 7690, flags)?;
         self.get_mut(name)?.ready()
     }

@@ -114,6 +114,14 @@ impl Case {
         }
     }
 
+    /// Its row, once that is recorded.
+    pub fn recorded(&self) -> Option<Arc<Row>> {
+        match &*self.progress.borrow() {
+            Progress::Released(row) | Progress::Stored(row) => Some(row.clone()),
+            _ => None,
+        }
+    }
+
     /// Its row, while that waits for the store.
     pub fn released(&self) -> Option<Arc<Row>> {
         match &*self.progress.borrow() {

@@ -3,6 +3,8 @@
 //! One task carries each scan through it. The first verdict that is recorded counts, whoever it comes from; a later one
 //! finds nobody who waits for it.
 
+mod restart;
+
 use std::collections::hash_map::Entry as Place;
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -20,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::case::{Case, Decided, Progress, Stored};
 use crate::clock::Clock;
+use crate::feed::Feed;
 use crate::queue::{Queue, Waiting};
 use crate::spooled;
 
@@ -44,6 +47,8 @@ pub struct Desk {
     pub settings: Settings,
     /// What waits for a gateway.
     pub queue: Queue,
+    /// What was released lately, for sorters.
+    pub feed: Feed,
     /// The agent's clock, corrected by gateways.
     pub clock: Clock,
     spool: Spool,
@@ -77,21 +82,14 @@ impl Desk {
         let desk = Arc::new(Self {
             settings,
             queue: Queue::default(),
+            feed: Feed::default(),
             clock: Clock::default(),
             spool,
             scans: Mutex::default(),
             remembered: Mutex::default(),
             lifecycle,
         });
-        for released in left.settled {
-            desk.remember(released);
-        }
-        for released in left.unsettled {
-            desk.settle_again(released);
-        }
-        for entry in left.undecided {
-            desk.decide_again(entry);
-        }
+        desk.go_on(left);
         desk
     }
 
@@ -188,6 +186,7 @@ impl Desk {
     async fn settle(self: Arc<Self>, case: Arc<Case>, row: Arc<Row>, mut released: Released) {
         let stored = case.waits_for_store();
         case.tell(Progress::Released(row.clone()));
+        self.feed.released(&row, Instant::now());
         self.queue.verdict(case.id.clone());
         // The other half is kept by the case itself.
         let Ok(stored) = stored.await else { return };
@@ -199,42 +198,6 @@ impl Desk {
         }
         case.tell(Progress::Stored(row));
         self.remember(released);
-    }
-
-    fn settle_again(self: &Arc<Self>, released: Released) {
-        match self.read_row(&released) {
-            Ok(row) => {
-                let case = Arc::new(Case::of_row(&row));
-                lock(&self.scans).insert(case.id.clone(), Known::Open(case.clone()));
-                let desk = self.clone();
-                self.lifecycle
-                    .spawn("verdict", async move { desk.settle(case, Arc::new(row), released).await });
-            }
-            Err(error) => tracing::error!(id = released.entry.id, error, "a verdict cannot be read"),
-        }
-    }
-
-    /// After a restart it has what is left of its time.
-    fn decide_again(self: &Arc<Self>, entry: Entry) {
-        let scan = self.spool.scan(&entry).map_err(|error| error.to_string()).and_then(spooled::read_scan);
-        let scan = scan.and_then(|(scan, at, deadline)| {
-            let bytes = sample_bytes(&scan);
-            let scan = Scan::parse(scan, u64::MAX, at).map_err(|error| error.to_string())?;
-            Ok((scan.meta, bytes, deadline))
-        });
-        match scan {
-            Ok((meta, bytes, deadline)) => {
-                let case = Arc::new(Case::new(&meta, bytes, deadline));
-                lock(&self.scans).insert(case.id.clone(), Known::Open(case.clone()));
-                case.tell(Progress::Accepted);
-                let desk = self.clone();
-                self.lifecycle.spawn("scan", async move { desk.decide(case, meta, entry).await });
-            }
-            Err(error) => {
-                tracing::error!(id = entry.id, error, "a scan cannot be read");
-                self.spool.decided(&entry);
-            }
-        }
     }
 
     /// A verdict came for a scan.
@@ -266,6 +229,15 @@ impl Desk {
                 self.decided(id, (undecided(id, pb::UndecidedReason::Failed, detail), None));
                 None
             }
+        }
+    }
+
+    /// The row of a scan whose verdict is recorded, as long as it is remembered.
+    pub fn released(&self, id: &str) -> Option<Arc<Row>> {
+        let known = lock(&self.scans).get(id).cloned();
+        match known? {
+            Known::Open(case) => case.recorded(),
+            Known::Settled(released) => self.read_row(&released).ok().map(Arc::new),
         }
     }
 

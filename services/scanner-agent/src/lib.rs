@@ -3,22 +3,25 @@
 //! store never says something else than the sorter was told.
 //!
 //! The way of a scan: [`session`] takes it, [`desk`] carries it through its life, [`link`] sends it to a gateway and its
-//! verdict to the store.
+//! verdict to the store; [`feed`] and [`sorter`] tell the line's sorter.
 
 mod case;
 mod clock;
 mod deadline;
 mod desk;
+mod feed;
 mod link;
 mod queue;
 mod service;
 mod session;
+mod sorter;
 mod spooled;
 
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use ovomesh_api::pb::scanner::v1::scanner_service_server::ScannerServiceServer;
+use ovomesh_api::pb::sorter::v1::sorter_service_server::SorterServiceServer;
 use ovomesh_api::{LineBook, MAX_VOLUME_BYTES};
 use ovomesh_bootstrap::{ClientTlsArgs, Server, ServerArgs, TelemetryArgs};
 use ovomesh_mesh::Lifecycle;
@@ -113,9 +116,12 @@ pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> any
     let service = Service { desk, lifecycle: lifecycle.clone() };
     let limit = usize::try_from(args.max_volume_bytes + HEADER_BYTES)?;
     let serving = Server::new(NAME, &args.server)
-        .routes(tonic::service::Routes::new(
-            ScannerServiceServer::new(service.clone()).max_decoding_message_size(limit),
-        ))
+        .routes(
+            tonic::service::Routes::new(
+                ScannerServiceServer::new(service.clone()).max_decoding_message_size(limit),
+            )
+            .add_service(SorterServiceServer::new(service.clone())),
+        )
         .windows(WINDOW_BYTES, WINDOW_BYTES)
         .descriptors(&[ovomesh_api::pb::DESCRIPTORS, ovomesh_mesh::proto::DESCRIPTORS])
         .status(service)

@@ -100,7 +100,8 @@ mod tests {
         for (id, ms) in [("late", 0), ("third", 30), ("first", 10), ("second", 20)] {
             queue.scan(waiting(id, now + Duration::from_millis(ms)));
         }
-        let order: Vec<String> = std::iter::from_fn(|| queue.next_scan(now, 100)).map(|scan| scan.id).collect();
+        let order: Vec<String> =
+            std::iter::from_fn(|| queue.next_scan(now, 100)).map(|scan| scan.id).collect();
         assert_eq!(order, ["first", "second", "third"]);
         assert_eq!(queue.len(), (0, 0));
     }

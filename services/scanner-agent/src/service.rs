@@ -1,18 +1,21 @@
-//! The gRPC surface: the scanner's contract, and the status of this agent.
+//! The gRPC surface: the contracts of scanners and of sorters, and the status of this agent.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ovomesh_api::pb::scanner::v1::ConnectRequest;
 use ovomesh_api::pb::scanner::v1::scanner_service_server::ScannerService;
+use ovomesh_api::pb::sorter::v1::FollowRequest;
+use ovomesh_api::pb::sorter::v1::sorter_service_server::SorterService;
 use ovomesh_api::thousands;
 use ovomesh_mesh::{Lifecycle, Load};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::desk::Desk;
 use crate::session::{self, Outgoing};
+use crate::sorter;
 
-/// Serves scanners.
+/// Serves scanners and sorters.
 #[derive(Clone)]
 pub struct Service {
     /// What sessions share.
@@ -32,6 +35,21 @@ impl ScannerService for Service {
         let drain = self.lifecycle.drain.clone();
         let (session, outgoing) = session::open(self.desk.clone(), request.into_inner(), drain);
         self.lifecycle.spawn("session", session);
+        Ok(Response::new(outgoing))
+    }
+}
+
+#[tonic::async_trait]
+impl SorterService for Service {
+    type FollowStream = sorter::Outgoing;
+
+    async fn follow(
+        &self,
+        request: Request<Streaming<FollowRequest>>,
+    ) -> Result<Response<Self::FollowStream>, Status> {
+        let drain = self.lifecycle.drain.clone();
+        let (following, outgoing) = sorter::open(self.desk.clone(), request.into_inner(), drain);
+        self.lifecycle.spawn("sorter", following);
         Ok(Response::new(outgoing))
     }
 }

@@ -1,0 +1,238 @@
+//! What was released lately on each line, for its sorter: in the order of recording, with what was acknowledged.
+//!
+//! Only names are kept here; what they name is on disk, or on its way to the store.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ovomesh_api::pb::scan::v1::{Purpose, Row};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// How long a verdict is told to a sorter that was away: twice the longest budget. Later its egg is past every gate.
+pub const FRESH: Duration = Duration::from_secs(120);
+/// Verdicts kept for a line: those of 2 minutes, five times as fast as the fastest line.
+const KEPT: usize = 4_096;
+/// From so many lines on, those are forgotten on which nothing happens.
+const LINES: usize = 256;
+
+/// The last verdicts of every line.
+#[derive(Debug, Default)]
+pub struct Feed {
+    lines: Mutex<HashMap<LineName, Recent>>,
+}
+
+/// Site and line.
+pub type LineName = (String, String);
+
+#[derive(Debug)]
+struct Recent {
+    /// Of the first in `told`.
+    first: u64,
+    told: VecDeque<Told>,
+    /// Number of the next one to come.
+    next: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Told {
+    id: String,
+    at: Instant,
+    acknowledged: bool,
+}
+
+/// A follower's place in a line.
+#[derive(Debug)]
+pub struct Cursor {
+    line: LineName,
+    next: u64,
+    news: watch::Receiver<u64>,
+}
+
+/// What a follower meets.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Next {
+    /// This scan's verdict, and since when it is recorded.
+    Released(String, Instant),
+    /// So many were forgotten before they could be told.
+    Lagged(u64),
+}
+
+impl Feed {
+    /// A row was recorded at this time. Rows of tests and calibrations are nothing for a sorter.
+    pub fn released(&self, row: &Row, at: Instant) {
+        let Some(place) = &row.place else { return };
+        if row.purpose() != Purpose::Production {
+            return;
+        }
+        let mut lines = self.lock();
+        let recent = of(&mut lines, (place.site.clone(), place.line.clone()));
+        recent.told.push_back(Told { id: row.scan_id.clone(), at, acknowledged: false });
+        recent.forget();
+        recent.next.send_replace(recent.first + recent.told.len() as u64);
+    }
+
+    /// Begins to follow a line: with what nobody acknowledged, or with what comes from now on. Tells how many that are.
+    pub fn follow(&self, line: LineName, from_now: bool) -> (Cursor, usize) {
+        let mut lines = self.lock();
+        let recent = of(&mut lines, line.clone());
+        recent.forget();
+        let end = recent.first + recent.told.len() as u64;
+        let waiting = if from_now { 0 } else { recent.told.iter().filter(|told| !told.acknowledged).count() };
+        let next = if from_now { end } else { recent.first };
+        (Cursor { line, next, news: recent.next.subscribe() }, waiting)
+    }
+
+    /// The next one for a follower, as soon as there is one. Losing its future loses nothing.
+    pub async fn next(&self, cursor: &mut Cursor) -> Next {
+        loop {
+            if let Some(next) = self.step(cursor) {
+                return next;
+            }
+            let at = cursor.next;
+            if cursor.news.wait_for(|next| *next > at).await.is_err() {
+                // A line is not forgotten while it is followed.
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Moves a cursor over one that can be told.
+    fn step(&self, cursor: &mut Cursor) -> Option<Next> {
+        let lines = self.lock();
+        let recent = lines.get(&cursor.line)?;
+        if cursor.next < recent.first {
+            let lost = recent.first - cursor.next;
+            cursor.next = recent.first;
+            return Some(Next::Lagged(lost));
+        }
+        let from = usize::try_from(cursor.next - recent.first).unwrap_or(usize::MAX);
+        for told in recent.told.iter().skip(from) {
+            cursor.next += 1;
+            if !told.acknowledged {
+                return Some(Next::Released(told.id.clone(), told.at));
+            }
+        }
+        None
+    }
+
+    /// A sorter has done what a verdict said; false when nothing is known of it (any more).
+    pub fn acknowledge(&self, line: &LineName, id: &str) -> bool {
+        let mut lines = self.lock();
+        let told =
+            lines.get_mut(line).and_then(|recent| recent.told.iter_mut().rev().find(|told| told.id == id));
+        told.map(|told| told.acknowledged = true).is_some()
+    }
+
+    /// Each change is one step, so the state holds whatever panicked elsewhere.
+    fn lock(&self) -> MutexGuard<'_, HashMap<LineName, Recent>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn of(lines: &mut HashMap<LineName, Recent>, line: LineName) -> &mut Recent {
+    if lines.len() >= LINES && !lines.contains_key(&line) {
+        lines.retain(|_, recent| {
+            recent.forget();
+            !recent.told.is_empty() || recent.next.receiver_count() > 0
+        });
+    }
+    lines.entry(line).or_insert_with(|| Recent {
+        first: 0,
+        told: VecDeque::new(),
+        next: watch::Sender::new(0),
+    })
+}
+
+impl Recent {
+    fn forget(&mut self) {
+        while self.told.len() > KEPT || self.told.front().is_some_and(|told| told.at.elapsed() > FRESH) {
+            self.told.pop_front();
+            self.first += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use ovomesh_api::pb::scan::v1::Place;
+
+    use super::*;
+
+    fn row(line: &str, id: &str, purpose: Purpose) -> Row {
+        let place = Place { site: "site".into(), line: line.into(), ..Place::default() };
+        Row { scan_id: id.into(), place: Some(place), purpose: purpose.into(), ..Row::default() }
+    }
+
+    fn line(name: &str) -> LineName {
+        ("site".into(), name.into())
+    }
+
+    fn released(feed: &Feed, line: &str, id: &str) {
+        feed.released(&row(line, id, Purpose::Production), Instant::now());
+    }
+
+    /// What can be told at once.
+    fn told(feed: &Feed, cursor: &mut Cursor) -> Vec<String> {
+        let next = || match feed.next(cursor).now_or_never()? {
+            Next::Released(id, _) => Some(id),
+            Next::Lagged(count) => Some(format!("lagged {count}")),
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    #[tokio::test]
+    async fn a_sorter_hears_its_own_line_in_order_and_no_tests() {
+        let feed = Feed::default();
+        let (mut cursor, waiting) = feed.follow(line("a"), false);
+        assert_eq!(waiting, 0);
+        released(&feed, "a", "1");
+        released(&feed, "b", "2");
+        feed.released(&row("a", "3", Purpose::Test), Instant::now());
+        released(&feed, "a", "4");
+        assert_eq!(told(&feed, &mut cursor), ["1", "4"]);
+        released(&feed, "a", "5");
+        assert_eq!(told(&feed, &mut cursor), ["5"]);
+    }
+
+    #[tokio::test]
+    async fn what_was_not_acknowledged_is_told_again_to_a_sorter_that_was_away() {
+        let feed = Feed::default();
+        for id in ["1", "2", "3"] {
+            released(&feed, "a", id);
+        }
+        assert!(feed.acknowledge(&line("a"), "2"));
+        assert!(!feed.acknowledge(&line("a"), "unknown"));
+        let (mut cursor, waiting) = feed.follow(line("a"), false);
+        assert_eq!((waiting, told(&feed, &mut cursor)), (2, vec!["1".to_owned(), "3".to_owned()]));
+        let (mut display, waiting) = feed.follow(line("a"), true);
+        released(&feed, "a", "4");
+        assert_eq!((waiting, told(&feed, &mut display)), (0, vec!["4".to_owned()]));
+    }
+
+    #[tokio::test]
+    async fn a_sorter_that_does_not_read_is_told_how_many_it_missed() {
+        let feed = Feed::default();
+        let (mut cursor, _) = feed.follow(line("a"), false);
+        for n in 0..KEPT + 10 {
+            released(&feed, "a", &n.to_string());
+        }
+        let told = told(&feed, &mut cursor);
+        assert_eq!((told.len(), told[0].as_str(), told[1].as_str()), (KEPT + 1, "lagged 10", "10"));
+    }
+
+    #[test]
+    fn an_egg_past_every_gate_is_forgotten_and_so_is_a_line_where_nothing_happens() {
+        let feed = Feed::default();
+        let Some(long_ago) = Instant::now().checked_sub(FRESH + Duration::from_secs(1)) else { return };
+        for n in 0..LINES {
+            feed.released(&row(&n.to_string(), "1", Purpose::Production), long_ago);
+        }
+        let (_followed, waiting) = feed.follow(line("7"), false);
+        assert_eq!(waiting, 0);
+        released(&feed, "new", "1");
+        assert_eq!(feed.lock().len(), 2, "the new one, and the one that is followed");
+    }
+}

@@ -1,0 +1,156 @@
+//! One sorter on one line: it is told what was released, and tells what it has done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ovomesh_api::pb::scan::v1::Row;
+use ovomesh_api::pb::sorter::v1::follow_request::Message as Up;
+use ovomesh_api::pb::sorter::v1::follow_response::Message as Down;
+use ovomesh_api::pb::sorter::v1::{FollowRequest, FollowResponse, Following, Lagged, Released, Start};
+use ovomesh_api::{Invalid, Line, Site, time};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+use crate::desk::Desk;
+use crate::feed::{Cursor, LineName, Next};
+
+/// Version of the contract.
+const PROTOCOL_VERSION: u32 = 1;
+/// A sorter says Start within this time, or leaves.
+const GREETING: Duration = Duration::from_secs(10);
+/// A sorter that reads nothing for this long is closed: it should connect again.
+const STALL: Duration = Duration::from_secs(10);
+/// Verdicts on their way to a sorter.
+const AHEAD: usize = 64;
+/// Longest name of a lane, in bytes.
+const LANE_BYTES: usize = 32;
+/// Longest name of a sorter, in bytes.
+const NAME_BYTES: usize = 64;
+
+/// What goes back to a sorter.
+pub type Outgoing = ReceiverStream<Result<FollowResponse, Status>>;
+
+/// Begins to follow; the future serves the sorter to its end.
+pub fn open(
+    desk: Arc<Desk>,
+    inbound: Streaming<FollowRequest>,
+    drain: CancellationToken,
+) -> (impl Future<Output = ()> + Send, Outgoing) {
+    let (out, outgoing) = mpsc::channel(AHEAD);
+    let serving = async move {
+        let sorter = Sorter { desk, out: out.clone() };
+        let ended = tokio::select! {
+            ended = sorter.serve(inbound) => ended,
+            () = out.closed() => return,
+            () = drain.cancelled() => Err(Status::unavailable("this agent is leaving; connect again")),
+        };
+        if let Err(status) = ended {
+            // A sorter that does not read finds its stream closed.
+            let _ = out.try_send(Err(status));
+        }
+    };
+    (serving, ReceiverStream::new(outgoing))
+}
+
+struct Sorter {
+    desk: Arc<Desk>,
+    out: mpsc::Sender<Result<FollowResponse, Status>>,
+}
+
+impl Sorter {
+    async fn serve(&self, mut inbound: Streaming<FollowRequest>) -> Result<(), Status> {
+        let first = tokio::time::timeout(GREETING, inbound.message()).await;
+        let limit =
+            || Status::deadline_exceeded(format!("no Start within {} s; send it first", GREETING.as_secs()));
+        let Some(Up::Start(start)) = first.map_err(|_| limit())??.and_then(|request| request.message) else {
+            return Err(Status::failed_precondition("the first message must be Start"));
+        };
+        let line = check(&start).map_err(|invalid| Status::invalid_argument(invalid.to_string()))?;
+        let (cursor, unacknowledged) = self.desk.feed.follow(line.clone(), start.from_now);
+        tracing::info!(
+            sorter = start.sorter,
+            site = line.0,
+            line = line.1,
+            unacknowledged,
+            "a sorter follows"
+        );
+        let following = Following {
+            server_time: Some(time::to_pb(self.desk.clock.now())),
+            unacknowledged: u32::try_from(unacknowledged).unwrap_or(u32::MAX),
+            server_version: env!("CARGO_PKG_VERSION").into(),
+        };
+        self.send(Down::Following(following)).await?;
+        tokio::try_join!(self.tell(cursor), self.hear(inbound, &line)).map(|_| ())
+    }
+
+    /// Tells what is released, for ever.
+    async fn tell(&self, mut cursor: Cursor) -> Result<(), Status> {
+        loop {
+            match self.desk.feed.next(&mut cursor).await {
+                Next::Lagged(count) => self.send(Down::Lagged(Lagged { count })).await?,
+                Next::Released(id, at) => {
+                    if let Some(row) = self.desk.released(&id) {
+                        self.send(Down::Released(released(&row, at))).await?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hears what was done, until the sorter has no more to say; it is still told.
+    async fn hear(&self, mut inbound: Streaming<FollowRequest>, line: &LineName) -> Result<(), Status> {
+        while let Some(request) = inbound.message().await? {
+            match request.message {
+                Some(Up::Actuated(actuated)) if (1..=LANE_BYTES).contains(&actuated.lane.len()) => {
+                    let known = self.desk.feed.acknowledge(line, &actuated.scan_id);
+                    metrics::counter!("ovomesh_agent_actuated_total", "known" => if known { "yes" } else { "no" })
+                        .increment(1);
+                    tracing::debug!(id = actuated.scan_id, lane = actuated.lane, known, "actuated");
+                }
+                Some(Up::Actuated(actuated)) => {
+                    let limit = format!("1 to {LANE_BYTES} bytes");
+                    let invalid = Invalid::field("actuated.lane", actuated.lane, limit);
+                    return Err(Status::invalid_argument(invalid.to_string()));
+                }
+                Some(Up::Start(_)) => return Err(Status::failed_precondition("Start is sent once")),
+                // Of a later version of the contract.
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn send(&self, message: Down) -> Result<(), Status> {
+        let sent = self.out.send(Ok(FollowResponse { message: Some(message) }));
+        let limit = || Status::resource_exhausted(format!("nothing was read for {} s", STALL.as_secs()));
+        tokio::time::timeout(STALL, sent)
+            .await
+            .map_err(|_| limit())?
+            .map_err(|_| Status::cancelled("it has left"))
+    }
+}
+
+fn check(start: &Start) -> Result<LineName, Invalid> {
+    if start.protocol_version != PROTOCOL_VERSION {
+        let limit = format!("{PROTOCOL_VERSION}, the only version this agent speaks");
+        return Err(Invalid::field("start.protocol_version", start.protocol_version, limit));
+    }
+    if start.sorter.len() > NAME_BYTES {
+        return Err(Invalid::field("start.sorter", &start.sorter, format!("at most {NAME_BYTES} bytes")));
+    }
+    let line = start.line.clone().unwrap_or_default();
+    let (site, line) = (Site::parse(&line.site)?, Line::parse(&line.line)?);
+    Ok((site.to_string(), line.to_string()))
+}
+
+fn released(row: &Row, at: Instant) -> Released {
+    Released {
+        place: row.place.clone(),
+        egg_id: row.egg_id.clone(),
+        verdict: row.verdict.clone(),
+        age_ms: u32::try_from(at.elapsed().as_millis()).unwrap_or(u32::MAX),
+    }
+}
