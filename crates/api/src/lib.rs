@@ -2,6 +2,7 @@
 //!
 //! No I/O. What has passed [`Scan::parse`] needs no further checks: agents and gateways share this one validator.
 
+pub mod advice;
 pub mod ids;
 mod invalid;
 pub mod line;
@@ -12,6 +13,7 @@ pub mod stages;
 pub mod time;
 pub mod volume;
 
+pub use advice::Advisor;
 pub use ids::{EggId, Line, ScanId, Site};
 pub use invalid::{Invalid, VALUE_BYTES, thousands};
 pub use line::{LineBook, LineConfig};

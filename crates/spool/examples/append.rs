@@ -8,7 +8,7 @@ use ovomesh_spool::{Error, Log, Options};
 
 fn main() -> Result<(), Error> {
     let folder = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| "spool".into()));
-    let options = Options { segment_bytes: 256 << 10, limit_bytes: 1 << 30 };
+    let options = Options { segment_bytes: 256 << 10, limit_bytes: 1 << 30, keep_free_bytes: 0 };
     let (log, _) = Log::open(&folder, options)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts");
     runtime.block_on(async {

@@ -28,6 +28,8 @@ pub struct Options {
     pub segment_bytes: u64,
     /// Bytes of all files together; a record that does not fit is refused.
     pub limit_bytes: u64,
+    /// Bytes that are left to others on the disk: a record that would take of them is refused as on a full disk.
+    pub keep_free_bytes: u64,
 }
 
 /// A record in the log.
@@ -40,6 +42,13 @@ pub struct Entry {
     pub(crate) segment: Number,
     pub(crate) at: u64,
     pub(crate) payload: Range<u64>,
+}
+
+impl Entry {
+    /// Its size on disk.
+    pub fn bytes(&self) -> u64 {
+        length(&self.id, (self.payload.end - self.payload.start) as usize) as u64
+    }
 }
 
 /// What was found when the log was opened.
@@ -75,6 +84,7 @@ impl Lost {
 #[derive(Debug)]
 pub struct Log {
     folder: PathBuf,
+    keep_free_bytes: u64,
     ledger: Arc<Ledger>,
     /// None only while it is dropped.
     commands: Option<mpsc::Sender<Command>>,
@@ -109,6 +119,7 @@ impl Log {
             .map_err(|error| Error::io(folder, &error))?;
         let log = Self {
             folder: folder.to_owned(),
+            keep_free_bytes: options.keep_free_bytes,
             ledger,
             commands: Some(commands),
             writer: Some(thread),
@@ -130,7 +141,9 @@ impl Log {
                 max_payload: MAX_PAYLOAD,
             });
         }
-        self.ledger.reserve(length(id, payload.len()) as u64).map_err(|used| Error::Full {
+        let bytes = length(id, payload.len()) as u64;
+        self.disk_has_room(bytes)?;
+        self.ledger.reserve(bytes).map_err(|used| Error::Full {
             folder: self.folder.clone(),
             used,
             limit: self.ledger.limit,
@@ -142,10 +155,22 @@ impl Log {
         written.await.unwrap_or(Err(Error::Closed))
     }
 
+    fn disk_has_room(&self, bytes: u64) -> Result<(), Error> {
+        if self.keep_free_bytes == 0 {
+            return Ok(());
+        }
+        // Where the system does not say, writing will.
+        let free = rustix::fs::statvfs(&self.folder).map_or(u64::MAX, |disk| disk.f_bavail * disk.f_frsize);
+        if free < bytes + self.keep_free_bytes {
+            return Err(Error::DiskFull { path: self.folder.clone() });
+        }
+        Ok(())
+    }
+
     /// The bytes of a record that was not let go.
     pub fn read(&self, entry: &Entry) -> Result<Bytes, Error> {
         let path = segment::path(&self.folder, entry.segment);
-        let end = entry.at + length(&entry.id, (entry.payload.end - entry.payload.start) as usize) as u64;
+        let end = entry.at + entry.bytes();
         let read = || {
             let mut file = File::open(&path)?;
             file.seek(SeekFrom::Start(entry.at))?;

@@ -25,6 +25,9 @@ pub(crate) const VERDICTS: &str = "verdicts";
 /// Files of 16 MiB: what is read at once when a log is opened, and the piece in which room comes back.
 const SEGMENT_BYTES: u64 = 16 << 20;
 
+/// Scans leave this much of the disk to the verdicts of those that were accepted: some 10,000.
+const VERDICT_RESERVE_BYTES: u64 = 32 << 20;
+
 /// How much the two logs may hold.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -65,9 +68,12 @@ pub struct Left {
 impl Spool {
     /// Opens the spool in `folder`, or begins one.
     pub fn open(folder: &Path, limits: Limits) -> Result<(Self, Left), Error> {
-        let options = |limit_bytes| Options { segment_bytes: SEGMENT_BYTES, limit_bytes };
-        let (scans, of_scans) = Log::open(&folder.join(SCANS), options(limits.scan_bytes))?;
-        let (verdicts, of_verdicts) = Log::open(&folder.join(VERDICTS), options(limits.verdict_bytes))?;
+        let keep_free_bytes = (limits.scan_bytes / 16).min(VERDICT_RESERVE_BYTES);
+        let of_scans =
+            Options { segment_bytes: SEGMENT_BYTES, limit_bytes: limits.scan_bytes, keep_free_bytes };
+        let of_verdicts = Options { limit_bytes: limits.verdict_bytes, keep_free_bytes: 0, ..of_scans };
+        let (scans, of_scans) = Log::open(&folder.join(SCANS), of_scans)?;
+        let (verdicts, of_verdicts) = Log::open(&folder.join(VERDICTS), of_verdicts)?;
         let spool = Self { scans, verdicts };
         let mut left = Left { lost: of_scans.lost, ..Left::default() };
         left.lost.extend(of_verdicts.lost);
@@ -157,6 +163,11 @@ impl Spool {
 }
 
 impl Released {
+    /// Its size on disk.
+    pub fn bytes(&self) -> u64 {
+        self.entry.bytes() + self.committed.as_ref().map_or(0, Entry::bytes)
+    }
+
     /// Whether it is known to be stored.
     pub fn is_committed(&self) -> bool {
         self.committed.is_some()

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use ovomesh_spool::{Entry, Error, Log, Options, Recovered};
 use tempfile::tempdir;
 
-const OPTIONS: Options = Options { segment_bytes: 4_000, limit_bytes: 40_000 };
+const OPTIONS: Options = Options { segment_bytes: 4_000, limit_bytes: 40_000, keep_free_bytes: 0 };
 
 fn open(folder: &Path) -> (Log, Recovered) {
     Log::open(folder, OPTIONS).unwrap()

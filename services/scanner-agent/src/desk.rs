@@ -8,6 +8,7 @@ mod restart;
 use std::collections::hash_map::Entry as Place;
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +56,8 @@ pub struct Desk {
     scans: Mutex<HashMap<String, Known>>,
     /// Ids of settled scans, and when they were stored.
     remembered: Mutex<VecDeque<(Instant, String)>>,
+    /// Bytes of their verdicts: room that can be had when it is needed.
+    remembered_bytes: AtomicU64,
     lifecycle: Lifecycle,
 }
 
@@ -87,6 +90,7 @@ impl Desk {
             spool,
             scans: Mutex::default(),
             remembered: Mutex::default(),
+            remembered_bytes: AtomicU64::default(),
             lifecycle,
         });
         desk.go_on(left);
@@ -112,6 +116,7 @@ impl Desk {
         let case = Arc::new(Case::new(&meta, bytes, received + line.budget(budget)));
         let known = match lock(&self.scans).entry(meta.scan_id.to_string()) {
             Place::Occupied(known) => known.get().clone(),
+            Place::Vacant(_) if self.fullness_of_verdicts() >= 1_000 => return Err(no_room(&meta)),
             Place::Vacant(place) => {
                 place.insert(Known::Open(case.clone()));
                 let progress = case.follow();
@@ -246,6 +251,19 @@ impl Desk {
         self.case(id)?.released()
     }
 
+    /// How full the spool is, in thousandths.
+    pub fn fullness(&self) -> u64 {
+        let (used, limit) = self.spool.scan_bytes();
+        (1_000 * used / limit.max(1)).max(self.fullness_of_verdicts())
+    }
+
+    /// Of verdicts that wait for the store. An eighth of their room is for those of scans that are accepted already.
+    fn fullness_of_verdicts(&self) -> u64 {
+        let (used, limit) = self.spool.verdict_bytes();
+        let waiting = used.saturating_sub(self.remembered_bytes.load(Relaxed));
+        1_000 * waiting / (limit / 8 * 7).max(1)
+    }
+
     /// How full the spool is: bytes and limit of scans.
     pub fn scan_bytes(&self) -> (u64, u64) {
         self.spool.scan_bytes()
@@ -269,6 +287,7 @@ impl Desk {
 
     fn remember(&self, released: Released) {
         let id = released.entry.id.clone();
+        self.remembered_bytes.fetch_add(released.bytes(), Relaxed);
         lock(&self.scans).insert(id.clone(), Known::Settled(Arc::new(released)));
         let mut remembered = lock(&self.remembered);
         remembered.push_back((Instant::now(), id));
@@ -288,6 +307,7 @@ impl Desk {
 
     fn forget(&self, id: &str) {
         if let Some(Known::Settled(released)) = lock(&self.scans).remove(id) {
+            self.remembered_bytes.fetch_sub(released.bytes(), Relaxed);
             self.spool.forget(&released);
         }
     }
@@ -337,6 +357,13 @@ fn sample_bytes(scan: &pb::Scan) -> u64 {
 
 fn must_be_same(meta: &ScanMeta, checksum: u32) -> Result<(), Invalid> {
     if meta.checksum == checksum { Ok(()) } else { Err(meta.reused()) }
+}
+
+fn no_room(meta: &ScanMeta) -> Invalid {
+    let field = Invalid::field("scan_id", &meta.scan_id, "a spool with room for one more verdict");
+    let message =
+        "the spool is full of verdicts that wait for the store; send it again when a gateway can be reached";
+    field.because(RejectCode::Overloaded, message)
 }
 
 fn busy(meta: &ScanMeta, error: &str) -> Invalid {

@@ -11,7 +11,7 @@ use ovomesh_api::pb::scanner::v1::connect_response::Message as Down;
 use ovomesh_api::pb::scanner::v1::{
     Accepted, Committed, ConnectRequest, ConnectResponse, Hello, Line, Welcome,
 };
-use ovomesh_api::{Invalid, time};
+use ovomesh_api::{Advisor, Invalid, time};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -47,6 +47,7 @@ pub fn open(
         out: Out { messages: out, stalled: CancellationToken::new() },
         room: Arc::new(Semaphore::new(IN_FLIGHT)),
         open: None,
+        advisor: Advisor::default(),
     };
     (session.run(inbound, drain), ReceiverStream::new(outgoing))
 }
@@ -57,6 +58,7 @@ struct Session {
     room: Arc<Semaphore>,
     /// Set by Hello.
     open: Option<Open>,
+    advisor: Advisor,
 }
 
 struct Open {
@@ -119,6 +121,7 @@ impl Session {
         match message.message {
             Some(Up::Hello(hello)) => self.hello(hello).await,
             Some(Up::Scan(scan)) => {
+                self.advise().await;
                 let id = scan.scan_id.clone();
                 match self.scan(scan, received) {
                     Ok(taken) => return Some((id, taken)),
@@ -155,6 +158,13 @@ impl Session {
             server_version: env!("CARGO_PKG_VERSION").into(),
         };
         self.out.send(Down::Welcome(welcome)).await;
+    }
+
+    /// The line should slow down before a scan has to be refused.
+    async fn advise(&mut self) {
+        if let Some(advice) = self.advisor.advise(self.desk.fullness(), "the agent's spool") {
+            self.out.send(Down::Advice(advice)).await;
+        }
     }
 
     fn scan(&self, scan: Scan, received: Instant) -> Result<Taken, Invalid> {

@@ -4,7 +4,6 @@
 //! The way of a scan: [`session`] reads it, [`gateway`] checks it and knows repeats ([`recent`]), [`pipeline`] calls
 //! the stages and decides, [`session`] answers, [`storing`] sees that the row becomes durable.
 
-mod advice;
 mod backlog;
 mod describe;
 mod dialect;

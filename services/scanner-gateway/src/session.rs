@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use ovomesh_api::Invalid;
 use ovomesh_api::pb::scan::v1::{Rejected, Row};
 use ovomesh_api::pb::scanner::v1::{Advice, Line};
+use ovomesh_api::{Advisor, Invalid};
 use ovomesh_mesh::Lifecycle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
-use crate::advice::Advisor;
 use crate::dialect::{Dialect, Down, Hello, PROTOCOL_VERSION, Up};
 use crate::gateway::{Answer, Gateway};
 use crate::memory::{MAX_IN_FLIGHT, Room};
@@ -78,7 +77,7 @@ impl Open {
     fn advise(&mut self, deciding: usize) -> Option<Advice> {
         let scans = 1_000 * deciding as u64 / IN_FLIGHT as u64;
         let bytes = 1_000 * self.bytes_in_flight / self.room.bytes;
-        self.advisor.advise(scans.max(bytes))
+        self.advisor.advise(scans.max(bytes), "this session's room for unanswered scans")
     }
 }
 

@@ -1,6 +1,6 @@
 //! When to tell a scanner to go slower: before anything has to wait.
 
-use ovomesh_api::pb::scanner::v1::{Advice, Pace};
+use crate::pb::scanner::v1::{Advice, Pace};
 
 /// Tells a change of pace once. Going back needs more room than going on, so that it does not flutter.
 #[derive(Debug)]
@@ -15,8 +15,8 @@ impl Default for Advisor {
 }
 
 impl Advisor {
-    /// The advice when `used` thousandths of a session's room are taken, if it is news.
-    pub fn advise(&mut self, used: u64) -> Option<Advice> {
+    /// The advice when `used` thousandths of `room` are taken, if it is news.
+    pub fn advise(&mut self, used: u64, room: &str) -> Option<Advice> {
         let pace = match self.pace {
             _ if used >= 1_000 => Pace::Stop,
             Pace::Stop if used < 800 => Pace::Slow,
@@ -28,7 +28,7 @@ impl Advisor {
             return None;
         }
         self.pace = pace;
-        let reason = format!("{} % of this session's room is taken by unanswered scans", used / 10);
+        let reason = format!("{} % of {room} is taken", used / 10);
         Some(Advice { pace: pace.into(), reason })
     }
 }
@@ -42,7 +42,7 @@ mod tests {
         let mut advisor = Advisor::default();
         let said: Vec<Pace> = (1..=1_000)
             .chain((0..1_000).rev())
-            .filter_map(|used| advisor.advise(used))
+            .filter_map(|used| advisor.advise(used, "the room"))
             .map(|a| a.pace())
             .collect();
         assert_eq!(said, [Pace::Slow, Pace::Stop, Pace::Slow, Pace::Ok]);
