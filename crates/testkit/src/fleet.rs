@@ -6,11 +6,19 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 
-use crate::{Process, Programs};
+use crate::{Cassandra, Cluster, Process, Programs};
 
 /// How many of each, and where.
 #[derive(Debug, Clone)]
 pub struct Shape {
+    /// Agents, in front of the gateways.
+    pub agents: usize,
+    /// Gateways.
+    pub gateways: usize,
+    /// Processes of results-store. More than one need Cassandra: the embedded store belongs to one process.
+    pub stores: usize,
+    /// The database of results-store, which this fleet starts; `None`: the embedded store.
+    pub cassandra: Option<Cluster>,
     /// Processes of inference.
     pub inference: usize,
     /// Processes of preprocess.
@@ -33,6 +41,10 @@ impl Default for Shape {
     fn default() -> Self {
         let unique = format!("ovomesh-{}-{}", std::process::id(), unique());
         Self {
+            agents: 0,
+            gateways: 1,
+            stores: 1,
+            cassandra: None,
             inference: 2,
             preprocess: 1,
             inference_threads: 1,
@@ -56,13 +68,16 @@ fn unique() -> usize {
     COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
 }
 
-/// The services as separate processes: results-store, query, preprocess-N, inference-N, scanner-gateway.
+/// The services as separate processes: preprocess-N, inference-N, scanner-agent-N, query, and scanner-gateway and
+/// results-store: without a number when there is one, else with one from 1 on.
 #[derive(Debug)]
 pub struct Fleet {
     programs: Programs,
     shape: Shape,
+    /// Before the database, so that they end first.
     processes: BTreeMap<String, Process>,
     flags: BTreeMap<String, Vec<String>>,
+    cassandra: Option<Cassandra>,
 }
 
 impl Fleet {
@@ -70,8 +85,18 @@ impl Fleet {
     pub fn start(programs: &Programs, shape: Shape) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&shape.folder)
             .with_context(|| format!("making {}", shape.folder.display()))?;
+        let embedded = shape.cassandra.is_none();
+        anyhow::ensure!(
+            !embedded || shape.stores <= 1,
+            "{} results-stores need a database: set `cassandra`",
+            shape.stores
+        );
+        let cassandra = match &shape.cassandra {
+            Some(cluster) => Some(Cassandra::start_with(cluster.clone(), Cassandra::reserve()?)?),
+            None => None,
+        };
         let (processes, flags) = Default::default();
-        let mut fleet = Self { programs: programs.clone(), shape, processes, flags };
+        let mut fleet = Self { programs: programs.clone(), shape, processes, flags, cassandra };
         fleet.start_all()?;
         Ok(fleet)
     }
@@ -84,14 +109,16 @@ impl Fleet {
             let flags = [vec!["--models".into(), models], threads(shape.inference_threads)].concat();
             self.launch(&format!("inference-{n}"), 7719 + n, flags)?;
         }
-        let data = shape.folder.join("store").display().to_string();
-        self.launch("results-store", 7702, vec!["--data".into(), data])?;
+        let data = self.store_flags();
+        for (n, name) in names("results-store", shape.stores) {
+            self.launch(&name, if n == 1 { 7702 } else { 7740 + n }, data.clone())?;
+        }
         for n in 1..=shape.preprocess {
             self.launch(&format!("preprocess-{n}"), 7709 + n, threads(shape.preprocess_threads))?;
         }
-        let store = self.get("results-store")?.url();
-        self.launch("query", 7701, vec!["--store".into(), store.clone()])?;
-        let mut flags = vec!["--store".into(), store];
+        let stores = self.urls("results-store");
+        self.launch("query", 7701, vec!["--store".into(), stores.clone()])?;
+        let mut flags = vec!["--store".into(), stores];
         for stage in ["preprocess", "inference"] {
             flags.extend([format!("--{stage}"), self.urls(stage)]);
         }
@@ -99,17 +126,36 @@ impl Fleet {
             flags.extend(["--memory-mib".into(), shape.gateway_memory_mib.to_string()]);
         }
         flags.extend(shape.lines_flag());
-        self.launch("scanner-gateway", 7700, flags)?;
+        for (n, name) in names("scanner-gateway", shape.gateways) {
+            self.launch(&name, if n == 1 { 7700 } else { 7730 + n }, flags.clone())?;
+        }
+        for n in 1..=shape.agents {
+            self.launch_agent(&format!("scanner-agent-{n}"), 7689 + n)?;
+        }
         self.processes.values_mut().try_for_each(Process::ready)
     }
 
-    /// Adds an agent with a spool in the fleet's folder, in front of its gateway.
+    /// Where rows go.
+    fn store_flags(&self) -> Vec<String> {
+        let Some(cassandra) = &self.cassandra else {
+            let data = self.shape.folder.join("store").display().to_string();
+            return vec!["--data".into(), data];
+        };
+        let copies = cassandra.replication().to_string();
+        vec!["--cql".into(), cassandra.contact_points(), "--cql-replication".into(), copies]
+    }
+
+    /// Adds an agent with a spool in the fleet's folder, in front of its gateways.
     pub fn add_agent(&mut self, name: &str) -> anyhow::Result<()> {
-        let spool = self.shape.folder.join(name).display().to_string();
-        let mut flags = vec!["--gateways".into(), self.gateway()?, "--spool".into(), spool];
-        flags.extend(self.shape.lines_flag());
-        self.launch(name, 7690, flags)?;
+        self.launch_agent(name, 7690)?;
         self.get_mut(name)?.ready()
+    }
+
+    fn launch_agent(&mut self, name: &str, port: usize) -> anyhow::Result<()> {
+        let spool = self.shape.folder.join(name).display().to_string();
+        let mut flags = vec!["--gateways".into(), self.urls("scanner-gateway"), "--spool".into(), spool];
+        flags.extend(self.shape.lines_flag());
+        self.launch(name, port, flags)
     }
 
     /// Starts one that is not running, on the port it had.
@@ -135,9 +181,15 @@ impl Fleet {
         self.processes.iter().map(|(name, process)| (name.as_str(), process))
     }
 
-    /// Where scanners connect.
+    /// Where scanners connect: the first gateway.
     pub fn gateway(&self) -> anyhow::Result<String> {
-        Ok(self.get("scanner-gateway")?.url())
+        let mut gateways = self.processes.iter().filter(|(name, _)| name.starts_with("scanner-gateway"));
+        Ok(gateways.next().context("there is no gateway in this fleet")?.1.url())
+    }
+
+    /// The database, to be treated badly.
+    pub fn cassandra(&mut self) -> anyhow::Result<&mut Cassandra> {
+        self.cassandra.as_mut().context("this fleet has no database: set `cassandra` in its shape")
     }
 
     /// Where questions go.
@@ -152,7 +204,11 @@ impl Fleet {
 
     /// Ends it in good order, from the entrance on.
     pub fn stop(mut self) -> anyhow::Result<()> {
-        let entrance_first = |name: &String| (name != "scanner-gateway", name.starts_with("results"));
+        let entrance_first = |name: &String| {
+            let before =
+                ["scanner-agent", "scanner-gateway"].iter().position(|first| name.starts_with(first));
+            (before.unwrap_or(usize::MAX), name.starts_with("results"))
+        };
         let mut names: Vec<_> = self.processes.keys().cloned().collect();
         names.sort_by_key(entrance_first);
         for name in names {
@@ -179,6 +235,14 @@ impl Fleet {
     fn urls(&self, stage: &str) -> String {
         let urls = self.processes.iter().filter(|(name, _)| name.starts_with(stage)).map(|(_, p)| p.url());
         urls.collect::<Vec<_>>().join(",")
+    }
+}
+
+/// The numbers and names of `count` processes of a service.
+fn names(service: &str, count: usize) -> Vec<(usize, String)> {
+    match count {
+        1 => vec![(1, service.to_owned())],
+        _ => (1..=count).map(|n| (n, format!("{service}-{n}"))).collect(),
     }
 }
 

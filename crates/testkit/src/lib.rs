@@ -13,6 +13,7 @@
 //! # }
 //! ```
 
+mod cassandra;
 mod fleet;
 mod http;
 mod process;
@@ -23,6 +24,7 @@ mod spawner;
 mod usage;
 mod wait;
 
+pub use cassandra::{Cassandra, Cluster, Commitlog, Network};
 pub use fleet::{Fleet, Shape};
 pub use http::get;
 pub use process::Process;
