@@ -3,6 +3,7 @@
 mod audit;
 mod bench;
 mod build;
+mod cassandra;
 mod demo;
 mod fetch;
 mod machine;
@@ -37,7 +38,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         flags: Vec<String>,
     },
-    /// Fetch libtorch into .cache/ (the others do it by themselves)
+    /// Fetch libtorch and the tests' Cassandra into .cache/ (the others do it by themselves)
     Fetch,
     /// Build the programs in release mode into target/release
     Build,
@@ -51,7 +52,7 @@ fn main() -> anyhow::Result<()> {
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Train { flags } => build::train(&flags),
-        Task::Fetch => fetch::libtorch(),
+        Task::Fetch => fetch::libtorch().and_then(|()| cassandra::fetch()),
         Task::Build => build::release().map(drop),
         Task::Audit => audit::run(),
     }

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::run::{cargo, run as execute};
-use crate::{build, fetch, machine, python, samples};
+use crate::{build, cassandra, fetch, machine, python, samples};
 
 /// What to run.
 #[derive(clap::Args)]
@@ -36,6 +36,7 @@ const STEPS: [Step; 6] = [
 pub fn run(args: &Args) -> anyhow::Result<()> {
     machine::check(&[])?;
     fetch::libtorch()?;
+    cassandra::fetch()?;
     for (name, step) in STEPS {
         if args.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
             continue;
