@@ -4,6 +4,7 @@
 //! a sentence and checked with a pocket calculator.
 
 use std::collections::VecDeque;
+use std::ops::Add;
 
 /// A slot is closed once it is so long, in seconds. The operator observes once a second.
 const SLOT: f64 = 0.8;
@@ -19,6 +20,8 @@ const SURGE_SLOTS: std::ops::RangeInclusive<usize> = 2..=30;
 const SURGE_SIGMAS: f64 = 5.0;
 /// Slots that are needed to know what was before.
 const BEFORE_SLOTS: usize = 10;
+/// Noise that lasts is looked for in blocks of so many seconds.
+const NOISE_BLOCK: f64 = 10.0;
 /// A trend is growth over each of four such parts, in seconds. A single step, wherever it lies, leaves one of the three
 /// differences unmoved, so it is not taken for a trend.
 const TREND_PART: f64 = 30.0;
@@ -28,10 +31,18 @@ const MOST_GROWTH: f64 = 2.0;
 const BURST_SLOTS: usize = 10;
 
 /// Arrivals within one slot.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Slot {
     scans: f64,
     seconds: f64,
+}
+
+impl Add for Slot {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { scans: self.scans + other.scans, seconds: self.seconds + other.seconds }
+    }
 }
 
 /// The recent arrivals, the newest last.
@@ -90,10 +101,10 @@ impl Arrivals {
 
     /// The highest rate of the last seconds that noise cannot explain.
     pub(crate) fn surge(&self) -> Option<Surge> {
-        let mut recent = Slot { scans: 0.0, seconds: 0.0 };
+        let mut recent = Slot::default();
         let mut found: Option<Surge> = None;
         for (n, slot) in self.slots.iter().rev().enumerate() {
-            recent = Slot { scans: recent.scans + slot.scans, seconds: recent.seconds + slot.seconds };
+            recent = recent + *slot;
             let slots = n + 1;
             if !SURGE_SLOTS.contains(&slots) {
                 continue;
@@ -164,28 +175,59 @@ impl Arrivals {
         sum
     }
 
-    /// Mean and noise (of one second) of the minute before the newest slots. The noise is told by how much a slot differs
-    /// from the next one, so that growth is not taken for noise; it is at least that of independent arrivals.
+    /// Mean and noise (of one second) of the minute before the newest slots. Noise is what differs from one slot to the
+    /// next, and from ten seconds to the next ten (jams last), so that growth is not taken for it. It is at least that of
+    /// independent arrivals.
     fn before(&self, newest: usize) -> Option<(f64, f64)> {
-        let (mut slots, mut scans, mut seconds, mut squares) = (0, 0.0, 0.0, 0.0);
-        let mut last: Option<f64> = None;
-        for slot in self.slots.iter().rev().skip(newest) {
-            let rate = slot.scans / slot.seconds;
-            squares += last.map_or(0.0, |last| (last - rate).powi(2)) * slot.seconds;
-            last = Some(rate);
-            slots += 1;
-            scans += slot.scans;
-            seconds += slot.seconds;
-            if seconds >= RATE_WINDOW {
+        let (mut all, mut short, mut long) =
+            (Slot::default(), Differences::new(0.0), Differences::new(NOISE_BLOCK));
+        for &slot in self.slots.iter().rev().skip(newest) {
+            all = all + slot;
+            short.push(slot);
+            long.push(slot);
+            if all.seconds >= RATE_WINDOW {
                 break;
             }
         }
-        if slots < BEFORE_SLOTS {
+        if short.count + 1 < BEFORE_SLOTS {
             return None;
         }
-        let mean = scans / seconds;
-        let variance = squares / (2.0 * (slots - 1) as f64);
-        Some((mean, variance.max(mean).max(1.0).sqrt()))
+        let mean = all.scans / all.seconds;
+        let variance = short.variance().max(long.variance()).max(mean).max(1.0);
+        Some((mean, variance.sqrt()))
+    }
+}
+
+/// How much a rate over `block` seconds differs from the next one.
+struct Differences {
+    block: f64,
+    open: Slot,
+    last: Option<f64>,
+    count: usize,
+    squares: f64,
+}
+
+impl Differences {
+    fn new(block: f64) -> Self {
+        Self { block, open: Slot::default(), last: None, count: 0, squares: 0.0 }
+    }
+
+    fn push(&mut self, slot: Slot) {
+        self.open = self.open + slot;
+        if self.open.seconds < self.block - SLOT / 2.0 {
+            return;
+        }
+        let rate = self.open.scans / self.open.seconds;
+        if let Some(last) = self.last.replace(rate) {
+            self.squares += (rate - last).powi(2) * self.open.seconds;
+            self.count += 1;
+        }
+        self.open = Slot::default();
+    }
+
+    /// Variance of the scans of one second, if seconds were independent: half the mean square of two that differ.
+    fn variance(&self) -> f64 {
+        self.squares / (2 * self.count.max(1)) as f64
     }
 }
 

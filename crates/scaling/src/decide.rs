@@ -119,10 +119,13 @@ fn choose(spec: &Checked, seen: &Observation, history: &History, needed: &Needed
             floor.raise(most, || Reason::Margin);
         }
     } else {
-        let unseen = || Reason::Unseen { seen: seen.seen(), expected: seen.gateways_expected };
-        floor.raise(there.max(history.decided.unwrap_or(0)), unseen);
+        let unseen = Reason::Unseen { seen: seen.seen(), expected: seen.gateways_expected };
+        let mut held = there.max(history.decided.unwrap_or(0));
         if let (Fallback::AtLeast(replicas), 0) = (spec.fallback, seen.seen()) {
-            floor.raise(replicas, unseen);
+            held = held.max(replicas);
+        }
+        if held >= floor.0 {
+            floor = Floor(held, unseen);
         }
     }
     let Floor(replicas, reason) = floor;
