@@ -22,4 +22,4 @@ pub use run::{main, runtime};
 pub use server::Server;
 pub use status::Status;
 pub use telemetry::{Telemetry, start as start_telemetry};
-pub use tls::install_provider;
+pub use tls::{client_config, install_provider};

@@ -8,7 +8,7 @@ use ovomesh_mesh::Connector;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 use crate::{ClientTlsArgs, ServerArgs};
@@ -57,6 +57,19 @@ impl ClientTlsArgs {
     /// A connector for pools.
     pub fn connector(&self) -> anyhow::Result<Connector> {
         Ok(Connector { tls: self.tls()?, ..Connector::default() })
+    }
+}
+
+/// How a client of some other kind secures its connections: the authority of the servers' certificates, and its own
+/// certificate chain and key for servers that ask for them.
+pub fn client_config(ca: &Path, own: Option<(&Path, &Path)>) -> anyhow::Result<ClientConfig> {
+    install_provider();
+    let builder = ClientConfig::builder().with_root_certificates(roots(ca)?);
+    match own {
+        None => Ok(builder.with_no_client_auth()),
+        Some((cert, key)) => builder
+            .with_client_auth_cert(certificates(cert)?, private_key(key)?)
+            .with_context(|| format!("the key in {} for {}", key.display(), cert.display())),
     }
 }
 

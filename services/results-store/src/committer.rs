@@ -1,4 +1,4 @@
-//! Group commit: whatever has come since the last batch is the next batch.
+//! Group commit: whatever has come since the last batch is the next batch. A store that can takes several at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_mesh::Lifecycle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::StoreError;
@@ -36,7 +36,7 @@ impl Committer {
     /// Starts the task. It ends when the last committer is dropped and all is written.
     pub fn start<S: Store>(store: Arc<S>, feed: Arc<Feed>, lifecycle: &Lifecycle) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING);
-        lifecycle.spawn("committer", commit(store, feed, waiting));
+        lifecycle.spawn("committer", commit(store, feed, waiting, lifecycle.clone()));
         Self { queue }
     }
 
@@ -52,24 +52,39 @@ impl Committer {
     }
 }
 
-async fn commit<S: Store>(store: Arc<S>, feed: Arc<Feed>, mut waiting: mpsc::Receiver<Waiting>) {
+async fn commit<S: Store>(
+    store: Arc<S>,
+    feed: Arc<Feed>,
+    mut waiting: mpsc::Receiver<Waiting>,
+    life: Lifecycle,
+) {
     let mut batch = Vec::with_capacity(BATCH);
+    let turns = Arc::new(Semaphore::new(S::APPENDS));
     let mut next = Instant::now();
     while waiting.recv_many(&mut batch, BATCH).await > 0 {
         tokio::time::sleep_until(next).await;
+        // It is never closed.
+        let turn = turns.clone().acquire_owned().await;
         while batch.len() < BATCH
             && let Ok(row) = waiting.try_recv()
         {
             batch.push(row);
         }
-        let begun = Instant::now();
+        next = Instant::now() + GATHER;
         let (records, answers): (Vec<Record>, Vec<_>) = batch.drain(..).unzip();
-        let result = write(&*store, records, &feed).await;
-        next = begun + if result.is_ok() { GATHER } else { PAUSE };
-        for answer in answers {
-            // Who asked may be gone; the row is stored all the same.
-            let _ = answer.send(result.clone());
-        }
+        let (store, feed) = (store.clone(), feed.clone());
+        life.spawn("append", async move {
+            let result = write(&*store, records, &feed).await;
+            let failed = result.is_err();
+            for answer in answers {
+                // Who asked may be gone; the row is stored all the same.
+                let _ = answer.send(result.clone());
+            }
+            if failed {
+                tokio::time::sleep(PAUSE).await;
+            }
+            drop(turn);
+        });
     }
 }
 

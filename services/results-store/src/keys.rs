@@ -7,9 +7,7 @@ use ovomesh_api::{EggId, Line, ScanId, Site};
 
 /// site, line, acquired_at, scan_id: a line in order of time.
 pub fn line(site: &Site, line: &Line, at: Timestamp, scan_id: &ScanId) -> Vec<u8> {
-    let mut key = line_from(site, line, at);
-    key.extend(scan_id.as_str().as_bytes());
-    key
+    token(site, line, at, scan_id.as_str())
 }
 
 /// The first key of a line that is not before `at`.
@@ -25,6 +23,22 @@ pub fn line_prefix(site: &Site, line: &Line) -> Vec<u8> {
     key.extend(line.as_str().as_bytes());
     key.push(0);
     key
+}
+
+/// Where a page of a line goes on: after the row that was its last.
+pub fn token(site: &Site, line: &Line, at: Timestamp, scan_id: &str) -> Vec<u8> {
+    let mut key = line_from(site, line, at);
+    key.extend(scan_id.as_bytes());
+    key
+}
+
+/// The time and the scan of a token that [`token`] made for this line.
+pub fn read_token(site: &Site, line: &Line, token: &[u8]) -> Option<(Timestamp, ScanId)> {
+    let rest = token.strip_prefix(line_prefix(site, line).as_slice())?;
+    let (at, scan_id) = rest.split_first_chunk()?;
+    let nanos = (u128::from_be_bytes(*at) ^ (1 << 127)).cast_signed();
+    let at = Timestamp::from_nanosecond(nanos).ok()?;
+    Some((at, ScanId::parse(std::str::from_utf8(scan_id).ok()?).ok()?))
 }
 
 /// egg_id, acquired_at backwards, scan_id: an egg, newest first.
@@ -76,6 +90,18 @@ mod tests {
                 line(&Site::parse(s).unwrap(), &Line::parse(l).unwrap(), *t, &ScanId::parse(id).unwrap())
             };
             prop_assert_eq!(encode(&a).cmp(&encode(&b)), a.cmp(&b));
+        }
+
+        #[test]
+        fn tokens_are_read_back_and_those_of_other_lines_are_none(a in key(), b in key()) {
+            let names = |key: &(String, String, Timestamp, String)| {
+                (Site::parse(&key.0).unwrap(), Line::parse(&key.1).unwrap(), key.2, ScanId::parse(&key.3).unwrap())
+            };
+            let ((site, name, at, id), (other_site, other_line, ..)) = (names(&a), names(&b));
+            let token = line(&site, &name, at, &id);
+            prop_assert_eq!(read_token(&site, &name, &token), Some((at, id)));
+            let same = (&site, &name) == (&other_site, &other_line);
+            prop_assert!(same || read_token(&other_site, &other_line, &token).is_none());
         }
 
         #[test]

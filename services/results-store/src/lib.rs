@@ -1,9 +1,10 @@
 //! results-store keeps every decision, durably, and alone talks to the database.
 //!
-//! [`service`] is the gRPC surface; [`committer`] makes batches of what comes; [`store`] says what a store must do and
-//! [`embedded`] is the one of one machine; [`feed`] tells who listens.
+//! [`service`] is the gRPC surface; [`committer`] makes batches of what comes; [`store`] says what a store must do,
+//! [`embedded`] is the one of one machine, [`cql`] the one on Cassandra or ScyllaDB; [`feed`] tells who listens.
 
 mod committer;
+mod cql;
 mod embedded;
 mod error;
 mod feed;
@@ -21,6 +22,7 @@ use ovomesh_bootstrap::{Server, ServerArgs, TelemetryArgs, trace};
 use ovomesh_mesh::{Lifecycle, ServerConfig, StageServer};
 use tokio::net::TcpListener;
 
+pub use cql::{Cql, CqlArgs, Level};
 pub use embedded::Embedded;
 pub use error::StoreError;
 pub use record::Record;
@@ -43,9 +45,11 @@ const CREDIT_BYTES: u64 = 4 << 20;
 /// Rows on their way of all gateways together.
 const ALL_BYTES: u64 = 128 << 20;
 
-/// Stores every decision durably and gives them back.
+/// Stores every decision durably and gives them back: in a folder of this machine (--data), or in Cassandra or ScyllaDB
+/// (--cql), which several of these may share.
 #[derive(clap::Parser, Clone, Debug)]
 #[command(version, about)]
+#[command(group = clap::ArgGroup::new("where").required(true).args(["data", "cql"]))]
 #[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:7702")))]
 pub struct Args {
     /// Where it listens.
@@ -56,13 +60,26 @@ pub struct Args {
     pub telemetry: TelemetryArgs,
     /// Folder of the embedded store; made when it is not there
     #[arg(long, env = "OVOMESH_DATA", value_name = "DIR")]
-    pub data: PathBuf,
+    pub data: Option<PathBuf>,
+    /// The database.
+    #[command(flatten)]
+    pub cql: CqlArgs,
 }
 
 /// Serves on `listener` until the drain is over.
 pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let store = tokio::task::spawn_blocking(move || Embedded::open(&args.data)).await??;
-    serve(store, &args.server, listener, &lifecycle).await
+    match args.data {
+        Some(data) => {
+            let store = tokio::task::spawn_blocking(move || Embedded::open(&data)).await??;
+            serve(store, &args.server, listener, &lifecycle).await
+        }
+        None => {
+            // Files that are wrong are told at once, a database that is away is waited for.
+            args.cql.check()?;
+            let store = Cql::start(args.cql, args.server.instance(), &lifecycle);
+            serve(store, &args.server, listener, &lifecycle).await
+        }
+    }
 }
 
 /// Serves `store` on `listener` until the drain is over.

@@ -1,8 +1,10 @@
 //! A row whose keys were checked.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use jiff::Timestamp;
-use ovomesh_api::pb::scan::v1::{Preview, Row};
+use ovomesh_api::pb::scan::v1::{Call, Preview, Row};
 use ovomesh_api::{EggId, Invalid, Place, ScanId, thousands, time};
 use prost::Message as _;
 
@@ -22,6 +24,10 @@ pub struct Record {
     pub place: Place,
     /// When it was acquired.
     pub acquired_at: Timestamp,
+    /// The decision.
+    pub call: Call,
+    /// P(female), if it was told.
+    pub p_female: Option<f32>,
     /// The encoded row, without its picture.
     pub row: Bytes,
     /// Its encoded picture.
@@ -45,6 +51,7 @@ impl Record {
         if verdict.scan_id != row.scan_id {
             return Err(Invalid::field("verdict.scan_id", &verdict.scan_id, format!("the row's, {scan_id}")));
         }
+        let (call, p_female) = (verdict.call(), verdict.p_female);
         row.stored_at = Some(time::to_pb(now));
         let preview = row.preview.take().map(|preview| check(&preview)).transpose()?;
         let row = Bytes::from(row.encode_to_vec());
@@ -53,8 +60,20 @@ impl Record {
             let limit = format!("at most {} bytes without its preview", thousands(ROW_BYTES as u64));
             return Err(Invalid::field("row", bytes, limit));
         }
-        Ok(Self { scan_id, egg_id, place, acquired_at, row, preview })
+        Ok(Self { scan_id, egg_id, place, acquired_at, call, p_female, row, preview })
     }
+}
+
+/// The last record of a scan stands, also within one batch; the last picture of a scan stays.
+pub fn last_of_each_scan(records: Vec<Record>) -> impl Iterator<Item = Record> {
+    let mut last = HashMap::<ScanId, Record>::with_capacity(records.len());
+    for mut record in records {
+        if let Some(before) = last.remove(&record.scan_id) {
+            record.preview = record.preview.or(before.preview);
+        }
+        last.insert(record.scan_id.clone(), record);
+    }
+    last.into_values()
 }
 
 fn check(preview: &Preview) -> Result<Bytes, Invalid> {

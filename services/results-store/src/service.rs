@@ -162,15 +162,21 @@ fn limit(asked: u32) -> Result<usize, Invalid> {
 }
 
 impl<S: Store> ovomesh_bootstrap::Status for Service<S> {
+    /// While rows can be stored. One that comes all the same waits a little and is then refused for now.
+    fn ready(&self) -> bool {
+        self.store.trouble().is_none()
+    }
+
     fn load(&self) -> Load {
         self.stage.load()
     }
 
     fn details(&self) -> BTreeMap<String, String> {
         let readers = READERS - self.readers.available_permits();
-        BTreeMap::from([
-            ("rows since the start".into(), self.feed.end().to_string()),
-            ("readers of the feed".into(), readers.to_string()),
-        ])
+        let own = [
+            ("rows since the start", self.feed.end().to_string()),
+            ("readers of the feed", readers.to_string()),
+        ];
+        self.store.details().into_iter().chain(own).map(|(name, fact)| (name.to_owned(), fact)).collect()
     }
 }

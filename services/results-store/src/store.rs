@@ -10,6 +10,9 @@ use crate::record::Record;
 /// Keeps rows. Every write of a scan is the same but for `stored_at`, so writes may be repeated in any order; a later
 /// write of the same scan stands, and one without a picture leaves the picture that is there.
 pub trait Store: Send + Sync + 'static {
+    /// Appends that may be on their way at once; more than one when a row may wait for another's disk.
+    const APPENDS: usize = 1;
+
     /// Stores all rows or none. They are durable in every table when it comes back.
     fn append(&self, records: Vec<Record>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
@@ -25,6 +28,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// A page of a line, without previews. A token that is none of this line is [`StoreError::Invalid`].
     fn list_line(&self, range: LineRange) -> impl Future<Output = Result<LinePage, StoreError>> + Send;
+
+    /// Why rows cannot be stored now, in plain words; `None` when they can.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
+    /// Facts for status.
+    fn details(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
 }
 
 /// A range of one line.

@@ -22,6 +22,8 @@ use node::Node;
 const CQL_PORT: u16 = 9042;
 /// Three nodes start in 25 s on two idle cores; a busy machine needs more.
 const START_LIMIT: Duration = Duration::from_secs(180);
+/// Data of a cluster are in a temporary folder of this name, its program's id, and a part of its addresses.
+const FOLDER: &str = "ovomesh-cassandra-";
 /// Clusters of one program: the last part of an address is the node, the third counts clusters.
 static CLUSTERS: AtomicU8 = AtomicU8::new(0);
 
@@ -102,7 +104,8 @@ impl Cassandra {
     pub fn start_with(cluster: Cluster, network: Network) -> anyhow::Result<Self> {
         anyhow::ensure!((1..=9).contains(&cluster.nodes), "nodes is {}; it must be 1 to 9", cluster.nodes);
         let [_, b, c] = network.0;
-        let folder = std::env::temp_dir().join(format!("ovomesh-cassandra-{}-{b}-{c}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("{FOLDER}{}-{b}-{c}", std::process::id()));
+        remove_leftovers();
         let nodes = (1..=cluster.nodes).map(|n| Node::new(n, network.node(n), &folder)).collect();
         let mut this = Self { cluster, nodes, folder };
         for n in 1..=this.nodes.len() {
@@ -190,6 +193,20 @@ impl Cassandra {
         let addresses: Vec<_> = self.nodes.iter().map(Node::address).collect();
         let cluster = self.cluster.clone();
         self.node(n)?.start(&cluster, &addresses)
+    }
+}
+
+/// Data of clusters whose program is gone: one that a whole program shares is never dropped, only killed with it.
+fn remove_leftovers() {
+    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let program =
+            name.to_str().and_then(|name| name.strip_prefix(FOLDER)?.split('-').next()?.parse::<u32>().ok());
+        if program.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            // Another program may do the same now.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 //! Four keyspaces are written in one atomic batch: rows by line and time, where a scan is, an egg's scans, and pictures.
 //! A batch is durable when its commit comes back.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use fjall::{
@@ -14,7 +13,7 @@ use ovomesh_api::{EggId, Invalid, ScanId, time};
 use prost::Message as _;
 
 use crate::keys;
-use crate::record::Record;
+use crate::record::{Record, last_of_each_scan};
 use crate::store::{LinePage, LineRange};
 
 /// Threads that sort in the background: one for what must be done before writes can go on, one for the rest.
@@ -79,7 +78,7 @@ impl Tables {
     }
 
     fn put(&self, before: &Snapshot, batch: &mut OwnedWriteBatch, record: Record) -> Result<(), ReadError> {
-        let Record { scan_id, egg_id, place, acquired_at, row, preview } = record;
+        let Record { scan_id, egg_id, place, acquired_at, row, preview, .. } = record;
         let key = keys::line(&place.site, &place.line, acquired_at, &scan_id);
         let egg_key = egg_id.map(|egg_id| keys::egg(&egg_id, acquired_at, &scan_id));
         if let Some(old) = before.get(&self.by_scan, scan_id.as_str())? {
@@ -155,18 +154,6 @@ impl Tables {
         page.next.clear();
         Ok(page)
     }
-}
-
-/// The last record of a scan stands, also within one batch; the last picture of a scan stays.
-fn last_of_each_scan(records: Vec<Record>) -> impl Iterator<Item = Record> {
-    let mut last = HashMap::<ScanId, Record>::with_capacity(records.len());
-    for mut record in records {
-        if let Some(before) = last.remove(&record.scan_id) {
-            record.preview = record.preview.or(before.preview);
-        }
-        last.insert(record.scan_id.clone(), record);
-    }
-    last.into_values()
 }
 
 /// Where a stored row is among its egg's. None for a row that cannot be read: it may be overwritten all the same.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ovomesh_api::pb::scan::v1::{Place, Row};
+use jiff::{Timestamp, ToSpan as _};
+use ovomesh_api::pb::scan::v1::{Place, Preview, Row};
 use ovomesh_api::{Line, Site};
 use ovomesh_results_store::{LineRange, Store, StoreError};
 use proptest::prelude::*;
@@ -16,6 +17,10 @@ pub async fn check<S: Store>(store: &S) {
     a_later_write_stands_and_leaves_nothing_of_the_first(store).await;
     the_last_of_a_batch_stands_and_pictures_stay(store).await;
     a_token_of_another_line_is_refused(store).await;
+    lists_go_over_hours_and_late_rows_are_where_they_belong(store).await;
+    rows_of_one_moment_are_in_order_of_their_scans_to_the_nanosecond(store).await;
+    an_egg_s_history_is_bounded_and_the_newest_of_it_come(store).await;
+    the_largest_row_is_stored(store).await;
 }
 
 async fn a_row_is_found_by_every_key<S: Store>(store: &S) {
@@ -74,6 +79,88 @@ async fn a_token_of_another_line_is_refused<S: Store>(store: &S) {
         let error = store.list_line(LineRange { token, ..other.clone() }).await.unwrap_err();
         assert!(matches!(&error, StoreError::Invalid(invalid) if invalid.field == "token"), "{error}");
     }
+}
+
+/// Line `l` of a site of its own, over all times.
+fn line_of(site: &str, limit: usize) -> LineRange {
+    let (from, to) = (Timestamp::MIN, Timestamp::MAX);
+    LineRange { site: Site::parse(site).unwrap(), from, to, ..range(0, 0, limit) }
+}
+
+fn at_site(site: &str, row: Row) -> Row {
+    Row { place: Some(Place { site: site.into(), line: "l".into(), ..Default::default() }), ..row }
+}
+
+async fn lists_go_over_hours_and_late_rows_are_where_they_belong<S: Store>(store: &S) {
+    const HOUR: i64 = 3_600;
+    // The last second of an hour, the first of the next, hours without rows, another year, and a clock at 1970.
+    let seconds = [HOUR - 1, HOUR, HOUR + 1, 5 * HOUR, 400 * 24 * HOUR, -56 * 365 * 24 * HOUR];
+    let rows = seconds.map(|second| at_site("hours", row(&format!("at{second}"), "hourly", second)));
+    append(store, rows).await;
+    let mut sorted = seconds;
+    sorted.sort_unstable();
+    let ids = |seconds: &[i64]| seconds.iter().map(|second| format!("at{second}")).collect::<Vec<_>>();
+    for limit in 1..=8 {
+        assert_eq!(pages(store, line_of("hours", limit)).await, ids(&sorted), "in pages of {limit}");
+    }
+    let some = LineRange { from: at(HOUR - 1), to: at(HOUR + 1), ..line_of("hours", 10) };
+    assert_eq!(pages(store, some).await, ids(&[HOUR - 1, HOUR]));
+    // A scan that was spooled for a while comes after others were listed.
+    append(store, [at_site("hours", row("late", "hourly", 2 * HOUR))]).await;
+    let all = pages(store, line_of("hours", 2)).await;
+    assert_eq!(all.iter().position(|id| id == "late"), Some(4), "{all:?}");
+    assert_eq!(
+        egg(store, "hourly", 3).await,
+        [ids(&[400 * 24 * HOUR, 5 * HOUR]), vec!["late".into()]].concat()
+    );
+}
+
+async fn rows_of_one_moment_are_in_order_of_their_scans_to_the_nanosecond<S: Store>(store: &S) {
+    let nanos = [("d", 0), ("a", 1_000_001), ("b", 1_000_000), ("c", 1_000_000), ("e", 999_999_999)];
+    let rows = nanos.map(|(id, nanos)| {
+        let mut row = at_site("nanos", row(&format!("nano-{id}"), "quick", 7));
+        row.acquired_at.as_mut().unwrap().nanos = nanos;
+        row
+    });
+    append(store, rows).await;
+    let expected = ["nano-d", "nano-b", "nano-c", "nano-a", "nano-e"];
+    for limit in 1..=6 {
+        assert_eq!(pages(store, line_of("nanos", limit)).await, expected, "in pages of {limit}");
+    }
+    let within = |from: i64, to: i64| LineRange {
+        from: at(7) + from.nanoseconds(),
+        to: at(7) + to.nanoseconds(),
+        ..line_of("nanos", 10)
+    };
+    assert_eq!(pages(store, within(1_000_000, 1_000_001)).await, ["nano-b", "nano-c"]);
+    assert_eq!(pages(store, within(1, 1_000_000)).await, [""; 0]);
+    assert_eq!(egg(store, "quick", 10).await, ["nano-e", "nano-a", "nano-b", "nano-c", "nano-d"]);
+}
+
+async fn an_egg_s_history_is_bounded_and_the_newest_of_it_come<S: Store>(store: &S) {
+    append(store, (0..120).map(|n| row(&format!("often-{n:03}"), "often", 1_000 + n))).await;
+    // Half of them were another egg's after all.
+    append(store, (0..120).filter(|n| n % 2 == 0).map(|n| row(&format!("often-{n:03}"), "else", 1_000 + n)))
+        .await;
+    let newest: Vec<_> = (0..120).rev().filter(|n| n % 2 == 1).map(|n| format!("often-{n:03}")).collect();
+    for limit in [1, 7, 60, 1_000] {
+        assert_eq!(egg(store, "often", limit).await, newest[..limit.min(60)]);
+    }
+}
+
+/// Whatever passes [`ovomesh_results_store::Record::parse`] can be stored.
+async fn the_largest_row_is_stored<S: Store>(store: &S) {
+    let long = |letter: &str, length| letter.repeat(length);
+    let place = Place { site: long("s", 64), line: long("l", 64), tray_run: long("t", 64), slot: 10_000 };
+    let mut largest = row(&long("i", 128), &long("e", 128), -60_000_000_000);
+    largest.place = Some(place);
+    largest.verdict.as_mut().unwrap().detail = long("d", (32 << 10) - 1_200);
+    let pixels = vec![0xff; 2_048].into();
+    largest.preview = Some(Preview { columns: 64, rows: 64, pixels, ..Default::default() });
+    append(store, [largest.clone()]).await;
+    let found = get(store, &largest.scan_id).await.expect("it is there");
+    assert_eq!(Row { stored_at: None, ..found }, largest);
+    assert_eq!(egg(store, &largest.egg_id, 2).await, [largest.scan_id.as_str()]);
 }
 
 /// Rows of two lines whose names are prefixes of one another, at few different times: id to (line, second).

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(dead_code, unreachable_pub, reason = "each test program uses a part of it")]
 
+pub mod cassandra;
 pub mod conformance;
 
 use jiff::{Timestamp, ToSpan as _};

@@ -1,0 +1,131 @@
+//! How the database is reached, by flags.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use scylla::statement::Consistency;
+
+/// Where the database is, and how rows are kept in it. All but `--cql` matter only with it.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Cassandra or ScyllaDB")]
+pub struct CqlArgs {
+    /// Nodes to begin with, of a Cassandra or ScyllaDB that keeps the rows: HOST:PORT, separated by commas; the others
+    /// are found. Several results-stores may share it
+    #[arg(long = "cql", id = "cql", env = "OVOMESH_CQL", value_name = "NODES", value_delimiter = ',')]
+    pub nodes: Vec<String>,
+    /// Keyspace of the tables; made when it is not there
+    #[arg(long = "cql-keyspace", env = "OVOMESH_CQL_KEYSPACE", value_name = "NAME", default_value = "ovomesh", value_parser = keyspace)]
+    pub keyspace: String,
+    /// Datacenter whose nodes are asked; others are left alone. Without: all nodes are the same
+    #[arg(long = "cql-datacenter", env = "OVOMESH_CQL_DATACENTER", value_name = "NAME")]
+    pub datacenter: Option<String>,
+    /// Replicas that must have a row before it is acknowledged, and that are asked for it
+    #[arg(long = "cql-consistency", env = "OVOMESH_CQL_CONSISTENCY", value_enum, default_value_t = Level::LocalQuorum)]
+    pub consistency: Level,
+    /// Copies of each row in a keyspace that is made. One that is there keeps what it has
+    #[arg(long = "cql-replication", env = "OVOMESH_CQL_REPLICATION", value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub replication: u8,
+    /// Days that rows are kept in tables that are made. Tables that are there keep what they have
+    #[arg(long = "cql-keep-days", env = "OVOMESH_CQL_KEEP_DAYS", value_name = "DAYS", default_value_t = 400, value_parser = clap::value_parser!(u16).range(1..=7_300))]
+    pub keep_days: u16,
+    /// User to log in as
+    #[arg(long = "cql-user", env = "OVOMESH_CQL_USER", value_name = "NAME", requires = "cql_password_file")]
+    pub user: Option<String>,
+    /// File with the user's password; read again at every connection that is begun anew
+    #[arg(
+        long = "cql-password-file",
+        id = "cql_password_file",
+        env = "OVOMESH_CQL_PASSWORD_FILE",
+        value_name = "FILE"
+    )]
+    pub password_file: Option<PathBuf>,
+    /// Authority that the nodes' certificates must come from (PEM); each must name its node's address. Without: plain text
+    #[arg(long = "cql-ca", id = "cql_ca", env = "OVOMESH_CQL_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// Own certificate chain, for nodes that ask for one (PEM)
+    #[arg(long = "cql-cert", id = "cql_cert", env = "OVOMESH_CQL_CERT", value_name = "FILE", requires_all = ["cql_key", "cql_ca"])]
+    pub cert: Option<PathBuf>,
+    /// Own private key (PEM)
+    #[arg(long = "cql-key", id = "cql_key", env = "OVOMESH_CQL_KEY", value_name = "FILE", requires_all = ["cql_cert", "cql_ca"])]
+    pub key: Option<PathBuf>,
+    /// Statements on their way to the database at once; what is more waits here
+    #[arg(long = "cql-in-flight", env = "OVOMESH_CQL_IN_FLIGHT", value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..=4_096))]
+    pub in_flight: u16,
+}
+
+/// How many replicas must agree.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// One of them, anywhere: a row may be lost with that node
+    One,
+    /// One of them in the own datacenter
+    LocalOne,
+    /// Most of them
+    Quorum,
+    /// Most of those in the own datacenter
+    LocalQuorum,
+    /// All of them: no node may be away
+    All,
+}
+
+impl From<Level> for Consistency {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::One => Self::One,
+            Level::LocalOne => Self::LocalOne,
+            Level::Quorum => Self::Quorum,
+            Level::LocalQuorum => Self::LocalQuorum,
+            Level::All => Self::All,
+        }
+    }
+}
+
+impl CqlArgs {
+    /// How errors name the database.
+    pub fn place(&self) -> String {
+        format!("keyspace {} at {}", self.keyspace, self.nodes.join(", "))
+    }
+
+    /// Reads all files once.
+    ///
+    /// # Errors
+    /// Names the file that is wrong.
+    pub fn check(&self) -> anyhow::Result<()> {
+        self.login()?;
+        self.tls().map(drop)
+    }
+
+    /// How connections are secured; `None`: plain text. Read now.
+    pub fn tls(&self) -> anyhow::Result<Option<Arc<rustls::ClientConfig>>> {
+        let Some(ca) = &self.ca else { return Ok(None) };
+        let own = self.cert.as_deref().zip(self.key.as_deref());
+        ovomesh_bootstrap::client_config(ca, own).map(|config| Some(Arc::new(config)))
+    }
+
+    /// User and password, read now.
+    pub fn login(&self) -> anyhow::Result<Option<(String, String)>> {
+        let (Some(user), Some(file)) = (&self.user, &self.password_file) else { return Ok(None) };
+        Ok(Some((user.clone(), password(file)?)))
+    }
+}
+
+/// The first line of a file, without its end.
+fn password(file: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    let line = text.lines().next().unwrap_or_default();
+    anyhow::ensure!(!line.is_empty(), "{} holds no password in its first line", file.display());
+    Ok(line.to_owned())
+}
+
+/// A name that needs no quotes, and cannot say anything else in a statement.
+fn keyspace(text: &str) -> Result<String, String> {
+    let letters = text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let fits = (1..=48).contains(&text.len());
+    if letters && fits {
+        Ok(text.to_owned())
+    } else {
+        Err("it must be 1 to 48 of a-z 0-9 _, a letter first".into())
+    }
+}

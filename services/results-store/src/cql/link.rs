@@ -1,0 +1,170 @@
+//! The connection: made again whenever it is lost, and what is known of the database.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use ovomesh_mesh::Lifecycle;
+use scylla::value::CqlTimestamp;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::args::CqlArgs;
+use super::durability;
+use super::tables::Tables;
+use super::{schema, session, words};
+use crate::StoreError;
+
+/// First and longest pause between tries to connect.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// From one small write, which shows how the database is, to the next.
+const PULSE: Duration = Duration::from_secs(1);
+/// How long a call waits for a database in trouble before it is tried, or refused: rows that wait here need not be sent
+/// again and again, and who sent them has given them room.
+const WAIT: Duration = Duration::from_secs(2);
+/// Trouble that lasts longer than this may be the connection's own: it is made anew. The driver reconnects by itself
+/// before, to all addresses that it knows.
+const STALE: Duration = Duration::from_secs(60);
+
+/// What calls see.
+#[derive(Clone, Default)]
+struct State {
+    tables: Option<Arc<Tables>>,
+    /// Why rows cannot be written now; in plain words.
+    trouble: Option<String>,
+}
+
+/// The database as this process sees it.
+pub(super) struct Link {
+    args: CqlArgs,
+    place: String,
+    instance: String,
+    state: watch::Sender<State>,
+    durability: Mutex<Option<String>>,
+}
+
+impl Link {
+    /// Connects, and keeps connected, until the drain.
+    pub fn start(args: CqlArgs, instance: String, lifecycle: &Lifecycle) -> Arc<Self> {
+        let trouble = Some("not connected yet".to_owned());
+        let link = Arc::new(Self {
+            place: args.place(),
+            args,
+            instance,
+            state: watch::Sender::new(State { tables: None, trouble }),
+            durability: Mutex::default(),
+        });
+        let (keeper, drain) = (link.clone(), lifecycle.drain.clone());
+        lifecycle.spawn("database", async move {
+            tokio::select! {
+                () = keeper.keep() => {}
+                () = drain.cancelled() => {}
+            }
+        });
+        link
+    }
+
+    /// How errors name it.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// The tables. In trouble only after a while, and an error when there is no connection at all.
+    pub async fn tables(&self) -> Result<Arc<Tables>, StoreError> {
+        let mut state = self.state.subscribe();
+        let _ = timeout(WAIT, state.wait_for(|state| state.trouble.is_none())).await;
+        let State { tables, trouble } = state.borrow().clone();
+        tables.ok_or_else(|| self.unavailable(trouble.unwrap_or_default()))
+    }
+
+    /// Why rows cannot be written now.
+    pub fn trouble(&self) -> Option<String> {
+        let trouble = self.state.borrow().trouble.clone()?;
+        Some(format!("{}: {trouble}", self.place))
+    }
+
+    /// For status.
+    pub fn details(&self) -> Vec<(&'static str, String)> {
+        let how = self.trouble().unwrap_or_else(|| format!("{}: works", self.place));
+        let durability = self.durability.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = durability.unwrap_or_else(|| "not known yet".into());
+        vec![("database", how), ("durability", known)]
+    }
+
+    /// An error of this database.
+    pub fn unavailable(&self, reason: String) -> StoreError {
+        StoreError::Unavailable { place: self.place.clone(), reason }
+    }
+
+    /// A write failed.
+    pub fn failed(&self, reason: String) -> StoreError {
+        self.turn(Some(reason.clone()));
+        self.unavailable(reason)
+    }
+
+    /// A write was acknowledged.
+    pub fn works(&self) {
+        self.turn(None);
+    }
+
+    fn turn(&self, trouble: Option<String>) {
+        self.state.send_if_modified(|state| {
+            match (&state.trouble, &trouble) {
+                (Some(_), None) => tracing::info!(place = self.place, "the database works"),
+                (before, Some(reason)) if before.as_ref() != Some(reason) => {
+                    tracing::warn!(place = self.place, reason, "the database does not work; trying again");
+                }
+                _ => {}
+            }
+            let changed = state.trouble != trouble;
+            state.trouble = trouble;
+            changed
+        });
+    }
+
+    async fn keep(&self) {
+        let mut pause = PAUSES.0;
+        loop {
+            match self.connect().await {
+                Ok(tables) => {
+                    pause = PAUSES.0;
+                    let tables = Arc::new(tables);
+                    self.state.send_modify(|state| state.tables = Some(tables.clone()));
+                    self.works();
+                    self.watch(&tables).await;
+                }
+                Err(reason) => self.turn(Some(reason)),
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    async fn connect(&self) -> Result<Tables, String> {
+        let session = session::connect(&self.args).await?;
+        schema::migrate(&session, &self.args).await?;
+        let durability = durability::look(&session, &self.args).await?;
+        if !durability.safe {
+            tracing::warn!(place = self.place, "{}", durability.text);
+        }
+        *self.durability.lock().unwrap_or_else(PoisonError::into_inner) = Some(durability.text);
+        Tables::prepare(session, &self.args.keyspace).await
+    }
+
+    /// Looks how the database is. Comes back when the connection should be made anew.
+    async fn watch(&self, tables: &Tables) {
+        let mut well = Instant::now();
+        while well.elapsed() < STALE {
+            let at = CqlTimestamp(Timestamp::now().as_millisecond());
+            let written = tables.session.execute_unpaged(&tables.put_pulse, (&self.instance, at)).await;
+            match written {
+                Ok(_) => {
+                    well = Instant::now();
+                    self.works();
+                }
+                Err(error) => self.turn(Some(words::executing(&error))),
+            }
+            sleep(PULSE).await;
+        }
+    }
+}

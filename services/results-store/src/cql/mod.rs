@@ -1,0 +1,111 @@
+//! The store on Cassandra or ScyllaDB, through CQL that both know.
+//!
+//! [`link`] keeps the connection and knows how the database is; [`schema`] makes the tables; [`write`] and [`read`] are
+//! what is done with them. Several results-stores may work on one keyspace.
+
+mod args;
+mod durability;
+mod hours;
+mod link;
+mod read;
+mod retry;
+mod schema;
+mod session;
+mod tables;
+mod when;
+mod words;
+mod write;
+
+use std::sync::Arc;
+
+use ovomesh_api::pb::scan::v1::Row;
+use ovomesh_api::{EggId, Invalid, ScanId};
+use ovomesh_mesh::Lifecycle;
+use scylla::policies::timestamp_generator::{MonotonicTimestampGenerator, TimestampGenerator as _};
+
+use crate::StoreError;
+use crate::keys;
+use crate::record::{Record, last_of_each_scan};
+use crate::store::{LinePage, LineRange, Store};
+pub use args::{CqlArgs, Level};
+use hours::Hours;
+use link::Link;
+use read::ReadError;
+use tables::Tables;
+use write::Writer;
+
+/// Appends on their way at once: while one waits for the slowest of its rows, the next ones are under way.
+const APPENDS: usize = 4;
+
+/// The store on CQL.
+pub struct Cql {
+    link: Arc<Link>,
+    hours: Hours,
+    clock: MonotonicTimestampGenerator,
+    in_flight: usize,
+}
+
+impl Cql {
+    /// Connects in a task of its own, again and again until the drain: there is no error when the database is away.
+    pub fn start(args: CqlArgs, instance: String, lifecycle: &Lifecycle) -> Self {
+        // The appends share what may be on its way.
+        let in_flight = usize::from(args.in_flight).div_ceil(APPENDS);
+        let link = Link::start(args, instance, lifecycle);
+        Self { link, hours: Hours::default(), clock: MonotonicTimestampGenerator::new(), in_flight }
+    }
+
+    async fn read<T>(
+        &self,
+        read: impl AsyncFnOnce(&Tables) -> Result<T, ReadError>,
+    ) -> Result<T, StoreError> {
+        let tables = self.link.tables().await?;
+        read(&tables).await.map_err(|error| match error {
+            ReadError::Database(reason) => self.link.unavailable(reason),
+            ReadError::Damaged(reason) => StoreError::Damaged { place: self.link.place().into(), reason },
+        })
+    }
+}
+
+impl Store for Cql {
+    const APPENDS: usize = APPENDS;
+
+    async fn append(&self, records: Vec<Record>) -> Result<(), StoreError> {
+        let tables = self.link.tables().await?;
+        let records: Vec<_> = last_of_each_scan(records).collect();
+        let (time, in_flight) = (self.clock.next_timestamp(), self.in_flight);
+        let writer = Writer { tables: &tables, hours: &self.hours, time, in_flight };
+        // Whatever the database answers, the rows may be sent again: each was checked against all that it could be
+        // refused for, so a refusal is about tables and rights, which a person can mend.
+        writer.write(&records).await.map_err(|error| self.link.failed(words::executing(&error)))?;
+        self.link.works();
+        Ok(())
+    }
+
+    async fn get_scan(&self, scan_id: ScanId) -> Result<Option<Row>, StoreError> {
+        self.read(async |tables| tables.get_scan(&scan_id).await).await
+    }
+
+    async fn list_egg(&self, egg_id: EggId, limit: usize) -> Result<Vec<Row>, StoreError> {
+        self.read(async |tables| tables.list_egg(&egg_id, limit).await).await
+    }
+
+    async fn list_line(&self, range: LineRange) -> Result<LinePage, StoreError> {
+        let LineRange { site, line, token, .. } = &range;
+        let after = match token.is_empty() {
+            true => None,
+            false => Some(keys::read_token(site, line, token).ok_or_else(|| {
+                let limit = format!("the next token of a page of site {site}, line {line}");
+                Invalid::field("token", "another line's", limit)
+            })?),
+        };
+        self.read(async |tables| tables.list_line(&range, after.map(|(at, id)| (at.into(), id))).await).await
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.link.trouble()
+    }
+
+    fn details(&self) -> Vec<(&'static str, String)> {
+        self.link.details()
+    }
+}

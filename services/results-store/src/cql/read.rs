@@ -1,0 +1,240 @@
+//! Rows out of the tables.
+//!
+//! The tables are not written in one step, and nothing is deleted but by age: a scan that was written again with another
+//! egg, line or time has a row under its old keys too. Which of them stands is what `scans_by_id` says, so each row of a
+//! list is checked against it.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use ovomesh_api::pb::scan::v1::{Preview, Row};
+use ovomesh_api::{EggId, Line, ScanId, Site};
+use scylla::client::session::Session;
+use scylla::deserialize::row::DeserializeRow;
+use scylla::errors::ExecutionError;
+use scylla::response::PagingState;
+use scylla::serialize::row::SerializeRow;
+use scylla::statement::prepared::PreparedStatement;
+use scylla::value::CqlTimestamp;
+
+use super::tables::Tables;
+use super::when::When;
+use super::words;
+use crate::keys;
+use crate::store::{LinePage, LineRange};
+
+/// Checks of rows on their way at once.
+const CHECKS: usize = 64;
+/// Hours read ahead of the rows of a list.
+const HOURS: usize = 1_000;
+
+/// Why something could not be read.
+pub(super) enum ReadError {
+    /// The database does not answer; in plain words.
+    Database(String),
+    /// A row or an answer that cannot be understood.
+    Damaged(String),
+}
+
+impl From<ExecutionError> for ReadError {
+    fn from(error: ExecutionError) -> Self {
+        Self::Database(words::executing(&error))
+    }
+}
+
+type Result<T> = std::result::Result<T, ReadError>;
+/// acquired_at, nanos, scan_id, row.
+type Found = (CqlTimestamp, i32, String, Vec<u8>);
+
+impl Tables {
+    /// A row with its picture.
+    pub async fn get_scan(&self, scan_id: &ScanId) -> Result<Option<Row>> {
+        type Place = (String, String, CqlTimestamp, CqlTimestamp, i32, Option<Vec<u8>>);
+        let id = scan_id.as_str();
+        let Some((site, line, hour, at, nanos, preview)) =
+            self.first::<Place>(&self.find_scan, (id,)).await?
+        else {
+            return Ok(None);
+        };
+        let keys = (site, line, hour, at, nanos, id);
+        // Its other table may not have it yet: then it is not acknowledged either.
+        let Some((row,)) = self.first::<(Vec<u8>,)>(&self.get_row, keys).await? else { return Ok(None) };
+        let mut row: Row = decode(&row, id)?;
+        row.preview = preview.map(|preview| decode::<Preview>(&preview, id)).transpose()?;
+        Ok(Some(row))
+    }
+
+    /// At most `limit` rows of an egg, newest first.
+    pub async fn list_egg(&self, egg_id: &EggId, limit: usize) -> Result<Vec<Row>> {
+        let (mut rows, mut state) = (Vec::new(), PagingState::start());
+        loop {
+            let (found, next) =
+                page::<Found>(&self.session, &self.list_egg, (egg_id.as_str(),), state).await?;
+            rows.extend(
+                self.standing(found, |place, at| place.egg_id == egg_id.as_str() && place.is_at(at)).await?,
+            );
+            match next {
+                Some(next) if rows.len() < limit => state = next,
+                _ => break,
+            }
+        }
+        rows.truncate(limit);
+        rows.into_iter().map(|(_, id, row)| decode(&row, &id)).collect()
+    }
+
+    /// A page of a line. `after` is the last row of the page before.
+    pub async fn list_line(&self, range: &LineRange, after: Option<(When, ScanId)>) -> Result<LinePage> {
+        let LineRange { site, line, limit, .. } = range;
+        let (begin, end) = (When::from(range.from), When::from(range.to));
+        let mut from = (begin, String::new());
+        if let Some((when, id)) = after {
+            // The least key that is greater.
+            from = from.max((when, format!("{id}\0")));
+        }
+        let mut hours = VecDeque::new();
+        let mut next_hour = Some(from.0.hour());
+        let mut rows = Vec::new();
+        // One more than the page, to know whether there is another page.
+        while rows.len() <= *limit {
+            if hours.is_empty() {
+                let Some(first) = next_hour.filter(|_| from.0 < end) else { break };
+                hours.extend(self.hours(site, line, first, end.hour()).await?);
+                // Fewer than were asked for: there are no more.
+                next_hour = hours.back().map(|last| last + 1).filter(|_| hours.len() >= HOURS);
+            }
+            let Some(hour) = hours.pop_front() else { break };
+            let found = self.of_hour(range, hour, &from, end, limit + 1 - rows.len()).await?;
+            let whole = found.len() < limit + 1 - rows.len();
+            if let (false, Some((at, nanos, id, _))) = (whole, found.last()) {
+                // The same hour again, after these: some of them may not stand.
+                from = (When { millis: at.0, nanos: *nanos }, format!("{id}\0"));
+                hours.push_front(hour);
+            }
+            rows.extend(self.standing(found, |place, at| place.is_of(site, line) && place.is_at(at)).await?);
+        }
+        let more = rows.len() > *limit;
+        rows.truncate(*limit);
+        let next = match rows.last() {
+            Some((when, id, _)) if more => keys::token(site, line, (*when).into(), id),
+            _ => Vec::new(),
+        };
+        let rows = rows.into_iter().map(|(_, id, row)| decode(&row, &id)).collect::<Result<_>>()?;
+        Ok(LinePage { rows, next })
+    }
+
+    /// The hours that may have rows, at most [`HOURS`], in order.
+    async fn hours(&self, site: &Site, line: &Line, from: i64, to: i64) -> Result<Vec<i64>> {
+        let keys = (site.as_str(), line.as_str(), CqlTimestamp(from), CqlTimestamp(to), HOURS as i32);
+        let hours = self.all::<(CqlTimestamp,)>(&self.list_hours, keys).await?;
+        Ok(hours.into_iter().map(|(hour,)| hour.0).collect())
+    }
+
+    async fn of_hour(
+        &self,
+        range: &LineRange,
+        hour: i64,
+        from: &(When, String),
+        end: When,
+        limit: usize,
+    ) -> Result<Vec<Found>> {
+        let (when, id) = from;
+        let limit = i32::try_from(limit).unwrap_or(i32::MAX);
+        let (site, line) = (range.site.as_str(), range.line.as_str());
+        let hour = CqlTimestamp(hour);
+        self.all(
+            &self.list_line,
+            (site, line, hour, when.at(), when.nanos, id.as_str(), end.at(), end.nanos, "", limit),
+        )
+        .await
+    }
+
+    /// Those of the rows that were not written again with other keys.
+    async fn standing(
+        &self,
+        found: Vec<Found>,
+        stands: impl Fn(&Place, When) -> bool,
+    ) -> Result<Vec<(When, String, Vec<u8>)>> {
+        let stands = &stands;
+        let checked = stream::iter(found).map(async |(at, nanos, id, row)| {
+            let when = When { millis: at.0, nanos };
+            let place = self.first::<Place>(&self.place_of_scan, (id.as_str(),)).await?;
+            // One that is not there is on its way.
+            let stands = place.is_none_or(|place| stands(&place, when));
+            Ok::<_, ReadError>(stands.then_some((when, id, row)))
+        });
+        checked.buffered(CHECKS).try_filter_map(async |row| Ok(row)).try_collect().await
+    }
+
+    /// All rows of an answer that has a limit of its own.
+    async fn all<R>(&self, statement: &PreparedStatement, keys: impl SerializeRow) -> Result<Vec<R>>
+    where
+        R: for<'f> DeserializeRow<'f, 'f>,
+    {
+        let (mut rows, mut state) = (Vec::new(), PagingState::start());
+        loop {
+            let (found, next) = page::<R>(&self.session, statement, &keys, state).await?;
+            rows.extend(found);
+            let Some(next) = next else { return Ok(rows) };
+            state = next;
+        }
+    }
+
+    async fn first<R>(&self, statement: &PreparedStatement, keys: impl SerializeRow) -> Result<Option<R>>
+    where
+        R: for<'f> DeserializeRow<'f, 'f>,
+    {
+        let answer =
+            self.session.execute_unpaged(statement, keys).await?.into_rows_result().map_err(damaged)?;
+        answer.maybe_first_row::<R>().map_err(damaged)
+    }
+}
+
+/// Where a scan is.
+#[derive(scylla::DeserializeRow)]
+struct Place {
+    site: String,
+    line: String,
+    acquired_at: CqlTimestamp,
+    nanos: i32,
+    egg_id: String,
+}
+
+impl Place {
+    fn is_at(&self, when: When) -> bool {
+        (self.acquired_at.0, self.nanos) == (when.millis, when.nanos)
+    }
+
+    fn is_of(&self, site: &Site, line: &Line) -> bool {
+        (self.site.as_str(), self.line.as_str()) == (site.as_str(), line.as_str())
+    }
+}
+
+/// One page of an answer, and where the next one begins.
+async fn page<R>(
+    session: &Session,
+    statement: &PreparedStatement,
+    keys: impl SerializeRow,
+    state: PagingState,
+) -> Result<(Vec<R>, Option<PagingState>)>
+where
+    R: for<'f> DeserializeRow<'f, 'f>,
+{
+    let (answer, next) = session.execute_single_page(statement, keys, state).await?;
+    let rows = answer.into_rows_result().map_err(damaged)?;
+    let rows = rows.rows::<R>().map_err(damaged)?.collect::<std::result::Result<_, _>>().map_err(damaged)?;
+    Ok(match next.into_paging_control_flow() {
+        ControlFlow::Continue(next) => (rows, Some(next)),
+        ControlFlow::Break(()) => (rows, None),
+    })
+}
+
+fn damaged(error: impl std::fmt::Display) -> ReadError {
+    ReadError::Damaged(format!("an answer is not what the tables should give: {error}"))
+}
+
+fn decode<T: prost::Message + Default>(bytes: &[u8], scan_id: &str) -> Result<T> {
+    T::decode(bytes).map_err(|error| {
+        ReadError::Damaged(format!("what is stored of scan {scan_id} cannot be decoded: {error}"))
+    })
+}

@@ -1,0 +1,185 @@
+//! Rows into the tables.
+//!
+//! A scan has a row in each of three tables. No statement spans two partitions: rows of one line and hour share one
+//! unlogged batch, all else is written alone, and a row is acknowledged when all of its statements were.
+
+use std::collections::HashMap;
+
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use ovomesh_api::{EggId, Line, Site};
+use scylla::errors::ExecutionError;
+use scylla::statement::batch::{Batch, BatchType};
+use scylla::statement::prepared::PreparedStatement;
+use scylla::value::{CqlTimestamp, MaybeUnset};
+
+use super::hours::{Hour, Hours};
+use super::tables::Tables;
+use super::when::When;
+use crate::record::Record;
+
+/// Most bytes of rows in one batch, before the row that reaches it: databases warn of large ones, and refuse those that
+/// do not fit into a part of their commit log.
+const BATCH_BYTES: usize = 32 << 10;
+
+/// One statement or batch.
+enum Write<'a> {
+    Line(Vec<&'a Record>),
+    Hour(Hour),
+    Egg(&'a Record),
+    Scan(&'a Record),
+}
+
+/// Writes one append with one time: of two appends of a scan the later one stands, in all tables.
+pub(super) struct Writer<'a> {
+    pub tables: &'a Tables,
+    pub hours: &'a Hours,
+    /// Microseconds since 1970.
+    pub time: i64,
+    /// Statements on their way at once.
+    pub in_flight: usize,
+}
+
+impl Writer<'_> {
+    /// Writes records of different scans. After an error some may be written and others not: all must be written again.
+    pub async fn write(&self, records: &[Record]) -> Result<(), ExecutionError> {
+        let (writes, hours) = self.statements(records);
+        let (mut writes, mut under_way) = (writes.into_iter(), FuturesUnordered::new());
+        let mut outcome = Ok(());
+        loop {
+            // After a failure nothing more is begun; what is on its way is waited for.
+            while outcome.is_ok()
+                && under_way.len() < self.in_flight
+                && let Some(write) = writes.next()
+            {
+                under_way.push(self.execute(write));
+            }
+            let Some(result) = under_way.next().await else { break };
+            outcome = outcome.and(result);
+        }
+        if outcome.is_ok() {
+            self.hours.marked(hours);
+        }
+        outcome
+    }
+
+    fn statements<'a>(&self, records: &'a [Record]) -> (Vec<Write<'a>>, Vec<Hour>) {
+        let mut partitions = HashMap::<(&Site, &Line, i64), Vec<&Record>>::new();
+        for record in records {
+            let hour = When::from(record.acquired_at).hour();
+            partitions.entry((&record.place.site, &record.place.line, hour)).or_default().push(record);
+        }
+        let hours = partitions.keys().map(|(site, line, hour)| Hour::new(site, line, *hour));
+        let hours: Vec<_> = hours.filter(|hour| !self.hours.is_marked(hour)).collect();
+        let mut writes: Vec<_> = hours.iter().cloned().map(Write::Hour).collect();
+        for records in partitions.into_values() {
+            writes.extend(batches(records).into_iter().map(Write::Line));
+        }
+        for record in records {
+            writes.extend(record.egg_id.is_some().then_some(Write::Egg(record)));
+            writes.push(Write::Scan(record));
+        }
+        (writes, hours)
+    }
+
+    async fn execute(&self, write: Write<'_>) -> Result<(), ExecutionError> {
+        let (tables, session) = (self.tables, &self.tables.session);
+        match write {
+            Write::Line(records) => {
+                let statement = self.timed(&tables.put_line);
+                let mut batch = Batch::new(BatchType::Unlogged);
+                batch.set_is_idempotent(true);
+                batch.set_timestamp(Some(self.time));
+                records.iter().for_each(|_| batch.append_statement(statement.clone()));
+                let values: Vec<_> = records.iter().map(|record| line_values(record)).collect();
+                session.batch(&batch, values).await
+            }
+            Write::Hour(Hour { site, line, hour }) => {
+                let values = (site.as_str(), line.as_str(), CqlTimestamp(hour));
+                session.execute_unpaged(&self.timed(&tables.put_hour), values).await
+            }
+            Write::Egg(record) => {
+                let when = When::from(record.acquired_at);
+                let egg_id = record.egg_id.as_ref().map(EggId::as_str).unwrap_or_default();
+                let values = (egg_id, when.at(), when.nanos, record.scan_id.as_str(), &*record.row);
+                session.execute_unpaged(&self.timed(&tables.put_egg), values).await
+            }
+            Write::Scan(record) => {
+                session.execute_unpaged(&self.timed(&tables.put_scan), scan_values(record)).await
+            }
+        }
+        .map(drop)
+    }
+
+    fn timed(&self, statement: &PreparedStatement) -> PreparedStatement {
+        let mut statement = statement.clone();
+        statement.set_timestamp(Some(self.time));
+        statement
+    }
+}
+
+type LineValues<'a> = (
+    &'a str,
+    &'a str,
+    CqlTimestamp,
+    CqlTimestamp,
+    i32,
+    &'a str,
+    MaybeUnset<&'a str>,
+    MaybeUnset<&'a str>,
+    MaybeUnset<i32>,
+    &'a str,
+    MaybeUnset<f32>,
+    &'a [u8],
+);
+
+fn line_values(record: &Record) -> LineValues<'_> {
+    let (place, when) = (&record.place, When::from(record.acquired_at));
+    let slot = i32::try_from(place.slot).ok().filter(|slot| *slot > 0);
+    let tray_run = Some(place.tray_run.as_str()).filter(|tray_run| !tray_run.is_empty());
+    (
+        place.site.as_str(),
+        place.line.as_str(),
+        CqlTimestamp(when.hour()),
+        when.at(),
+        when.nanos,
+        record.scan_id.as_str(),
+        MaybeUnset::from_option(record.egg_id.as_ref().map(EggId::as_str)),
+        MaybeUnset::from_option(tray_run),
+        MaybeUnset::from_option(slot),
+        record.call.as_str_name().trim_start_matches("CALL_"),
+        MaybeUnset::from_option(record.p_female),
+        &record.row,
+    )
+}
+
+type ScanValues<'a> =
+    (&'a str, &'a str, &'a str, CqlTimestamp, CqlTimestamp, i32, &'a str, MaybeUnset<&'a [u8]>);
+
+fn scan_values(record: &Record) -> ScanValues<'_> {
+    let (place, when) = (&record.place, When::from(record.acquired_at));
+    (
+        record.scan_id.as_str(),
+        place.site.as_str(),
+        place.line.as_str(),
+        CqlTimestamp(when.hour()),
+        when.at(),
+        when.nanos,
+        // Empty and not unset: it says that the scan is no longer among those of an egg that it had before.
+        record.egg_id.as_ref().map(EggId::as_str).unwrap_or_default(),
+        MaybeUnset::from_option(record.preview.as_deref()),
+    )
+}
+
+/// Rows of one partition in batches of a size that databases like.
+fn batches(records: Vec<&Record>) -> Vec<Vec<&Record>> {
+    let (mut batches, mut bytes) = (Vec::<Vec<&Record>>::new(), usize::MAX);
+    for record in records {
+        if bytes >= BATCH_BYTES {
+            (bytes, _) = (0, batches.push(Vec::new()));
+        }
+        bytes += record.row.len();
+        batches.last_mut().into_iter().for_each(|batch| batch.push(record));
+    }
+    batches
+}

@@ -1,0 +1,71 @@
+//! A real Cassandra for tests, and stores on it.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use clap::Parser as _;
+use ovomesh_mesh::Lifecycle;
+use ovomesh_results_store::{Args, Cql, CqlArgs, Store};
+use ovomesh_testkit::Cassandra;
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+
+/// Longer than anything here takes on a busy machine.
+pub const LIMIT: Duration = Duration::from_secs(90);
+
+/// One node for all tests of a program; it ends with the program.
+pub fn shared() -> &'static Cassandra {
+    static SHARED: OnceLock<Cassandra> = OnceLock::new();
+    SHARED.get_or_init(|| Cassandra::start(1).expect("Cassandra starts"))
+}
+
+/// A name that no other test has.
+pub fn keyspace() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("test_{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Flags for a store with one copy.
+pub fn flags(nodes: &str, keyspace: &str) -> Vec<String> {
+    ["--cql", nodes, "--cql-keyspace", keyspace, "--cql-replication", "1"].map(str::to_owned).into()
+}
+
+pub fn args(flags: &[String]) -> CqlArgs {
+    let flags = std::iter::once("results-store".to_owned()).chain(flags.iter().cloned());
+    Args::try_parse_from(flags).expect("flags that are right").cql
+}
+
+/// A store that is connected.
+pub async fn cql(flags: &[String], life: &Lifecycle) -> Cql {
+    let store = Cql::start(args(flags), "test".into(), life);
+    well(&store).await;
+    store
+}
+
+/// Waits until rows can be written.
+pub async fn well(store: &Cql) {
+    let begun = Instant::now();
+    while let Some(trouble) = store.trouble() {
+        assert!(begun.elapsed() < LIMIT, "{trouble}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Waits for a trouble with these words.
+pub async fn trouble(store: &Cql, words: &str) -> String {
+    let begun = Instant::now();
+    loop {
+        let trouble = store.trouble();
+        match trouble {
+            Some(trouble) if trouble.contains(words) => return trouble,
+            other => assert!(begun.elapsed() < LIMIT, "{other:?} should say: {words}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A client of the test's own.
+pub async fn session(nodes: &str) -> Session {
+    SessionBuilder::new().known_nodes(nodes.split(',')).build().await.expect("a node answers")
+}
