@@ -47,10 +47,10 @@ fn reading(c: &mut Criterion) {
     let enhanced = write_enhanced(volume, &label).expect("a valid volume can be written");
     let slices = write_series(volume, &label).expect("a valid volume can be written");
     c.bench_function("read DICOM 64x64x16, one file", |b| {
-        b.iter(|| dicom::read([("egg.dcm", black_box(&enhanced[..]))]));
+        b.iter(|| dicom::read([("egg.dcm", black_box(&enhanced[..]))], &[]));
     });
     c.bench_function("read DICOM 64x64x16, a file a slice", |b| {
-        b.iter(|| dicom::read(slices.iter().map(|bytes| ("slice.dcm", black_box(&bytes[..])))));
+        b.iter(|| dicom::read(slices.iter().map(|bytes| ("slice.dcm", black_box(&bytes[..]))), &[]));
     });
 }
 

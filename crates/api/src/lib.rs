@@ -4,6 +4,7 @@
 
 pub mod advice;
 pub mod ids;
+pub mod intake;
 mod invalid;
 pub mod line;
 pub mod pb;

@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Policy;
+use crate::intake::source::check_sources;
+use crate::intake::{Fields, Origin, Reading, Readings, Source};
 use crate::scan::Place;
+use crate::{Line, Policy, Site};
+
+/// What an agent without any configuration of lines calls its own.
+const UNNAMED: (&str, &str) = ("local", "1");
 
 /// Configuration of one line. Every field has a default, so a line needs only what differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,11 +27,17 @@ pub struct LineConfig {
     pub quarantined: bool,
     /// How scores become calls.
     pub policy: Policy,
+    /// What tells that images (DICOM, files) are of this line: any of these. Without: the line takes what no other does.
+    pub sources: Vec<Source>,
+    /// What the attributes of an image say. Without: PatientID is the egg, ReceiveCoilName the coil.
+    pub read: Vec<Reading>,
 }
 
 impl Default for LineConfig {
     fn default() -> Self {
-        Self { owner: "default".into(), budget_ms: 2_000, quarantined: false, policy: Policy::default() }
+        let (sources, read) = Default::default();
+        let policy = Policy::default();
+        Self { owner: "default".into(), budget_ms: 2_000, quarantined: false, policy, sources, read }
     }
 }
 
@@ -44,6 +55,7 @@ impl LineConfig {
         if self.owner.is_empty() || self.owner.len() > 64 {
             return Err("owner must be 1 to 64 bytes".into());
         }
+        check_sources(&self.sources)?;
         self.policy.check()
     }
 }
@@ -68,10 +80,21 @@ struct File {
 }
 
 /// All lines that a server knows, and what holds for any other.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct LineBook {
     default: Arc<LineConfig>,
-    lines: HashMap<(String, String), Arc<LineConfig>>,
+    default_readings: Readings,
+    /// In the order of the file.
+    lines: Vec<Known>,
+    by_name: HashMap<(String, String), usize>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    site: Site,
+    line: Line,
+    config: Arc<LineConfig>,
+    readings: Readings,
 }
 
 /// A file of lines that cannot be used; the text names the line and the field.
@@ -79,28 +102,143 @@ pub struct LineBook {
 #[error("line configuration: {0}")]
 pub struct LineBookError(String);
 
+impl Default for LineBook {
+    fn default() -> Self {
+        let default = Arc::<LineConfig>::default();
+        let (lines, by_name) = Default::default();
+        Self { default, default_readings: Readings::usual(), lines, by_name }
+    }
+}
+
 impl LineBook {
     /// Reads the YAML of a `lines.yaml`: `default: {...}` and `lines: [{site, line, ...}]`.
     pub fn from_yaml(yaml: &str) -> Result<Self, LineBookError> {
         let file: File = serde_norway::from_str(yaml).map_err(|e| LineBookError(e.to_string()))?;
-        file.default.check().map_err(|e| LineBookError(format!("default: {e}")))?;
-        let mut lines = HashMap::new();
+        let at = |e: String| LineBookError(format!("default: {e}"));
+        file.default.check().map_err(at)?;
+        if !file.default.sources.is_empty() {
+            return Err(at("sources belong to a line; what no line takes is the default's anyway".into()));
+        }
+        let default_readings = Readings::new(&file.default.read, false).map_err(at)?;
+        let mut book = Self { default: Arc::new(file.default), default_readings, ..Self::default() };
         for Entry { site, line, config } in file.lines {
             let at = |e: &dyn std::fmt::Display| LineBookError(format!("line {site}/{line}: {e}"));
             let config: LineConfig = serde_norway::from_value(config.into()).map_err(|e| at(&e))?;
             config.check().map_err(|e| at(&e))?;
-            if lines.insert((site.clone(), line.clone()), Arc::new(config)).is_some() {
+            let readings = Readings::new(&config.read, true).map_err(|e| at(&e))?;
+            if book.by_name.insert((site.clone(), line.clone()), book.lines.len()).is_some() {
                 return Err(at(&"is there twice"));
             }
+            let names = Site::parse(&site).and_then(|site| Ok((site, Line::parse(&line)?)));
+            let (site, line) = names.map_err(|e| at(&e))?;
+            book.lines.push(Known { site, line, config: Arc::new(config), readings });
         }
-        Ok(Self { default: Arc::new(file.default), lines })
+        Ok(book)
+    }
+
+    /// The line that images are of, and what they say: the first line of the file with a source that fits; else the
+    /// only line without sources; else what `default` reads; without any line in the file, `local/1`.
+    pub fn identify(&self, origin: &Origin<'_>) -> Result<(Place, Fields), NoLine> {
+        let fits = |known: &&Known| known.config.sources.iter().any(|source| source.fits(origin));
+        let known = self.lines.iter().find(fits).or_else(|| match self.takers().as_slice() {
+            [only] => Some(only),
+            _ => None,
+        });
+        let (site, line, fields) = if let Some(Known { site, line, readings, .. }) = known {
+            (site.clone(), line.clone(), readings.read(origin))
+        } else {
+            let mut fields = self.default_readings.read(origin);
+            match (fields.site.take(), fields.line.take()) {
+                (Some(site), Some(line)) => (site, line, fields),
+                _ if self.lines.is_empty() => {
+                    let (site, line) = UNNAMED;
+                    let names = Site::parse(site).and_then(|site| Ok((site, Line::parse(line)?)));
+                    let (site, line) = names.map_err(|_| NoLine::of(origin))?;
+                    (site, line, fields)
+                }
+                _ => return Err(NoLine::of(origin)),
+            }
+        };
+        let place = Place { site, line, tray_run: fields.tray_run.clone(), slot: fields.slot };
+        Ok((place, fields))
+    }
+
+    /// Whether images of a sender can be of any line, whatever they hold.
+    pub fn takes(&self, calling_ae: &str, called_ae: &str) -> bool {
+        let fits = |own: &Option<String>, theirs| own.as_ref().is_none_or(|own| own == theirs);
+        let mut sources = self.lines.iter().flat_map(|known| &known.config.sources);
+        self.takes_the_rest()
+            || sources.any(|s| {
+                s.folder.is_none() && fits(&s.calling_ae, calling_ae) && fits(&s.called_ae, called_ae)
+            })
+    }
+
+    /// AE titles that lines are called by.
+    pub fn called_aes(&self) -> impl Iterator<Item = &str> {
+        self.sources().filter_map(|source| source.called_ae.as_deref())
+    }
+
+    /// Folders that lines name.
+    pub fn folders(&self) -> impl Iterator<Item = &str> {
+        self.sources().filter_map(|source| source.folder.as_deref())
+    }
+
+    /// DICOM attributes that are read for any line.
+    pub fn attributes(&self) -> impl Iterator<Item = &str> {
+        let readings = self.lines.iter().map(|known| &known.readings);
+        readings.chain([&self.default_readings]).flat_map(Readings::attributes).chain(["StationName"])
+    }
+
+    /// For who takes images: that they can be told apart.
+    pub fn check_sources(&self) -> Result<(), LineBookError> {
+        let takers = self.takers();
+        if takers.len() < 2 || self.default_readings.tell_the_line() {
+            return Ok(());
+        }
+        let names: Vec<String> = takers.iter().map(|k| format!("{}/{}", k.site, k.line)).collect();
+        Err(LineBookError(format!(
+            "lines {} have no sources, so it cannot be told whose an image is; give all of them but one some `sources`",
+            names.join(", ")
+        )))
+    }
+
+    fn takes_the_rest(&self) -> bool {
+        self.lines.is_empty() || self.takers().len() == 1 || self.default_readings.tell_the_line()
+    }
+
+    fn sources(&self) -> impl Iterator<Item = &Source> {
+        self.lines.iter().flat_map(|known| &known.config.sources)
+    }
+
+    /// Lines without sources.
+    fn takers(&self) -> Vec<&Known> {
+        self.lines.iter().filter(|known| known.config.sources.is_empty()).collect()
     }
 
     /// The configuration of a place's line.
     pub fn get(&self, place: &Place) -> Arc<LineConfig> {
         // Two short strings; looked up once a scan.
         let key = (place.site.to_string(), place.line.to_string());
-        self.lines.get(&key).unwrap_or(&self.default).clone()
+        self.by_name.get(&key).map_or(&self.default, |&index| &self.lines[index].config).clone()
+    }
+}
+
+/// Images of which no line is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no line takes images of {0}; add a source to a line, or leave one line without sources")]
+pub struct NoLine(String);
+
+impl NoLine {
+    fn of(origin: &Origin<'_>) -> Self {
+        let station = (origin.attribute)("StationName");
+        let named = [
+            ("calling AE", origin.calling_ae),
+            ("called AE", origin.called_ae),
+            ("folder", origin.folder),
+            ("station", station.as_deref()),
+        ];
+        let named = named.iter().filter_map(|(what, value)| Some(format!("{what} {:?}", (*value)?)));
+        Self(named.collect::<Vec<_>>().join(", "))
     }
 }
 
@@ -140,6 +278,64 @@ mod tests {
                 .contains("policy.costs.culled_female is 0.2")
         );
         assert!(error("lines: [{site: n, line: '1'}, {site: n, line: '1'}]").contains("twice"));
+        assert!(error("lines: [{site: 'n n', line: '1'}]").contains("place.site"));
+        let typo = error("lines: [{site: n, line: '1', sources: [{ae: A}]}]");
+        assert!(typo.contains("n/1") && typo.contains("`ae`") && typo.contains("calling_ae"), "{typo}");
+        assert!(error("default: {sources: [{station: s}]}").contains("belong to a line"));
+    }
+
+    fn origin<'a>(calling_ae: &'a str, attribute: &'a dyn Fn(&str) -> Option<String>) -> Origin<'a> {
+        let called_ae = Some("OVOMESH");
+        Origin { calling_ae: Some(calling_ae), called_ae, folder: None, file_name: None, attribute }
+    }
+
+    fn found(yaml: &str, calling_ae: &str, station: &str) -> Result<String, NoLine> {
+        let attribute = |name: &str| (name == "StationName").then(|| station.to_owned());
+        let book = LineBook::from_yaml(yaml).unwrap();
+        let (place, _) = book.identify(&origin(calling_ae, &attribute))?;
+        Ok(format!("{}/{}", place.site, place.line))
+    }
+
+    #[test]
+    fn one_line_takes_all_and_several_what_fits_their_sources() {
+        assert_eq!(found("{}", "A", "s").unwrap(), "local/1");
+        assert_eq!(found("lines: [{site: n, line: '7'}]", "A", "s").unwrap(), "n/7");
+        let two = "lines: [{site: n, line: '1', sources: [{calling_ae: A, station: s}, {calling_ae: B}]}, {site: n, line: '2'";
+        for (sender, station, line) in [("A", "s", "n/1"), ("B", "x", "n/1"), ("A", "x", "n/2")] {
+            assert_eq!(found(&format!("{two}}}]"), sender, station).unwrap(), line);
+        }
+        let closed = format!("{two}, sources: [{{station: t}}]}}]");
+        assert_eq!(found(&closed, "A", "t").unwrap(), "n/2");
+        let error = found(&closed, "C", "u").unwrap_err().to_string();
+        assert!(error.contains("calling AE \"C\"") && error.contains("station \"u\""), "{error}");
+        let book = LineBook::from_yaml(&closed).unwrap();
+        assert!(book.takes("Z", "OVOMESH"), "its station may fit");
+    }
+
+    #[test]
+    fn the_default_can_read_the_line_from_the_image() {
+        let yaml = r"default: {read: [{from: StationName, pattern: '^(?<site>\w+)-(?<line>\w+)$'}]}";
+        assert_eq!(found(yaml, "A", "south-3").unwrap(), "south/3");
+    }
+
+    #[test]
+    fn lines_that_cannot_be_told_apart_are_named_where_images_come_in() {
+        let book = LineBook::from_yaml("lines: [{site: n, line: '1'}, {site: n, line: '2'}]").unwrap();
+        let error = book.check_sources().unwrap_err().to_string();
+        assert!(error.contains("n/1, n/2") && error.contains("sources"), "{error}");
+        assert!(!book.takes("A", "OVOMESH"));
+    }
+
+    #[test]
+    fn the_documented_files_are_valid() {
+        let page = include_str!("../../../docs/lines.md");
+        let files: Vec<&str> =
+            page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert_eq!(files.len(), 2);
+        let book = LineBook::from_yaml(files[0]).unwrap();
+        assert_eq!(book.get(&place("north", "1")).budget_ms, 1_500);
+        assert_eq!(book.folders().collect::<Vec<_>>(), ["/srv/drop/north-1"]);
+        assert!(LineBook::from_yaml(files[1]).unwrap().takes("ANY", "ANY"));
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use jiff::tz::TimeZone;
 use ovomesh_api::pb::scan::v1 as pb;
 use ovomesh_api::pb::scanner::v1 as scanner;
 use ovomesh_api::{EggId, Line, Site, time};
 use ovomesh_imaging::dicom::{self, Series};
-use ovomesh_imaging::{Error, Handedness, Volume};
+use ovomesh_imaging::Error;
+use ovomesh_intake::{acquired_at, wire};
 use tokio::sync::mpsc;
 
 /// Scans that may wait to be sent: enough that reading and sending overlap.
@@ -61,8 +61,6 @@ impl AsWhat {
                 None
             }
         });
-        // Few files state their zone: their scanner is taken to stand where this program runs.
-        let acquired = acquired.and_then(|acquired| acquired.timestamp(&TimeZone::system()));
         let scan = pb::Scan {
             scan_id: uid,
             egg_id: egg_id.unwrap_or_default(),
@@ -72,7 +70,7 @@ impl AsWhat {
                 ..Default::default()
             }),
             batch_id: self.batch.clone(),
-            acquired_at: acquired.map(time::to_pb),
+            acquired_at: acquired_at(acquired),
             budget: self.budget.map(time::budget_to_pb),
             volume: Some(wire(&volume)),
             purpose: self.purpose.into(),
@@ -88,7 +86,7 @@ pub(crate) fn read(folders: Vec<Vec<PathBuf>>, as_what: AsWhat) -> anyhow::Resul
     let work = move || {
         let mut seen = HashSet::new();
         for files in folders {
-            for result in dicom::read_files(&files) {
+            for result in dicom::read_files(&files, &[]) {
                 // Whoever sends has left: nothing more is needed.
                 if to.blocking_send(checked(result, &files, &as_what, &mut seen)).is_err() {
                     return;
@@ -125,30 +123,5 @@ fn checked(
             series.uid
         )),
         Ok(series) => Found::Scan(Box::new(as_what.item(series))),
-    }
-}
-
-fn wire(volume: &Volume) -> pb::Volume {
-    let header = volume.header();
-    // Checked volumes have at most 512 samples along an axis.
-    let [columns, rows, slices] = header.dims.map(|n| n as u32);
-    let [x, y, z] = header.spacing_mm;
-    let handedness = match header.handedness {
-        Handedness::Right => pb::Handedness::RightHanded,
-        Handedness::Left => pb::Handedness::LeftHanded,
-    };
-    pb::Volume {
-        columns,
-        rows,
-        slices,
-        spacing_x_mm: x,
-        spacing_y_mm: y,
-        spacing_z_mm: z,
-        handedness: handedness.into(),
-        encoding: pb::Encoding::Raw.into(),
-        crc32c: Some(crc32c::crc32c(volume.samples())),
-        samples: volume.samples().clone(),
-        rescale_slope: Some(header.slope),
-        rescale_intercept: Some(header.intercept),
     }
 }

@@ -6,7 +6,7 @@ use dicom_core::{
     Tag,
     dictionary::{DataDictionary, DataDictionaryEntry},
 };
-use dicom_dictionary_std::StandardDataDictionary;
+use dicom_dictionary_std::{StandardDataDictionary, tags};
 use dicom_object::InMemDicomObject;
 
 use crate::error::Error;
@@ -19,6 +19,37 @@ pub(super) fn name(tag: Tag) -> String {
     match StandardDataDictionary.by_tag(tag) {
         Some(entry) => format!("{} ({:04X},{:04X})", entry.alias(), tag.group(), tag.element()),
         None => format!("({:04X},{:04X})", tag.group(), tag.element()),
+    }
+}
+
+/// The attribute that is meant by a keyword, such as `PatientID`, or by `(gggg,eeee)` in hexadecimal digits.
+pub fn tag(text: &str) -> Option<Tag> {
+    if let Some(entry) = StandardDataDictionary.by_name(text) {
+        return Some(entry.tag());
+    }
+    let (group, element) = text.strip_prefix('(')?.strip_suffix(')')?.split_once(',')?;
+    let number = |digits: &str| u16::from_str_radix(digits, 16).ok().filter(|_| digits.len() == 4);
+    Some(Tag(number(group)?, number(element)?))
+}
+
+/// Texts of attributes that were asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes(Vec<(Tag, String)>);
+
+impl Attributes {
+    /// Reads those that are there: of the file, else of the functional groups that all frames share.
+    pub(super) fn read(object: &InMemDicomObject, wanted: &[Tag]) -> Self {
+        let shared = object.get(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).and_then(|e| e.items());
+        let groups = shared.and_then(|items| items.first()).into_iter().flatten();
+        let groups = groups.filter_map(|e| e.items()?.first());
+        let objects: Vec<_> = std::iter::once(object).chain(groups).collect();
+        let scope = Scope { file: "", objects };
+        Self(wanted.iter().filter_map(|&tag| Some((tag, scope.text(tag)?))).collect())
+    }
+
+    /// Its text without padding; nothing when it was not asked for, absent or empty.
+    pub fn get(&self, tag: Tag) -> Option<&str> {
+        self.0.iter().find(|(own, _)| *own == tag).map(|(_, text)| text.as_str())
     }
 }
 

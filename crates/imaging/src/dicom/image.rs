@@ -1,12 +1,13 @@
 //! One DICOM file: who made it of what, and its frames with their places in space.
 
+use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{DefaultDicomObject, InMemDicomObject, OpenFileOptions};
 
 use super::{
     Device,
     acquired::Acquired,
-    attribute::{Scope, refuse},
+    attribute::{Attributes, Scope, refuse},
     guard,
     pixels::{Pixels, describe},
 };
@@ -15,6 +16,11 @@ use crate::error::Error;
 /// One file.
 pub(super) struct Image {
     pub(super) series: String,
+    /// SOPInstanceUID, empty where there is none.
+    pub(super) instance: String,
+    /// How many frames the whole series has, if it says so.
+    pub(super) expected: Option<usize>,
+    pub(super) attributes: Attributes,
     pub(super) egg_id: Option<String>,
     pub(super) acquired: Option<Acquired>,
     pub(super) device: Device,
@@ -50,19 +56,19 @@ pub(super) struct Refused {
 }
 
 impl Image {
-    /// Reads a file. `file` is its name for errors.
-    pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Self, Refused> {
+    /// Reads a file, and the `wanted` attributes. `file` is its name for errors.
+    pub(super) fn read(file: &str, bytes: &[u8], wanted: &[Tag]) -> Result<Self, Refused> {
         let guard::Checked { series, sound } = guard::check(file, bytes);
         let read = sound.and_then(|end| {
             let object = OpenFileOptions::new().from_reader(&bytes[..end]);
             let object =
                 object.map_err(|e| Error::NotDicom { file: file.to_owned(), detail: describe(&e) })?;
-            Self::from_object(file, &object)
+            Self::from_object(file, &object, wanted)
         });
         read.map_err(|error| Refused { series, error })
     }
 
-    fn from_object(file: &str, object: &DefaultDicomObject) -> Result<Self, Error> {
+    fn from_object(file: &str, object: &DefaultDicomObject, wanted: &[Tag]) -> Result<Self, Error> {
         let scope = Scope::file(file, object);
         check_modality(&scope)?;
         let series = scope.text(tags::SERIES_INSTANCE_UID);
@@ -77,6 +83,9 @@ impl Image {
         }
         Ok(Self {
             series,
+            instance: scope.text(tags::SOP_INSTANCE_UID).unwrap_or_default(),
+            expected: expected(&scope, count),
+            attributes: Attributes::read(object, wanted),
             egg_id: scope.text(tags::PATIENT_ID),
             acquired: Acquired::read(&scope),
             device: Device::read(&scope),
@@ -101,6 +110,16 @@ impl Frame {
             samples: samples.to_vec(),
         }
     }
+}
+
+/// How many frames the series has: a file with several has all of them, unless it is one of a concatenation.
+fn expected(scope: &Scope<'_>, count: usize) -> Option<usize> {
+    let whole =
+        |tag| scope.number(tag).ok().flatten().filter(|n| (1.0..=1e5).contains(n)).map(|n| n as usize);
+    if let Some(parts) = whole(tags::IN_CONCATENATION_TOTAL_NUMBER) {
+        return Some(parts.saturating_mul(count));
+    }
+    if count > 1 { Some(count) } else { whole(tags::IMAGES_IN_ACQUISITION) }
 }
 
 fn check_modality(scope: &Scope<'_>) -> Result<(), Error> {

@@ -8,16 +8,20 @@ mod attribute;
 mod codestream;
 mod guard;
 mod image;
+mod look;
 mod pixels;
 mod stack;
 mod write;
 
 use std::{collections::HashMap, fs, path::Path};
 
+use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 pub use self::{
     acquired::Acquired,
+    attribute::{Attributes, tag},
+    look::{Look, Unusable, look},
     write::{Label, series_uid, write_enhanced, write_series},
 };
 use self::{
@@ -39,6 +43,8 @@ pub struct Series {
     pub acquired: Option<Acquired>,
     /// What it was acquired with.
     pub device: Device,
+    /// Of its first image, those attributes that were asked for.
+    pub attributes: Attributes,
     /// Names of the files that it is made of.
     pub files: Vec<String>,
     /// What was assumed or left out to make it, for people.
@@ -75,9 +81,9 @@ impl Device {
 
 /// Reads files and puts those of one series together, in the order in which series first appear. A series
 /// with a file that cannot be used is an error as a whole: a scan without one of its slices would be another
-/// egg. A file of which not even the series can be told is an error of its own.
-pub fn read_files<P: AsRef<Path>>(paths: &[P]) -> Vec<Result<Series, Error>> {
-    let mut collected = Collected::default();
+/// egg. A file of which not even the series can be told is an error of its own. `wanted`: attributes that are kept.
+pub fn read_files<P: AsRef<Path>>(paths: &[P], wanted: &[Tag]) -> Vec<Result<Series, Error>> {
+    let mut collected = Collected::new(wanted);
     for path in paths {
         let file = path.as_ref().display().to_string();
         match fs::metadata(path)
@@ -95,8 +101,11 @@ pub fn read_files<P: AsRef<Path>>(paths: &[P]) -> Vec<Result<Series, Error>> {
 }
 
 /// As [`read_files`], of files in memory with their names.
-pub fn read<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<Result<Series, Error>> {
-    let mut collected = Collected::default();
+pub fn read<'a>(
+    files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    wanted: &[Tag],
+) -> Vec<Result<Series, Error>> {
+    let mut collected = Collected::new(wanted);
     for (file, bytes) in files {
         collected.add(file, bytes);
     }
@@ -104,8 +113,8 @@ pub fn read<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<Res
 }
 
 /// Images by series.
-#[derive(Default)]
-struct Collected {
+struct Collected<'w> {
+    wanted: &'w [Tag],
     entries: Vec<Entry>,
     by_series: HashMap<String, usize>,
 }
@@ -116,9 +125,13 @@ struct Entry {
     error: Option<Error>,
 }
 
-impl Collected {
+impl<'w> Collected<'w> {
+    fn new(wanted: &'w [Tag]) -> Self {
+        Self { wanted, entries: Vec::new(), by_series: HashMap::new() }
+    }
+
     fn add(&mut self, file: &str, bytes: &[u8]) {
-        match Image::read(file, bytes) {
+        match Image::read(file, bytes, self.wanted) {
             Ok(image) => {
                 let index = self.entry(Some(image.series.clone()));
                 self.entries[index].images.push((file.to_owned(), image));
@@ -165,11 +178,11 @@ impl Entry {
                 (Some(a), Some(b)) if b.local <= a.local => Some(a),
                 (a, b) => b.or(a),
             };
-            identity.get_or_insert((image.series, image.egg_id, image.device));
+            identity.get_or_insert((image.series, image.egg_id, image.device, image.attributes));
         }
-        let (uid, egg_id, device) = identity.unwrap_or_default();
+        let (uid, egg_id, device, attributes) = identity.unwrap_or_default();
         let (volume, more) = stack::stack(&uid, frames)?;
         notes.extend(more);
-        Ok(Series { volume, uid, egg_id, acquired, device, files, notes })
+        Ok(Series { volume, uid, egg_id, acquired, device, attributes, files, notes })
     }
 }

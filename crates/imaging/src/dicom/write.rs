@@ -87,6 +87,7 @@ pub fn write_series(volume: &Volume, label: &Label) -> Result<Vec<Vec<u8>>, Erro
             text(tags::IMAGE_POSITION_PATIENT, VR::DS, position(volume, i)),
             text(tags::RESCALE_INTERCEPT, VR::DS, decimal(header.intercept)),
             text(tags::RESCALE_SLOPE, VR::DS, decimal(header.slope)),
+            text(tags::IMAGES_IN_ACQUISITION, VR::IS, header.dims[2].to_string()),
         ] {
             object.put(element);
         }

@@ -82,10 +82,10 @@ fn a_series_with_a_cut_off_file_is_an_error_as_a_whole() {
 #[test]
 fn what_is_no_dicom_says_so() {
     for junk in [&b""[..], b"DICM", b"\x89PNG\r\n\x1a\n", &[0; 4000]] {
-        let error = dicom::read([("junk", junk)]).remove(0).expect_err("junk");
+        let error = dicom::read([("junk", junk)], &[]).remove(0).expect_err("junk");
         assert!(matches!(error, Error::NotDicom { .. } | Error::Truncated { .. }), "{error}");
     }
-    let error = dicom::read_files(&["/nowhere/egg.dcm"]).remove(0).expect_err("absent").to_string();
+    let error = dicom::read_files(&["/nowhere/egg.dcm"], &[]).remove(0).expect_err("absent").to_string();
     assert!(error.starts_with("/nowhere/egg.dcm: cannot be read"), "{error}");
 }
 
@@ -129,12 +129,12 @@ proptest! {
             let at = 132 + (share * (file.len() - 132) as f64) as usize;
             file[at] = byte;
         }
-        let _ = dicom::read([("mutated", file.as_slice())]);
+        let _ = dicom::read([("mutated", file.as_slice())], &[]);
     }
 
     #[test]
     fn noise_is_no_panic(noise in prop::collection::vec(any::<u8>(), 0..600)) {
         let file = [vec![0; 128], b"DICM".to_vec(), enhanced()[132..300].to_vec(), noise].concat();
-        let _ = dicom::read([("noise", file.as_slice())]);
+        let _ = dicom::read([("noise", file.as_slice())], &[]);
     }
 }

@@ -66,7 +66,7 @@ fn several_series_come_in_the_order_of_their_first_files() {
     let other = dicom::write_enhanced(&volume(), &other).expect("written");
     let mut files: Vec<(&str, &[u8])> = vec![("junk", b"not a DICOM file"), ("other", other.as_slice())];
     files.extend(one.iter().map(|f| ("one", f.as_slice())));
-    let read = dicom::read(files);
+    let read = dicom::read(files, &[]);
     let uids: Vec<Option<&str>> = read.iter().map(|r| r.as_ref().ok().map(|s| s.uid.as_str())).collect();
     assert_eq!(uids, [None, Some("2.25.7"), Some(label().series_uid.as_str())]);
 }

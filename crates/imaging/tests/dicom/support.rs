@@ -40,7 +40,7 @@ pub(crate) fn slices() -> Vec<Vec<u8>> {
 /// Reads files that make one series or one error. They are called 0, 1, 2 ...
 pub(crate) fn read(files: &[Vec<u8>]) -> Result<Series, Error> {
     let names: Vec<String> = (0..files.len()).map(|i| i.to_string()).collect();
-    let mut read = dicom::read(names.iter().map(String::as_str).zip(files.iter().map(Vec::as_slice)));
+    let mut read = dicom::read(names.iter().map(String::as_str).zip(files.iter().map(Vec::as_slice)), &[]);
     assert_eq!(read.len(), 1, "{read:?}");
     read.remove(0)
 }

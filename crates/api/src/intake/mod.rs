@@ -1,0 +1,11 @@
+//! How images that say nothing of lines and trays become scans that do: which line they are of ([`source`]), and which of
+//! their attributes are the egg, the tray run, the slot ([`reading`]). Part of a line's configuration; see `docs/lines.md`.
+
+pub mod reading;
+pub mod source;
+
+pub use reading::{Fields, Reading, Readings, Target};
+pub use source::{Origin, Source};
+
+/// Most sources, and most readings, of a line.
+const MOST: usize = 32;

@@ -1,0 +1,46 @@
+//! A look at one image of a series that is still coming.
+
+use dicom_core::Tag;
+
+use super::{
+    acquired::Acquired,
+    attribute::Attributes,
+    image::{Image, Refused},
+};
+use crate::error::Error;
+
+/// What one image tells.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Look {
+    /// SeriesInstanceUID.
+    pub series: String,
+    /// SOPInstanceUID, empty where there is none.
+    pub instance: String,
+    /// Slices in it.
+    pub frames: usize,
+    /// Slices of the whole series, if it says so: ImagesInAcquisition, or its own when it has several.
+    pub expected: Option<usize>,
+    /// When it was acquired, if it says so.
+    pub acquired: Option<Acquired>,
+    /// The attributes that were asked for.
+    pub attributes: Attributes,
+}
+
+/// An image that cannot be used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unusable {
+    /// SeriesInstanceUID, as far as it can be told.
+    pub series: Option<String>,
+    /// Why.
+    pub error: Error,
+}
+
+/// Reads an image whole, so that what is wrong with it is known now; its samples are not kept.
+pub fn look(file: &str, bytes: &[u8], wanted: &[Tag]) -> Result<Look, Unusable> {
+    match Image::read(file, bytes, wanted) {
+        Ok(Image { series, instance, expected, acquired, attributes, frames, .. }) => {
+            Ok(Look { series, instance, frames: frames.len(), expected, acquired, attributes })
+        }
+        Err(Refused { series, error }) => Err(Unusable { series, error }),
+    }
+}
