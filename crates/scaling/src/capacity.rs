@@ -1,49 +1,64 @@
 //! What one replica can do, as replicas report it.
+//!
+//! Completions divided by time at work is what a replica *does*, not what it can do: replicas that batch take what waits,
+//! so with little to do they work all the time on small batches, which cost up to four times as much a scan. Taken for
+//! capacity it would ask for more replicas, whose batches would be smaller still. So a replica is believed to be weaker
+//! than it was only while scans wait, when batches are full; and to be stronger at any time.
 
 use std::time::Duration;
 
 /// So much work is needed for one measurement, in seconds of one replica: some batches.
 const MEASURED_OVER: f64 = 2.0;
-/// From this share of time at work on, replicas are busy. Below it batches are small, and small batches cost more a scan
-/// (four times at a batch of one), so a replica that has little to do looks weaker than it is.
-const BUSY: f64 = 0.8;
 /// The weight of what was measured fades by a factor e over so much work, in seconds of one replica.
 const FADES_OVER: f64 = 20.0;
+/// Scans wait when they are work for so many seconds: more than a batch takes.
+const WAITING: f64 = 0.5;
 
 /// The capacity of one replica in scans a second, once it is known.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Capacity {
     known: Option<f64>,
+    backlog: u64,
+    idle: Measured,
+    full: Measured,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Measured {
     completed: f64,
     busy: f64,
-    offered: f64,
+}
+
+/// What replicas did between two looks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Did {
+    /// Scans.
+    pub(crate) completed: u64,
+    /// In so much of their time, all together.
+    pub(crate) busy: Duration,
+    /// Those that are ready.
+    pub(crate) ready: u32,
+    /// Scans that are not done at the end.
+    pub(crate) backlog: u64,
 }
 
 impl Capacity {
-    /// Over `span` so many replicas were ready, and completed so many scans in `busy` of their time.
-    pub(crate) fn note(&mut self, completed: u64, busy: Duration, span: Duration, ready: u32) {
-        self.completed += completed as f64;
-        self.busy += busy.as_secs_f64();
-        self.offered += span.as_secs_f64() * f64::from(ready.max(1));
-        if self.busy < MEASURED_OVER {
-            // A share of time is told for now, not for an hour of little work.
-            if self.offered > 10.0 * MEASURED_OVER {
-                (self.completed, self.busy, self.offered) = (0.0, 0.0, 0.0);
-            }
+    /// Takes in what replicas did. Before any measurement one is taken to do `expected` scans a second.
+    pub(crate) fn note(&mut self, did: Did, expected: f64) {
+        let before = std::mem::replace(&mut self.backlog, did.backlog);
+        let waiting = f64::from(did.ready) * self.per_replica(expected) * WAITING;
+        let full = did.ready > 0 && before.min(did.backlog) as f64 >= waiting;
+        let measured = if full { &mut self.full } else { &mut self.idle };
+        measured.completed += did.completed as f64;
+        measured.busy += did.busy.as_secs_f64();
+        if measured.busy < MEASURED_OVER || measured.completed <= 0.0 {
             return;
         }
-        let [measured, share] = [self.completed / self.busy, self.busy / self.offered];
-        let weight = 1.0 - (-self.busy / FADES_OVER).exp();
-        (self.completed, self.busy, self.offered) = (0.0, 0.0, 0.0);
-        if measured <= 0.0 {
-            return;
-        }
+        let Measured { completed, busy } = std::mem::take(measured);
+        let (does, weight) = (completed / busy, 1.0 - (-busy / FADES_OVER).exp());
         match self.known {
-            // They can do at least so much, busy or not.
-            Some(known) if share >= BUSY || measured > known => {
-                self.known = Some(known + (measured - known) * weight);
-            }
-            None if share >= BUSY => self.known = Some(measured),
+            Some(known) if full || does > known => self.known = Some(known + (does - known) * weight),
+            None if full || does > expected => self.known = Some(does),
             _ => {}
         }
     }
@@ -58,29 +73,30 @@ impl Capacity {
 mod tests {
     use super::*;
 
-    fn seconds(capacity: &mut Capacity, count: u32, completed: u64, share: f64) {
+    /// Seconds of one replica that works all the time.
+    fn seconds(capacity: &mut Capacity, count: u32, completed: u64, backlog: u64) {
         for _ in 0..count {
-            let span = Duration::from_secs(1);
-            capacity.note(completed, span.mul_f64(share), span, 1);
+            let busy = Duration::from_secs(1);
+            capacity.note(Did { completed, busy, ready: 1, backlog }, 50.0);
         }
     }
 
     #[test]
-    fn replicas_with_little_to_do_do_not_look_weak() {
+    fn replicas_that_work_on_small_batches_do_not_look_weak() {
         let mut capacity = Capacity::default();
-        seconds(&mut capacity, 600, 5, 0.4);
+        seconds(&mut capacity, 600, 25, 2);
         assert_eq!(capacity.per_replica(50.0), 50.0);
-        seconds(&mut capacity, 100, 60, 1.0);
+        seconds(&mut capacity, 200, 60, 2);
         assert!((capacity.per_replica(50.0) - 60.0).abs() < 1.0);
-        seconds(&mut capacity, 600, 5, 0.4);
+        seconds(&mut capacity, 600, 25, 2);
         assert!((capacity.per_replica(50.0) - 60.0).abs() < 1.0);
     }
 
     #[test]
-    fn busy_replicas_that_do_less_than_before_are_believed() {
+    fn replicas_that_do_less_than_before_while_scans_wait_are_believed() {
         let mut capacity = Capacity::default();
-        seconds(&mut capacity, 100, 60, 1.0);
-        seconds(&mut capacity, 100, 30, 1.0);
+        seconds(&mut capacity, 100, 60, 100);
+        seconds(&mut capacity, 200, 30, 60);
         assert!((29.0..33.0).contains(&capacity.per_replica(50.0)));
     }
 }

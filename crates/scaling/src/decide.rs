@@ -19,7 +19,7 @@ const WAITING: f64 = 0.1;
 /// How many replicas there are to be now. The same spec, observation and history give the same decision and the same
 /// history after it. Observations are to be told about once a second, in the order of their time.
 pub fn decide(spec: &Checked, seen: &Observation, history: &mut History) -> Decision {
-    history.note(seen);
+    history.note(seen, spec.expected_scans_per_second);
     let capacity = history.capacity.per_replica(spec.expected_scans_per_second);
     let now = Peak { at: seen.at.since_start, ..demand(spec, seen, history) };
     let peak = history.peak(now, spec.scale_down_after);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::arrivals::Arrivals;
-use crate::capacity::Capacity;
+use crate::capacity::{Capacity, Did};
 use crate::decision::Driver;
 use crate::observation::{Gateway, Observation, Stage};
 
@@ -59,8 +59,8 @@ struct Since {
 }
 
 impl History {
-    /// Takes in what is seen now.
-    pub(crate) fn note(&mut self, seen: &Observation) {
+    /// Takes in what is seen now. A replica is expected to do so many scans a second.
+    pub(crate) fn note(&mut self, seen: &Observation, expected: f64) {
         let now = seen.at.since_start;
         if !seen.all_seen() {
             self.seen_since = None;
@@ -86,8 +86,13 @@ impl History {
             return;
         }
         self.arrivals.push(since.arrived, look.as_secs_f64());
-        let inference = since.completed[Stage::Inference as usize];
-        self.capacity.note(inference, since.busy, look, seen.replicas.ready);
+        let did = Did {
+            completed: since.completed[Stage::Inference as usize],
+            busy: since.busy,
+            ready: seen.replicas.ready,
+            backlog: seen.backlog(Stage::Inference),
+        };
+        self.capacity.note(did, expected);
         let keep = (-look.as_secs_f64() / COMPLETIONS_FADE).exp();
         for (rate, completed) in self.completions.iter_mut().zip(since.completed) {
             *rate = *rate * keep + completed as f64 / look.as_secs_f64() * (1.0 - keep);

@@ -63,7 +63,7 @@ pub struct StageLoad {
     /// Calls answered since the gateway started.
     pub completed: u64,
     /// Time that replicas worked for it since the gateway started: the sum over its calls of the batch's time divided
-    /// by the calls of that batch. A replica with two workers at once counts the time once.
+    /// by the calls of that batch (the mean wall time of a worker, where a replica has several at once).
     pub busy: Duration,
     /// Calls that are not answered now and whose deadline has not passed.
     pub backlog: u64,

@@ -235,12 +235,20 @@ fn a_slow_store_is_the_bottleneck_and_asks_for_no_gpu() {
 #[test]
 fn replicas_that_do_half_of_what_is_expected_are_twice_as_many() {
     let mut world = World::new(Spec { expected_scans_per_second: 100.0, ..spec() }, 2);
-    // All of what was decided is busy: the world's replicas do 50/s.
-    world.observation.replicas = Replicas { wanted: 3, ready: 3, starting: 0 };
     world.steady(30, 150.0);
-    let decision = world.steady(100, 200.0);
-    assert!((49.0..52.0).contains(&decision.capacity), "{}", decision.capacity);
-    assert_eq!(decision.replicas, 5);
+    // 200/s come, two replicas do 50/s each, and what waits is as much as the budget allows.
+    for _ in 0..60 {
+        world.pass(100.0);
+        for gateway in &mut world.observation.gateways {
+            gateway.arrived += 50;
+            gateway.inference.backlog = 100;
+        }
+        world.observation.replicas.ready = 2;
+        world.decide();
+    }
+    let decision = world.steady(10, 200.0);
+    assert!((49.0..55.0).contains(&decision.capacity), "{}", decision.capacity);
+    assert!((5..=6).contains(&decision.replicas), "{decision:?}");
 }
 
 #[test]
