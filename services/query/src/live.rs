@@ -1,81 +1,130 @@
-//! The live feed: read once from the store, given to all who watch.
+//! The live feed: read once from every store, given to all who watch.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::pb::store::v1::SubscribeResponse;
 use ovomesh_mesh::Lifecycle;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic::{Code, Status};
 
+use crate::gaps::{self, Seen};
+use crate::position::{Position, feed};
 use crate::ring::{Cursor, Next, Ring, Step};
 use crate::store::Store;
+use crate::stores::Stores;
 
 /// Rows kept for watchers that are behind: 8 s of the headline rate, about 10 MiB.
 const KEPT: usize = 8_192;
-/// First and longest pause before the store is asked again.
+/// First and longest pause before a store is asked again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// From one search for what a store did not tell to the next, while it is away.
+const SEARCHES: Duration = Duration::from_secs(5);
 
 /// The feed of this process.
 pub struct Live {
-    /// None until the store has answered once: before that there is no "now" to watch from.
-    ring: Mutex<Option<Ring>>,
-    /// Whether the store's feed is being read.
-    connected: watch::Sender<bool>,
+    state: Mutex<State>,
     /// Changes with every step.
     changed: watch::Sender<()>,
 }
 
+/// What is known of the stores.
+struct State {
+    /// None until one store has answered and each other was asked once: before that there is no "now" to watch from.
+    ring: Option<Ring>,
+    feeds: Vec<FeedState>,
+    seen: Seen,
+}
+
+/// The feed of one store.
+#[derive(Default)]
+struct FeedState {
+    /// Where it was read to; empty before its first message.
+    token: Vec<u8>,
+    /// It has answered, or failed to.
+    asked: bool,
+    connected: bool,
+}
+
+/// What a watcher that comes back has to read by itself before it meets the shared feed.
+pub enum Behind {
+    /// The feed of the store with this number, after the first of these tokens and up to the second.
+    Feed(usize, Vec<u8>, Vec<u8>),
+    /// Nothing that can be read: it goes on after this token.
+    Lost(Vec<u8>),
+}
+
 impl Live {
-    /// Reads the feed until the drain.
-    pub fn start(store: Store, lifecycle: &Lifecycle) -> Arc<Self> {
-        let live = Arc::new(Self {
-            ring: Mutex::new(None),
-            connected: watch::Sender::new(false),
-            changed: watch::Sender::new(()),
-        });
-        let (reader, drain) = (live.clone(), lifecycle.drain.clone());
-        lifecycle.spawn("live", async move {
-            tokio::select! {
-                () = reader.follow(store) => {}
-                () = drain.cancelled() => {}
-            }
-        });
+    /// Reads the feeds until the drain.
+    pub fn start(stores: &Stores, lifecycle: &Lifecycle) -> Arc<Self> {
+        let feeds = stores.all().iter().map(|_| FeedState::default()).collect();
+        let state = Mutex::new(State { ring: None, feeds, seen: Seen::default() });
+        let live = Arc::new(Self { state, changed: watch::Sender::new(()) });
+        for number in 0..stores.all().len() {
+            let (reader, drain, stores) = (live.clone(), lifecycle.drain.clone(), stores.clone());
+            lifecycle.spawn("live", async move {
+                tokio::select! {
+                    () = reader.follow(number, &stores) => {}
+                    () = drain.cancelled() => {}
+                }
+            });
+        }
         live
     }
 
-    /// Whether the store's feed is being read right now.
-    pub fn connected(&self) -> bool {
-        *self.connected.borrow()
+    /// Whether the feed of a store is being read right now.
+    pub fn connected(&self, store: usize) -> bool {
+        self.lock().feeds[store].connected
     }
 
-    /// Whether it was ever read: from then on watchers miss nothing without being told.
+    /// Whether there is a feed: from then on watchers miss nothing without being told.
     pub fn begun(&self) -> bool {
-        self.lock().is_some()
+        self.lock().ring.is_some()
     }
 
-    /// The end of the feed and its token, once there is one.
-    pub async fn now(&self) -> (Cursor, Vec<u8>) {
+    /// The end of the feed and its position, once there is one.
+    pub async fn now(&self) -> (Cursor, Position) {
         let mut changed = self.changed.subscribe();
         loop {
-            if let Some(ring) = &*self.lock() {
-                return (ring.end(), ring.token().to_vec());
+            if let Some(ring) = &self.lock().ring {
+                return (ring.end(), ring.at_end().clone());
             }
             // The sender is ours: it cannot be gone.
             let _ = changed.changed().await;
         }
     }
 
-    /// Where to go on after `token`, if what follows it is still here.
-    pub fn after(&self, token: &[u8]) -> Option<Cursor> {
-        self.lock().as_ref().and_then(|ring| ring.after(token))
+    /// Where to go on after a position, if what follows it is still here.
+    pub fn after(&self, position: &Position) -> Option<Cursor> {
+        self.lock().ring.as_ref().and_then(|ring| ring.after(position))
+    }
+
+    /// Whether a position has a feed that was never read here: rows of it may have been missed.
+    pub fn lacks(&self, position: &Position) -> bool {
+        let state = self.lock();
+        position.has_unknown(|feed| state.ring.as_ref().is_some_and(|ring| ring.knows(feed)))
+    }
+
+    /// What a watcher at `position` lacks of what is no longer here.
+    pub fn behind(&self, position: &Position) -> Option<Behind> {
+        let state = self.lock();
+        let missing = position.first_missing(state.ring.as_ref()?.before())?;
+        let own = feed(missing).and_then(|feed| position.get(&feed));
+        let store = state.feeds.iter().position(|other| feed(&other.token) == feed(missing));
+        Some(match (own, store) {
+            (Some(own), Some(store)) => Behind::Feed(store, own.to_vec(), missing.to_vec()),
+            _ => Behind::Lost(missing.to_vec()),
+        })
     }
 
     /// What follows `at`: a step, or how many rows are gone.
     pub async fn next(&self, at: Cursor) -> Next {
         let mut changed = self.changed.subscribe();
         loop {
-            match self.lock().as_ref().map(|ring| ring.next(at)) {
+            match self.lock().ring.as_ref().map(|ring| ring.next(at)) {
                 None | Some(Next::Nothing) => {}
                 Some(next) => return next,
             }
@@ -83,36 +132,59 @@ impl Live {
         }
     }
 
-    async fn follow(&self, store: Store) {
+    async fn follow(&self, number: usize, stores: &Stores) {
+        let store = &stores.all()[number];
         let mut pause = PAUSES.0;
+        let (mut since, mut searched) = (Timestamp::now(), None::<Instant>);
         loop {
-            let status = self.read(&store, &mut pause).await;
-            self.connected.send_replace(false);
+            let status = self.read(number, stores, &mut pause, &mut since).await;
+            self.lost(number);
             tracing::warn!(store = %store.uri(), error = status.message(), "the live feed broke, reading it again");
+            // While it is away, others may have been told to write for it, or it may still write.
+            if stores.all().len() > 1 && searched.is_none_or(|at| at.elapsed() > SEARCHES) {
+                let begun = Timestamp::now();
+                if let Ok(rows) = self.search(stores, since).await {
+                    self.push_found(rows);
+                    since = begun;
+                }
+                searched = Some(Instant::now());
+            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSES.1);
         }
     }
 
-    /// Reads the feed from where it was until it breaks; says why.
-    async fn read(&self, store: &Store, pause: &mut Duration) -> Status {
-        let token = self.lock().as_ref().map(|ring| ring.token().to_vec()).unwrap_or_default();
+    /// Reads a feed from where it was until it breaks; says why. `since` is the time of its last message.
+    async fn read(
+        &self,
+        number: usize,
+        stores: &Stores,
+        pause: &mut Duration,
+        since: &mut Timestamp,
+    ) -> Status {
+        let store: &Store = &stores.all()[number];
+        let token = self.lock().feeds[number].token.clone();
         let mut feed = match store.subscribe(token).await {
             Ok(feed) => feed,
             Err(status) => {
                 if status.code() == Code::InvalidArgument {
                     // A store of another kind: none of our tokens is worth anything there.
-                    self.push(SubscribeResponse { lagged: 1, ..Default::default() });
+                    self.lock().feeds[number].token.clear();
                 }
                 return status;
             }
         };
         loop {
             match feed.message().await {
-                Ok(Some(message)) => {
-                    self.push(message);
-                    self.connected.send_if_modified(|connected| !std::mem::replace(connected, true));
+                Ok(Some(mut message)) => {
+                    if message.lagged > 0
+                        && let Ok(rows) = self.search(stores, *since).await
+                    {
+                        message.rows.splice(0..0, rows);
+                    }
+                    self.push(number, message);
                     *pause = PAUSES.0;
+                    *since = Timestamp::now();
                 }
                 Ok(None) => return Status::unavailable("the store ended its feed"),
                 Err(status) => return store.told(&status),
@@ -120,18 +192,76 @@ impl Live {
         }
     }
 
-    fn push(&self, message: SubscribeResponse) {
-        let SubscribeResponse { rows, token, lagged } = message;
-        let token = token.to_vec();
-        match &mut *self.lock() {
-            Some(ring) if rows.is_empty() && lagged == 0 && ring.token() == token => return,
-            Some(ring) => ring.push(Step { rows, token, lagged }),
-            none => *none = Some(Ring::new(token, KEPT)),
+    /// Rows in the database that no store has told.
+    async fn search(&self, stores: &Stores, since: Timestamp) -> Result<Vec<Row>, Status> {
+        let lines = self.lock().seen.lines();
+        let mut rows = gaps::search(stores, lines, since).await?;
+        let state = self.lock();
+        rows.retain(|row| state.seen.is_new(row));
+        Ok(rows)
+    }
+
+    /// Tells rows that were found; they have no position of their own.
+    fn push_found(&self, rows: Vec<Row>) {
+        let mut state = self.lock();
+        state.seen.note(&rows);
+        if let Some(ring) = state.ring.as_mut().filter(|_| !rows.is_empty()) {
+            let at = ring.at_end().clone();
+            ring.push(Step { rows, at, lagged: 0 });
+            drop(state);
+            self.changed.send_replace(());
         }
+    }
+
+    fn push(&self, number: usize, message: SubscribeResponse) {
+        let SubscribeResponse { rows, token, mut lagged } = message;
+        let mut state = self.lock();
+        state.seen.note(&rows);
+        let feed = &mut state.feeds[number];
+        // A store that was not there at first may have written for a while.
+        let late = feed.token.is_empty();
+        let same = feed.token == *token;
+        *feed = FeedState { token: token.to_vec(), asked: true, connected: true };
+        let at = state.position();
+        match &mut state.ring {
+            Some(_) if rows.is_empty() && lagged == 0 && same => return,
+            Some(ring) => {
+                lagged = lagged.max(late.into());
+                ring.push(Step { rows, at, lagged });
+            }
+            None => state.begin(),
+        }
+        drop(state);
         self.changed.send_replace(());
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Ring>> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The feed of a store broke, or never came.
+    fn lost(&self, number: usize) {
+        let mut state = self.lock();
+        state.feeds[number].connected = false;
+        state.feeds[number].asked = true;
+        if state.ring.is_none() {
+            state.begin();
+        }
+        drop(state);
+        self.changed.send_replace(());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn position(&self) -> Position {
+        Position::of(self.feeds.iter().map(|feed| feed.token.as_slice()))
+    }
+
+    /// Begins the ring, when every store was asked and one has answered.
+    fn begin(&mut self) {
+        let answered = self.feeds.iter().any(|feed| !feed.token.is_empty());
+        if answered && self.feeds.iter().all(|feed| feed.asked) {
+            self.ring = Some(Ring::new(self.position(), KEPT));
+        }
     }
 }

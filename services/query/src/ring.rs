@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use ovomesh_api::pb::scan::v1::Row;
 
-/// One message of the store's feed, shared by all watchers.
+use crate::position::Position;
+
+/// One message of a store's feed, shared by all watchers.
 #[derive(Debug, Default)]
 pub struct Step {
     /// Rows, without previews.
     pub rows: Vec<Row>,
-    /// Where to go on after them, as the store gave it.
-    pub token: Vec<u8>,
+    /// Where to go on after them, in the feeds of all stores.
+    pub at: Position,
     /// Rows that were missed before these, at least.
     pub lagged: u64,
 }
@@ -30,8 +32,8 @@ pub struct Cursor {
 pub enum Next {
     /// This step.
     Step(Arc<Step>, Cursor),
-    /// It was too slow: so many rows are gone. It goes on after this token.
-    Missed(u64, Vec<u8>, Cursor),
+    /// It was too slow: so many rows are gone. It goes on after this position.
+    Missed(u64, Position, Cursor),
     /// Nothing yet.
     Nothing,
 }
@@ -44,16 +46,16 @@ pub struct Ring {
     first: Cursor,
     /// Number of the row after the last.
     end_row: u64,
-    /// The token before the first step.
-    before: Vec<u8>,
+    /// The position before the first step.
+    before: Position,
     most: usize,
 }
 
 impl Ring {
-    /// Begins after `token`. Keeps at most `most` rows, and as many steps.
-    pub fn new(token: Vec<u8>, most: usize) -> Self {
+    /// Begins at `before`. Keeps at most `most` rows, and as many steps.
+    pub fn new(before: Position, most: usize) -> Self {
         let first = Cursor { step: 0, row: 0 };
-        Self { steps: VecDeque::new(), first, end_row: 0, before: token, most }
+        Self { steps: VecDeque::new(), first, end_row: 0, before, most }
     }
 
     /// Adds a step.
@@ -64,7 +66,7 @@ impl Ring {
             let Some(old) = self.steps.pop_front() else { break };
             self.first.step += 1;
             self.first.row += old.lagged + old.rows.len() as u64;
-            self.before.clone_from(&old.token);
+            self.before.clone_from(&old.at);
         }
     }
 
@@ -73,9 +75,20 @@ impl Ring {
         Cursor { step: self.first.step + self.steps.len() as u64, row: self.end_row }
     }
 
-    /// The token of the end.
-    pub fn token(&self) -> &[u8] {
-        self.steps.back().map_or(&self.before, |step| &step.token)
+    /// The position of the end.
+    pub fn at_end(&self) -> &Position {
+        self.steps.back().map_or(&self.before, |step| &step.at)
+    }
+
+    /// The position before the first step that is kept.
+    pub fn before(&self) -> &Position {
+        &self.before
+    }
+
+    /// Whether any of its positions has this feed.
+    pub fn knows(&self, feed: &[u8; 8]) -> bool {
+        let positions = std::iter::once(&self.before).chain(self.steps.iter().map(|step| &step.at));
+        positions.into_iter().any(|at| at.get(feed).is_some())
     }
 
     /// What follows `at`.
@@ -90,16 +103,16 @@ impl Ring {
         })
     }
 
-    /// Where a watcher goes on that has all up to `token`, if that is still here. It may get some rows again.
-    pub fn after(&self, token: &[u8]) -> Option<Cursor> {
+    /// Where a watcher goes on that has all up to `position`, if that is still here. It may get some rows again.
+    pub fn after(&self, position: &Position) -> Option<Cursor> {
         let (mut at, mut found) = (self.first, None);
-        if reaches(token, &self.before) {
+        if position.covers(&self.before) {
             found = Some(at);
         }
-        // The last place that it reaches: a store that was restarted has begun another feed on the way.
+        // The last place that it covers: a store that was restarted has begun another feed on the way.
         while let Next::Step(step, next) = self.next(at) {
             at = next;
-            if reaches(token, &step.token) {
+            if position.covers(&step.at) {
                 found = Some(at);
             }
         }
@@ -111,26 +124,26 @@ impl Ring {
     }
 }
 
-/// Whether `token` is at `other` or behind it. Tokens of one feed begin with the same 8 bytes and grow as bytes, which is
-/// part of the store's contract; those of different feeds cannot be compared.
-fn reaches(token: &[u8], other: &[u8]) -> bool {
-    token.len() == other.len() && token.get(..8) == other.get(..8) && token >= other
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The token after `n` rows of feed `feed`.
-    fn token(feed: u64, n: u64) -> Vec<u8> {
-        [feed.to_be_bytes(), n.to_be_bytes()].concat()
+    /// The position after so many rows of these feeds.
+    fn all<const N: usize>(feeds: [(u64, u64); N]) -> Position {
+        let tokens = feeds.map(|(feed, n)| [feed.to_be_bytes(), n.to_be_bytes()].concat());
+        Position::of(tokens.iter().map(Vec::as_slice))
+    }
+
+    /// The position after `n` rows of feed `feed`.
+    fn token(feed: u64, n: u64) -> Position {
+        all([(feed, n)])
     }
 
     /// A ring of feed 1 with steps of ten rows each, of which it keeps 50.
     fn ring(steps: u64) -> Ring {
         let mut ring = Ring::new(token(1, 0), 50);
         for n in 1..=steps {
-            ring.push(Step { rows: vec![Row::default(); 10], token: token(1, 10 * n), lagged: 0 });
+            ring.push(Step { rows: vec![Row::default(); 10], at: token(1, 10 * n), lagged: 0 });
         }
         ring
     }
@@ -140,9 +153,9 @@ mod tests {
         let mut ring = ring(0);
         let at = ring.end();
         assert!(matches!(ring.next(at), Next::Nothing));
-        ring.push(Step { token: token(1, 10), ..Step::default() });
+        ring.push(Step { at: token(1, 10), ..Step::default() });
         let Next::Step(step, at) = ring.next(at) else { panic!("a step") };
-        assert_eq!(step.token, token(1, 10));
+        assert_eq!(step.at, token(1, 10));
         assert!(matches!(ring.next(at), Next::Nothing));
     }
 
@@ -153,28 +166,28 @@ mod tests {
         let Next::Missed(rows, at_token, at) = ring.next(slow) else { panic!("too slow") };
         assert_eq!((rows, at_token), (140, token(1, 150)), "rows 10 to 149 are gone");
         let Next::Step(step, _) = ring.next(at) else { panic!("the first that is kept") };
-        assert_eq!(step.token, token(1, 160));
+        assert_eq!(step.at, token(1, 160));
     }
 
     #[test]
     fn a_watcher_that_comes_back_goes_on_after_its_token() {
         let ring = ring(20);
-        let next = |from: &[u8]| match ring.next(ring.after(from).expect("it is here")) {
-            Next::Step(step, _) => step.token.clone(),
-            Next::Nothing => Vec::new(),
+        let next = |from: &Position| match ring.next(ring.after(from).expect("it is here")) {
+            Next::Step(step, _) => step.at.clone(),
+            Next::Nothing => Position::default(),
             Next::Missed(..) => panic!("nothing is missed"),
         };
         assert_eq!(next(&token(1, 170)), token(1, 180));
         assert_eq!(next(&token(1, 175)), token(1, 180), "within a step: some rows come again");
         assert_eq!(next(&token(1, 150)), token(1, 160), "just before the first that is kept");
-        assert_eq!(next(&token(1, 200)), Vec::<u8>::new(), "at the end");
-        assert_eq!(next(&token(1, 205)), Vec::<u8>::new(), "ahead of us, by another way");
+        assert_eq!(next(&token(1, 200)), Position::default(), "at the end");
+        assert_eq!(next(&token(1, 205)), Position::default(), "ahead of us, by another way");
     }
 
     #[test]
     fn a_token_that_is_too_old_or_of_another_feed_is_not_here() {
         let ring = ring(20);
-        for token in [token(1, 149), token(2, 170), Vec::new(), b"short".to_vec()] {
+        for token in [token(1, 149), token(2, 170), Position::default()] {
             assert_eq!(ring.after(&token), None, "{token:?}");
         }
     }
@@ -182,10 +195,10 @@ mod tests {
     #[test]
     fn tokens_of_both_feeds_are_here_after_the_store_was_restarted() {
         let mut ring = ring(3);
-        ring.push(Step { token: token(9, 4), lagged: 1, ..Step::default() });
-        ring.push(Step { token: token(9, 14), rows: vec![Row::default(); 10], ..Step::default() });
-        let next = |from: &[u8]| match ring.next(ring.after(from).expect("it is here")) {
-            Next::Step(step, _) => (step.lagged, step.token.clone()),
+        ring.push(Step { at: token(9, 4), lagged: 1, ..Step::default() });
+        ring.push(Step { at: token(9, 14), rows: vec![Row::default(); 10], ..Step::default() });
+        let next = |from: &Position| match ring.next(ring.after(from).expect("it is here")) {
+            Next::Step(step, _) => (step.lagged, step.at.clone()),
             other => panic!("{other:?}"),
         };
         assert_eq!(next(&token(1, 30)), (1, token(9, 4)), "it is told that rows may be missing");
@@ -194,10 +207,29 @@ mod tests {
     }
 
     #[test]
+    fn a_watcher_of_two_stores_goes_on_before_the_first_step_that_it_lacks() {
+        // Two feeds whose messages came in another order than at the query that the watcher comes from.
+        let mut ring = Ring::new(all([(1, 0), (2, 0)]), 50);
+        for (one, two) in [(10, 0), (20, 0), (20, 5), (30, 5)] {
+            ring.push(Step { at: all([(1, one), (2, two)]), ..Step::default() });
+        }
+        let next = |from: Position| match ring.next(ring.after(&from).expect("it is here")) {
+            Next::Step(step, _) => step.at.clone(),
+            _ => Position::default(),
+        };
+        assert_eq!(next(all([(1, 20), (2, 5)])), all([(1, 30), (2, 5)]));
+        assert_eq!(next(all([(1, 10), (2, 5)])), all([(1, 20), (2, 0)]));
+        assert_eq!(next(all([(1, 30), (2, 0)])), all([(1, 20), (2, 5)]), "some rows of the first come again");
+        assert_eq!(next(all([(1, 30), (2, 5)])), Position::default(), "at the end");
+        assert_eq!(ring.after(&all([(1, 30)])), None, "it knows nothing of the second store");
+        assert!(ring.knows(&2u64.to_be_bytes()) && !ring.knows(&3u64.to_be_bytes()));
+    }
+
+    #[test]
     fn what_the_feed_itself_missed_counts_as_rows() {
         let mut ring = ring(1);
         let at = ring.end();
-        ring.push(Step { rows: Vec::new(), token: token(1, 1_000), lagged: 990 });
+        ring.push(Step { rows: Vec::new(), at: token(1, 1_000), lagged: 990 });
         assert!(matches!(ring.next(at), Next::Step(step, _) if step.lagged == 990));
         assert_eq!(ring.rows(), 990, "the ten before made room");
     }
@@ -207,7 +239,7 @@ mod tests {
         let mut ring = ring(1_000);
         assert!(ring.rows() <= 50 && ring.steps.len() <= 5);
         for n in 0..1_000 {
-            ring.push(Step { token: token(2, n), ..Step::default() });
+            ring.push(Step { at: token(2, n), ..Step::default() });
         }
         assert!(ring.steps.len() <= 50);
     }

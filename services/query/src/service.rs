@@ -14,11 +14,13 @@ use ovomesh_api::{EggId, Invalid, ScanId, time};
 use ovomesh_mesh::Lifecycle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Uri;
 use tonic::{Request, Response, Status};
 
 use crate::filter::{self, Wanted};
 use crate::live::Live;
-use crate::store::Store;
+use crate::position::Position;
+use crate::stores::Stores;
 use crate::token;
 use crate::watch::Watcher;
 
@@ -38,7 +40,7 @@ const WATCHERS: usize = 1_000;
 /// Answers questions.
 #[derive(Clone)]
 pub struct Service {
-    store: Store,
+    stores: Stores,
     live: Arc<Live>,
     /// Places for watchers.
     places: Arc<Semaphore>,
@@ -47,10 +49,10 @@ pub struct Service {
 }
 
 impl Service {
-    /// Asks `store`, and reads its feed from now on.
-    pub fn new(store: Store, lifecycle: &Lifecycle) -> Self {
-        let live = Live::start(store.clone(), lifecycle);
-        Self { store, live, places: Arc::new(Semaphore::new(WATCHERS)), lifecycle: lifecycle.clone() }
+    /// Asks `stores`, and reads their feeds from now on.
+    pub fn new(stores: Stores, lifecycle: &Lifecycle) -> Self {
+        let live = Live::start(&stores, lifecycle);
+        Self { stores, live, places: Arc::new(Semaphore::new(WATCHERS)), lifecycle: lifecycle.clone() }
     }
 }
 
@@ -60,7 +62,7 @@ impl QueryService for Service {
 
     async fn get_egg(&self, request: Request<GetEggRequest>) -> Result<Response<GetEggResponse>, Status> {
         let egg_id = EggId::parse(&request.into_inner().egg_id).map_err(invalid)?;
-        let rows = self.store.list_egg(egg_id.to_string(), EGG_ROWS).await?;
+        let rows = self.stores.list_egg(egg_id.to_string(), EGG_ROWS).await?;
         if rows.is_empty() {
             return Err(Status::not_found(format!("egg {egg_id} has no stored scan")));
         }
@@ -69,7 +71,7 @@ impl QueryService for Service {
 
     async fn get_scan(&self, request: Request<GetScanRequest>) -> Result<Response<GetScanResponse>, Status> {
         let scan_id = ScanId::parse(&request.into_inner().scan_id).map_err(invalid)?.to_string();
-        Ok(Response::new(GetScanResponse { row: self.store.get_scan(scan_id).await? }))
+        Ok(Response::new(GetScanResponse { row: self.stores.get_scan(scan_id).await? }))
     }
 
     async fn list_scans(
@@ -80,7 +82,7 @@ impl QueryService for Service {
         let size = ask.limit as usize;
         let mut rows = Vec::new();
         for _ in 0..READS {
-            let read = self.store.list_line(ask.clone()).await?;
+            let read = self.stores.list_line(ask.clone()).await?;
             rows.extend(read.rows.into_iter().filter(|row| wanted.keeps(row)));
             ask.token = read.next_token;
             // What is still missing of the page, so that no row is read and then left out.
@@ -95,14 +97,16 @@ impl QueryService for Service {
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let WatchRequest { site, line, filter, resume_token } = request.into_inner();
         let wanted = Wanted::at(site, line, filter).map_err(invalid)?;
-        let token = token::from_text("resume_token", &resume_token).map_err(invalid)?;
+        let from = token::from_text("resume_token", &resume_token)
+            .and_then(|token| Position::decode("resume_token", &token))
+            .map_err(invalid)?;
         let place = self.places.clone().try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!("{WATCHERS} watch already; ask another replica of query"))
         })?;
         let (send, receive) = mpsc::channel(WATCH_AHEAD);
-        let watcher = Watcher { wanted, live: self.live.clone(), store: self.store.clone(), send };
-        let token = (!token.is_empty()).then_some(token);
-        let watching = watcher.run(token, self.lifecycle.drain.clone());
+        let watcher = Watcher { wanted, live: self.live.clone(), stores: self.stores.clone(), send };
+        let from = (!resume_token.is_empty()).then_some(from);
+        let watching = watcher.run(from, self.lifecycle.drain.clone());
         self.lifecycle.spawn("watch", async move {
             watching.await;
             drop(place);
@@ -145,10 +149,12 @@ impl ovomesh_bootstrap::Status for Service {
     }
 
     fn details(&self) -> BTreeMap<String, String> {
-        let store = match self.live.connected() {
-            true => format!("{}, connected", self.store.uri()),
-            false => format!("{}, does not answer", self.store.uri()),
+        let state = |number, uri: &Uri| match self.live.connected(number) {
+            true => format!("{uri}, connected"),
+            false => format!("{uri}, does not answer"),
         };
+        let stores = (0..).zip(self.stores.all()).map(|(number, store)| state(number, store.uri()));
+        let store = stores.collect::<Vec<_>>().join("; ");
         let watchers = WATCHERS - self.places.available_permits();
         BTreeMap::from([("store".into(), store), ("watchers".into(), watchers.to_string())])
     }

@@ -1,5 +1,6 @@
 //! One watcher: what it wants of the live feed, at its own speed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +14,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::filter::Wanted;
-use crate::live::Live;
+use crate::live::{Behind, Live};
+use crate::position::{Position, feed};
 use crate::ring::{Cursor, Next};
-use crate::store::Store;
+use crate::stores::Stores;
 use crate::token;
 
 /// After so long without a row that it wants, a watcher gets an empty message with a new token: an old one may be of
@@ -35,70 +37,95 @@ pub struct Watcher {
     /// The feed that all share.
     pub live: Arc<Live>,
     /// For those who come back after more than the feed keeps.
-    pub store: Store,
+    pub stores: Stores,
     /// To the watcher.
     pub send: mpsc::Sender<Result<WatchResponse, Status>>,
 }
 
 impl Watcher {
-    /// Watches from `token` on, or from now, until the watcher is gone or the service drains.
-    pub async fn run(self, token: Option<Vec<u8>>, drain: CancellationToken) {
+    /// Watches from `from` on, or from now, until the watcher is gone or the service drains.
+    pub async fn run(self, from: Option<Position>, drain: CancellationToken) {
         let send = self.send.clone();
         tokio::select! {
             // Where it ends is of no interest to anybody.
-            _ = self.watch(token) => {}
+            _ = self.watch(from) => {}
             () = send.closed() => {}
             () = drain.cancelled() => {}
         }
     }
 
-    async fn watch(&self, token: Option<Vec<u8>>) -> Result<(), Gone> {
-        let at = match token {
+    async fn watch(&self, from: Option<Position>) -> Result<(), Gone> {
+        let Ok((end, now)) = tokio::time::timeout(BEGIN, self.live.now()).await else {
+            let text = format!("results-store at {} has no feed yet; try again", self.stores.names());
+            return self.end(Status::unavailable(text)).await;
+        };
+        let at = match from {
             None => {
-                let Ok((at, token)) = tokio::time::timeout(BEGIN, self.live.now()).await else {
-                    let uri = self.store.uri();
-                    return self
-                        .end(Status::unavailable(format!(
-                            "results-store at {uri} has no feed yet; try again"
-                        )))
-                        .await;
-                };
-                self.rows(Vec::new(), &token).await?;
-                at
+                self.rows(Vec::new(), &now).await?;
+                end
             }
-            Some(token) => self.catch_up(token).await?,
+            Some(from) => self.catch_up(from).await?,
         };
         self.follow(at).await
     }
 
-    /// Reads what a watcher missed during a break, through a feed of its own until it meets the shared one.
-    async fn catch_up(&self, token: Vec<u8>) -> Result<Cursor, Gone> {
-        if let Some(at) = self.live.after(&token) {
-            self.rows(Vec::new(), &token).await?;
-            return Ok(at);
+    /// Reads what a watcher missed during a break, through feeds of its own until they meet the shared one.
+    async fn catch_up(&self, mut at: Position) -> Result<Cursor, Gone> {
+        self.rows(Vec::new(), &at).await?;
+        // Told once: nobody can know how many rows of a feed that is gone were missed.
+        let mut lost = self.live.lacks(&at);
+        if lost {
+            self.lagged(1, &at).await?;
         }
-        let mut feed = match self.store.subscribe(token.clone()).await {
-            Ok(feed) => feed,
-            Err(status) => return self.end(status).await,
-        };
-        self.rows(Vec::new(), &token).await?;
+        let mut feeds = BTreeMap::new();
         loop {
-            let SubscribeResponse { rows, token, lagged } = match feed.message().await {
+            if let Some(cursor) = self.live.after(&at) {
+                return Ok(cursor);
+            }
+            let (number, own, missing) = match self.live.behind(&at) {
+                Some(Behind::Feed(number, own, missing)) => (number, own, missing),
+                Some(Behind::Lost(missing)) => {
+                    at.set(&missing);
+                    if !std::mem::replace(&mut lost, true) {
+                        self.lagged(1, &at).await?;
+                    }
+                    continue;
+                }
+                // It has met the shared feed just now.
+                None => continue,
+            };
+            let store = &self.stores.all()[number];
+            if let std::collections::btree_map::Entry::Vacant(entry) = feeds.entry(number) {
+                match store.subscribe(own.clone()).await {
+                    Ok(feed) => drop(entry.insert(feed)),
+                    Err(status) if self.stores.all().len() == 1 => return self.end(status).await,
+                    // The others go on.
+                    Err(_) => {
+                        at.set(&missing);
+                        self.lagged(1, &at).await?;
+                        continue;
+                    }
+                }
+            }
+            let Some(reading) = feeds.get_mut(&number) else { continue };
+            let SubscribeResponse { rows, token, lagged } = match reading.message().await {
                 Ok(Some(message)) => message,
                 Ok(None) => {
                     return self.end(Status::unavailable("the store ended its feed; try again")).await;
                 }
-                Err(status) => return self.end(self.store.told(&status)).await,
+                Err(status) => return self.end(store.told(&status)).await,
             };
+            at.set(&token);
+            if feed(&token) != feed(&own) {
+                // The store was restarted meanwhile, and has said so: nobody has the rest of its former feed.
+                at.set(&missing);
+            }
             if lagged > 0 {
-                self.lagged(lagged, &token).await?;
+                self.lagged(lagged, &at).await?;
             }
             let kept: Vec<_> = rows.into_iter().filter(|row| self.wanted.keeps(row)).collect();
             if !kept.is_empty() {
-                self.rows(kept, &token).await?;
-            }
-            if let Some(at) = self.live.after(&token) {
-                return Ok(at);
+                self.rows(kept, &at).await?;
             }
         }
     }
@@ -111,18 +138,18 @@ impl Watcher {
                 Next::Step(step, next) => {
                     at = next;
                     if step.lagged > 0 {
-                        self.lagged(step.lagged, &step.token).await?;
+                        self.lagged(step.lagged, &step.at).await?;
                     }
                     let kept: Vec<_> =
                         step.rows.iter().filter(|row| self.wanted.keeps(row)).cloned().collect();
                     if kept.is_empty() && told.elapsed() < QUIET {
                         continue;
                     }
-                    self.rows(kept, &step.token).await?;
+                    self.rows(kept, &step.at).await?;
                 }
-                Next::Missed(rows, token, next) => {
+                Next::Missed(rows, position, next) => {
                     at = next;
-                    self.lagged(rows, &token).await?;
+                    self.lagged(rows, &position).await?;
                 }
                 Next::Nothing => continue,
             }
@@ -130,16 +157,17 @@ impl Watcher {
         }
     }
 
-    async fn rows(&self, rows: Vec<Row>, token: &[u8]) -> Result<(), Gone> {
-        self.tell(Message::Rows(Rows { rows }), token).await
+    async fn rows(&self, rows: Vec<Row>, at: &Position) -> Result<(), Gone> {
+        self.tell(Message::Rows(Rows { rows }), at).await
     }
 
-    async fn lagged(&self, rows: u64, token: &[u8]) -> Result<(), Gone> {
-        self.tell(Message::Lagged(Lagged { rows }), token).await
+    async fn lagged(&self, rows: u64, at: &Position) -> Result<(), Gone> {
+        self.tell(Message::Lagged(Lagged { rows }), at).await
     }
 
-    async fn tell(&self, message: Message, token: &[u8]) -> Result<(), Gone> {
-        let response = WatchResponse { message: Some(message), resume_token: token::to_text(token) };
+    async fn tell(&self, message: Message, at: &Position) -> Result<(), Gone> {
+        let resume_token = token::to_text(&at.encode());
+        let response = WatchResponse { message: Some(message), resume_token };
         self.send.send(Ok(response)).await.map_err(|_| Gone)
     }
 

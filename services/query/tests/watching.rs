@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use common::{LIMIT, Query, next, query, row, rows, store, watch};
-use ovomesh_api::pb::query::v1::{Filter, WatchRequest};
+use common::{LIMIT, Query, next, query, query_of, row, rows, store, watch};
+use ovomesh_api::pb::query::v1::{Filter, GetScanRequest, WatchRequest};
 use ovomesh_api::pb::scan::v1::{Call, Row};
 use tokio::time::timeout;
 use tonic::Code;
@@ -204,11 +204,44 @@ async fn a_token_that_is_none_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path(), None).await;
     let Query { client, .. } = query(store.address, true).await;
-    let odd = client.clone().watch(from("nonsense")).await.unwrap_err();
-    assert!(odd.code() == Code::InvalidArgument && odd.message().contains("resume_token"), "{odd}");
-    let mut short = watch(&client, from("0011")).await;
-    let status = timeout(LIMIT, short.message()).await.expect("an answer in time").unwrap_err();
-    assert_eq!(status.code(), Code::InvalidArgument);
+    for token in ["nonsense", "0011"] {
+        let odd = client.clone().watch(from(token)).await.unwrap_err();
+        assert!(odd.code() == Code::InvalidArgument && odd.message().contains("resume_token"), "{odd}");
+    }
+}
+
+/// Two stores that share a database, but for what only the feeds are about: here each has its own.
+#[tokio::test]
+async fn the_feeds_of_all_stores_are_watched_and_a_dead_one_holds_nobody_up() {
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (one, two) = (store(folders[0].path(), None).await, store(folders[1].path(), None).await);
+    let addresses = [one.address, two.address];
+    let Query { client, .. } = query_of(&addresses, true).await;
+    let mut watcher = watch(&client, from_now()).await;
+    let (_, begun) = next(&mut watcher).await;
+    for n in 0..20 {
+        if n % 2 == 0 { one.append([row(n)]).await } else { two.append([row(n)]).await }
+    }
+    let (found, token) = rows(&mut watcher, 20).await;
+    assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), ids(0..20).into_iter().collect());
+    // A query that saw nothing of it reads the feeds of both, in another order.
+    let other = query_of(&[addresses[1], addresses[0]], true).await;
+    let mut elsewhere = watch(&other.client, from(&begun)).await;
+    let found: BTreeSet<_> = rows(&mut elsewhere, 20).await.0.into_iter().collect();
+    assert_eq!(found, ids(0..20).into_iter().collect());
+    one.stop().await;
+    two.append([row(20)]).await;
+    assert_eq!(rows(&mut watcher, 1).await.0, ["scan-00020"]);
+    let scan = GetScanRequest { scan_id: "scan-00020".into() };
+    let found = timeout(LIMIT, client.clone().get_scan(scan)).await.expect("an answer").unwrap();
+    assert_eq!(found.into_inner().row.unwrap().scan_id, "scan-00020", "the other one is asked");
+    let mut back = watch(&client, from(&token)).await;
+    assert_eq!(rows(&mut back, 1).await.0, ["scan-00020"], "this query knows what the dead one had told");
+    let late = query_of(&addresses, true).await;
+    let mut back = watch(&late.client, from(&token)).await;
+    assert_eq!(next(&mut back).await.0, Ok(Vec::new()), "it is live");
+    assert_eq!(next(&mut back).await.0, Err(1), "this one cannot know whether the dead one told all");
+    assert_eq!(rows(&mut back, 1).await.0, ["scan-00020"]);
 }
 
 #[tokio::test]

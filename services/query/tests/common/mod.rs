@@ -74,9 +74,15 @@ pub struct Query {
 
 /// Starts a query for the store at `store` and waits until it has read its feed, if `ready`.
 pub async fn query(store: SocketAddr, ready: bool) -> Query {
+    query_of(&[store], ready).await
+}
+
+/// The same for several stores.
+pub async fn query_of(stores: &[SocketAddr], ready: bool) -> Query {
+    let stores = stores.iter().map(|store| format!("http://{store}")).collect::<Vec<_>>().join(",");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (url, life) = (format!("http://{}", listener.local_addr().unwrap()), Lifecycle::new());
-    let flags = ["query".to_owned(), "--store".to_owned(), format!("http://{store}")];
+    let flags = ["query".to_owned(), "--store".to_owned(), stores];
     let running =
         ovomesh_query::run(ovomesh_query::Args::try_parse_from(flags).unwrap(), listener, life.clone());
     life.spawn("query", async { running.await.unwrap() });

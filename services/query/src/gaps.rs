@@ -1,0 +1,126 @@
+//! Rows that a store had written and not told when it died: looked for in the database, through another store.
+//!
+//! Only the recent past of lines that were seen lately is read. Late rows, of scans that were spooled for a while, are
+//! not found here: who watches is told that rows may be missing, and lists have all.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use ovomesh_api::pb::scan::v1::Row;
+use ovomesh_api::pb::store::v1::ListLineRequest;
+use ovomesh_api::time;
+use tokio::time::Instant;
+use tonic::Status;
+
+use crate::stores::Stores;
+
+/// Lines remembered, and for how long after their last row.
+const LINES: usize = 4_096;
+const QUIET: Duration = Duration::from_secs(3_600);
+/// Scans remembered: at least the last half of these, minutes of the headline rate.
+const SCANS: usize = 262_144;
+/// Rows written so long before the last message of the store that died may be among those that it did not tell: its
+/// clock and ours differ, and a message takes its time.
+const BEFORE: Duration = Duration::from_secs(5);
+/// From a scan to its row, usually: the longest budget, and some.
+const AGE: Duration = Duration::from_secs(30);
+/// Rows of one search, pages of one line, rows of a page.
+const ROWS: usize = 4_096;
+const PAGES: usize = 8;
+const PAGE: u32 = 1_000;
+
+/// What was seen of late.
+#[derive(Default)]
+pub struct Seen {
+    lines: HashMap<(String, String), Instant>,
+    hasher: RandomState,
+    scans: HashSet<u64>,
+    before: HashSet<u64>,
+}
+
+impl Seen {
+    /// Takes note of rows. At most `SCANS` scans and `LINES` lines are remembered.
+    pub fn note(&mut self, rows: &[Row]) {
+        let now = Instant::now();
+        for row in rows {
+            if self.scans.len() >= SCANS / 2 {
+                self.before = std::mem::take(&mut self.scans);
+            }
+            self.scans.insert(self.hasher.hash_one(&row.scan_id));
+            let Some(place) = &row.place else { continue };
+            let line = (place.site.clone(), place.line.clone());
+            if self.lines.len() < LINES || self.lines.contains_key(&line) {
+                self.lines.insert(line, now);
+            }
+        }
+    }
+
+    /// Whether a row was not seen of late.
+    pub fn is_new(&self, row: &Row) -> bool {
+        let hash = self.hasher.hash_one(&row.scan_id);
+        !self.scans.contains(&hash) && !self.before.contains(&hash)
+    }
+
+    /// The lines that had rows of late.
+    pub fn lines(&mut self) -> Vec<(String, String)> {
+        self.lines.retain(|_, last| last.elapsed() < QUIET);
+        self.lines.keys().cloned().collect()
+    }
+}
+
+/// The rows of `lines` that were written since `since`, or a little before.
+pub async fn search(
+    stores: &Stores,
+    lines: Vec<(String, String)>,
+    since: Timestamp,
+) -> Result<Vec<Row>, Status> {
+    let written = since.checked_sub(BEFORE).unwrap_or(since);
+    let from = written.checked_sub(AGE).unwrap_or(written);
+    let mut found = Vec::new();
+    for (site, line) in lines {
+        let (from, limit) = (Some(time::to_pb(from)), PAGE);
+        let mut ask = ListLineRequest { site, line, from, limit, ..Default::default() };
+        for _ in 0..PAGES {
+            let page = stores.list_line(ask.clone()).await?;
+            found.extend(page.rows.into_iter().filter(|row| is_since(row, written)));
+            ask.token = page.next_token;
+            if ask.token.is_empty() || found.len() >= ROWS {
+                break;
+            }
+        }
+        if found.len() >= ROWS {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn is_since(row: &Row, written: Timestamp) -> bool {
+    let at = row.stored_at.and_then(|at| time::from_pb("stored_at", at).ok());
+    at.is_some_and(|at| at >= written)
+}
+
+#[cfg(test)]
+mod tests {
+    use ovomesh_api::pb::scan::v1::Place;
+
+    use super::*;
+
+    fn row(n: usize) -> Row {
+        let place = Place { site: "s".into(), line: (n % 9_000).to_string(), ..Default::default() };
+        Row { scan_id: format!("scan-{n}"), place: Some(place), ..Default::default() }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_the_latest_is_known() {
+        let mut seen = Seen::default();
+        for n in 0..2 * SCANS {
+            seen.note(&[row(n)]);
+        }
+        assert!(seen.scans.len() + seen.before.len() <= SCANS && seen.lines().len() <= LINES);
+        assert!((2 * SCANS - SCANS / 2..2 * SCANS).all(|n| !seen.is_new(&row(n))));
+        assert!(seen.is_new(&row(0)));
+    }
+}

@@ -1,0 +1,87 @@
+//! All results-stores as query sees them: replicas on one database, of which any can be asked.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ovomesh_api::pb::scan::v1::Row;
+use ovomesh_api::pb::store::v1::{ListLineRequest, ListLineResponse};
+use ovomesh_mesh::Connector;
+use tonic::transport::Uri;
+use tonic::{Code, Status};
+
+use crate::store::Store;
+
+/// The stores. Cheap to clone.
+#[derive(Clone)]
+pub struct Stores {
+    all: Arc<[Store]>,
+    /// The one that answered last: a dead one is not asked first again.
+    last: Arc<AtomicUsize>,
+}
+
+impl Stores {
+    /// Clients of all of them.
+    ///
+    /// # Errors
+    /// Names the URL that cannot be used.
+    pub fn new(connector: &Connector, uris: &[Uri]) -> anyhow::Result<Self> {
+        use anyhow::Context as _;
+        let store = |uri: &Uri| Store::new(connector, uri.clone()).with_context(|| format!("--store {uri}"));
+        let all = uris.iter().map(store).collect::<Result<_, _>>()?;
+        Ok(Self { all, last: Arc::default() })
+    }
+
+    /// Each of them.
+    pub fn all(&self) -> &[Store] {
+        &self.all
+    }
+
+    /// Their addresses.
+    pub fn names(&self) -> String {
+        self.all.iter().map(|store| store.uri().to_string()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// One scan; NOT_FOUND when there is none.
+    pub async fn get_scan(&self, scan_id: String) -> Result<Option<Row>, Status> {
+        self.any(|store| {
+            let scan_id = scan_id.clone();
+            async move { store.get_scan(scan_id).await }
+        })
+        .await
+    }
+
+    /// The scans of an egg, newest first.
+    pub async fn list_egg(&self, egg_id: String, limit: u32) -> Result<Vec<Row>, Status> {
+        self.any(|store| {
+            let egg_id = egg_id.clone();
+            async move { store.list_egg(egg_id, limit).await }
+        })
+        .await
+    }
+
+    /// A page of a line.
+    pub async fn list_line(&self, request: ListLineRequest) -> Result<ListLineResponse, Status> {
+        self.any(|store| {
+            let request = request.clone();
+            async move { store.list_line(request).await }
+        })
+        .await
+    }
+
+    /// Asks one, and the next when that one does not answer.
+    async fn any<T, F>(&self, ask: impl Fn(Store) -> F) -> Result<T, Status>
+    where
+        F: Future<Output = Result<T, Status>>,
+    {
+        let (first, count) = (self.last.load(Ordering::Relaxed), self.all.len());
+        let mut outcome = Err(Status::unavailable("no results-store is known"));
+        for n in (first..first + count).map(|n| n % count) {
+            outcome = ask(self.all[n].clone()).await;
+            if !matches!(&outcome, Err(status) if status.code() == Code::Unavailable) {
+                self.last.store(n, Ordering::Relaxed);
+                break;
+            }
+        }
+        outcome
+    }
+}
