@@ -69,3 +69,19 @@ pub async fn trouble(store: &Cql, words: &str) -> String {
 pub async fn session(nodes: &str) -> Session {
     SessionBuilder::new().known_nodes(nodes.split(',')).build().await.expect("a node answers")
 }
+
+/// Every table holds each of these rows once, and no other.
+pub async fn assert_stored_once(nodes: &str, keyspace: &str, name: &str, count: usize) {
+    let session = session(nodes).await;
+    let expected: Vec<_> = (0..count).map(|n| super::load::ids(name, n).0).collect();
+    for table in ["scans_by_line", "scans_by_id", "scans_by_egg"] {
+        let mut question =
+            scylla::statement::unprepared::Statement::new(format!("SELECT scan_id FROM {keyspace}.{table}"));
+        question.set_consistency(scylla::statement::Consistency::Quorum);
+        let rows = session.query_unpaged(question, ()).await.unwrap().into_rows_result().unwrap();
+        let mut found: Vec<_> = rows.rows::<(String,)>().unwrap().map(|row| row.unwrap().0).collect();
+        found.sort();
+        assert_eq!(found.len(), count, "{table}");
+        assert_eq!(found, expected, "{table}");
+    }
+}

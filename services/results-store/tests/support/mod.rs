@@ -4,6 +4,7 @@
 
 pub mod cassandra;
 pub mod conformance;
+pub mod load;
 
 use jiff::{Timestamp, ToSpan as _};
 use ovomesh_api::pb::scan::v1::{Place, Preview, Row, Verdict};
