@@ -3,7 +3,8 @@
 mod accuracy;
 mod e2e;
 
-use crate::{build, machine};
+use crate::run::{cargo, run as execute};
+use crate::{build, cassandra, machine};
 
 /// What to measure.
 #[derive(clap::Args)]
@@ -18,6 +19,12 @@ enum What {
     E2e(e2e::Args),
     /// How often the whole chain is right, over gRPC, on phantoms that no model has seen
     Accuracy(accuracy::Args),
+    /// Rows a second through results-store into one Cassandra node, beside a bare loop over the driver
+    Store {
+        /// Flags of the measurement: --seconds S, --rounds N, --json FILE
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<String>,
+    },
     /// What gRPC and batching add to a scan's inference, beside the model called directly
     Inference {
         /// Flags of the measurement: --seconds S, --json FILE
@@ -32,6 +39,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.what {
         What::E2e(args) => e2e::run(args),
         What::Accuracy(args) => accuracy::run(args),
+        What::Store { flags } => {
+            cassandra::fetch()?;
+            let example =
+                ["run", "--release", "--package", "ovomesh-results-store", "--example", "cql", "--"];
+            execute(cargo(&example).args(flags))
+        }
         What::Inference { flags } => build::example("ovomesh-inference", "overhead", flags),
     }
 }
