@@ -13,18 +13,27 @@ const KEPT: f64 = 125.0;
 /// Never more slots than this, whatever the clock does.
 const MOST_SLOTS: usize = 256;
 /// The rate is a mean over so many seconds: with 20 % noise a second it is good to 3 %.
-const RATE_WINDOW: f64 = 60.0;
+const RATE_WINDOW: f64 = 40.0;
+/// What was before the newest seconds is told by so many.
+const BEFORE_WINDOW: f64 = 60.0;
 /// A surge is looked for in the last 2 to 30 slots. One slot is a burst, which has its own rule.
 const SURGE_SLOTS: std::ops::RangeInclusive<usize> = 2..=30;
 /// A surge has to be so many times the noise above what was before: by chance once in some hundred hours.
 const SURGE_SIGMAS: f64 = 5.0;
+/// A surge is at least so many times what was before: less, the headroom bears until the rate of the minute shows it.
+const SURGE_RATIO: f64 = 1.4;
 /// Slots that are needed to know what was before.
 const BEFORE_SLOTS: usize = 10;
-/// Noise that lasts is looked for in blocks of so many seconds.
-const NOISE_BLOCK: f64 = 10.0;
+/// Noise is looked for in blocks of so many seconds: of single seconds two that follow each other share what comes between
+/// two looks, and jams last.
+const NOISE_BLOCKS: [f64; 2] = [3.0, 10.0];
+/// With less than so many seconds a rate is not known yet, and taken for lower than it looks; bursts are seen at once.
+const SHORTEST_RATE: f64 = 10.0;
 /// A trend is growth over each of four such parts, in seconds. A single step, wherever it lies, leaves one of the three
 /// differences unmoved, so it is not taken for a trend.
 const TREND_PART: f64 = 30.0;
+/// Less growth is left to the headroom.
+const LEAST_GROWTH: f64 = 1.1;
 /// A forecast is at most so many times the rate of now: nothing of the last two minutes vouches for more.
 const MOST_GROWTH: f64 = 2.0;
 /// Bursts are looked for in up to so many slots.
@@ -88,10 +97,10 @@ impl Arrivals {
         }
     }
 
-    /// Scans a second over the last minute.
+    /// Scans a second over the last seconds, long enough for noise to even out.
     pub(crate) fn rate(&self) -> f64 {
         let [scans, seconds] = self.newest_seconds(0.0, RATE_WINDOW);
-        if seconds > 0.0 { scans / seconds } else { 0.0 }
+        scans / seconds.max(SHORTEST_RATE)
     }
 
     /// Scans of the last so many seconds, whole slots.
@@ -111,7 +120,7 @@ impl Arrivals {
             }
             let Some((mean, noise)) = self.before(slots) else { break };
             let rate = recent.scans / recent.seconds;
-            let beyond = rate > mean + SURGE_SIGMAS * noise / recent.seconds.sqrt();
+            let beyond = rate > (mean + SURGE_SIGMAS * noise / recent.seconds.sqrt()).max(mean * SURGE_RATIO);
             if beyond && found.is_none_or(|found| rate > found.rate) {
                 found = Some(Surge { before: mean, rate, seconds: recent.seconds });
             }
@@ -133,14 +142,16 @@ impl Arrivals {
         let (_, noise) = self.before(1)?;
         let [newest, ..] = parts;
         let growth = parts.windows(2).map(|pair| pair[0] - pair[1]).fold(f64::INFINITY, f64::min);
-        // The noise of a difference of two parts; once, since the least of three differences is low already.
-        let sure = growth - noise * (2.0 / TREND_PART).sqrt();
+        // Half the noise of a difference of two parts: the least of three differences is low already.
+        let sure = growth - 0.5 * noise * (2.0 / TREND_PART).sqrt();
         (sure > 0.0).then(|| (newest + sure / 2.0, sure / TREND_PART))
     }
 
-    /// What the rate will be in so many seconds, if the trend holds: at most twice the rate of now.
+    /// The rate of now and that in so many seconds, if it grows: by a tenth at least, and at most to twice as much.
     pub(crate) fn ahead(&self, seconds: f64) -> Option<(f64, f64)> {
-        self.trend().map(|(now, growth)| (now, (now + growth * seconds).min(now * MOST_GROWTH)))
+        let (now, growth) = self.trend()?;
+        let ahead = (now + growth * seconds).min(now * MOST_GROWTH);
+        (ahead >= now * LEAST_GROWTH).then_some((now, ahead))
     }
 
     /// The burst that needs the most to be through within `drain` seconds of its last scan.
@@ -175,25 +186,24 @@ impl Arrivals {
         sum
     }
 
-    /// Mean and noise (of one second) of the minute before the newest slots. Noise is what differs from one slot to the
-    /// next, and from ten seconds to the next ten (jams last), so that growth is not taken for it. It is at least that of
-    /// independent arrivals.
+    /// Mean and noise (of one second) of the minute before the newest slots. Noise is what differs from one block of
+    /// seconds to the next, so that growth is not taken for it. It is at least that of independent arrivals.
     fn before(&self, newest: usize) -> Option<(f64, f64)> {
-        let (mut all, mut short, mut long) =
-            (Slot::default(), Differences::new(0.0), Differences::new(NOISE_BLOCK));
+        let (mut all, mut slots) = (Slot::default(), 0);
+        let mut differences = NOISE_BLOCKS.map(Differences::new);
         for &slot in self.slots.iter().rev().skip(newest) {
             all = all + slot;
-            short.push(slot);
-            long.push(slot);
-            if all.seconds >= RATE_WINDOW {
+            slots += 1;
+            differences.iter_mut().for_each(|differences| differences.push(slot));
+            if all.seconds >= BEFORE_WINDOW {
                 break;
             }
         }
-        if short.count + 1 < BEFORE_SLOTS {
+        if slots < BEFORE_SLOTS {
             return None;
         }
         let mean = all.scans / all.seconds;
-        let variance = short.variance().max(long.variance()).max(mean).max(1.0);
+        let variance = differences.iter().map(Differences::variance).fold(mean.max(1.0), f64::max);
         Some((mean, variance.sqrt()))
     }
 }
@@ -248,7 +258,7 @@ mod tests {
     #[test]
     fn a_doubled_rate_is_a_surge_after_two_seconds_and_counts_in_full() {
         assert_eq!(seconds(steady(100.0)).surge(), None);
-        assert_eq!(seconds(steady(100.0).chain([200.0])).surge(), None);
+        assert_eq!(seconds(steady(100.0).chain([150.0])).surge(), None);
         let surge = seconds(steady(100.0).chain([200.0; 2])).surge().expect("twice as much");
         assert!(surge.rate >= 200.0 && (95.0..105.0).contains(&surge.before), "{surge:?}");
     }

@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use crate::arrivals::Surge;
 use crate::decision::{Decision, Driver, Reason};
-use crate::history::{History, Peak};
+use crate::history::History;
 use crate::observation::{Observation, Stage};
+use crate::peaks::Peak;
 use crate::spec::{Checked, Fallback};
 
-/// So much has to be free, of the capacity, after a replica is taken away: less, and noise would soon ask for it again.
-const MARGIN: f64 = 1.1;
+/// Of the headroom so much may be used up before a replica is added: or noise would add and take away the same one.
+const TOLERANCE: f64 = 1.1;
+/// Of the replicas that are missing, where these are more than the headroom, so many more are ordered.
+const EXTRA: f64 = 1.0;
 /// A forecast looks ahead at most so far: what trends of two minutes can carry.
 const LONGEST_LEAD: Duration = Duration::from_secs(600);
 /// A stage is a bottleneck once what is at it takes so long, in seconds. Less is work, not waiting.
@@ -21,15 +25,22 @@ const WAITING: f64 = 0.1;
 pub fn decide(spec: &Checked, seen: &Observation, history: &mut History) -> Decision {
     history.note(seen, spec.expected_scans_per_second);
     let capacity = history.capacity.per_replica(spec.expected_scans_per_second);
-    let now = Peak { at: seen.at.since_start, ..demand(spec, seen, history) };
-    let peak = history.peak(now, spec.scale_down_after);
-    let needed = Needed { peak, now, capacity };
+    let at = seen.at.since_start;
+    let parts = parts(spec, seen, history);
+    let full = largest(&parts, at, 1.0);
+    let pressing = largest(&parts, at, TOLERANCE);
+    let needed = Needed {
+        full: history.full.largest(full, spec.scale_down_after),
+        pressing: history.pressing.largest(pressing, spec.scale_down_after),
+        now: at,
+        capacity,
+    };
     let (replicas, reason) = choose(spec, seen, history, &needed);
     history.decided = Some(replicas);
     Decision {
         replicas,
         reason,
-        demand: now.demand,
+        demand: full.demand,
         capacity,
         backlog: seen.backlog(Stage::Inference),
         seconds_to_miss: seconds_to_miss(seen, history, capacity),
@@ -37,86 +48,116 @@ pub fn decide(spec: &Checked, seen: &Observation, history: &mut History) -> Deci
     }
 }
 
-/// The largest part of the demand, in scans a second.
-fn demand(spec: &Checked, seen: &Observation, history: &History) -> Peak {
+/// A part of the demand.
+struct Part {
+    /// Scans a second.
+    demand: f64,
+    /// Whether noise can be a part of it.
+    noisy: bool,
+    driver: Driver,
+}
+
+/// What is to be met; the largest part counts.
+fn parts(spec: &Checked, seen: &Observation, history: &History) -> Vec<Part> {
     let arrivals = &history.arrivals;
     let rate = arrivals.rate();
-    let mut largest = (rate * spec.headroom, Driver::Rate { rate });
-    let mut offer = |demand: f64, driver| {
-        if demand > largest.0 {
-            largest = (demand, driver);
-        }
-    };
-    if let Some(surge) = arrivals.surge() {
-        let driver = Driver::Surge { before: surge.before, rate: surge.rate, seconds: surge.seconds };
-        offer(surge.rate * spec.headroom, driver);
+    let mut parts = vec![Part { demand: rate * spec.headroom, noisy: true, driver: Driver::Rate { rate } }];
+    if let Some(Surge { before, rate, seconds }) = arrivals.surge() {
+        let driver = Driver::Surge { before, rate, seconds };
+        parts.push(Part { demand: rate * spec.headroom, noisy: false, driver });
     }
     let seconds = seen.start_takes.min(LONGEST_LEAD).as_secs_f64();
     if let Some((now, ahead)) = arrivals.ahead(seconds) {
-        offer(ahead * spec.headroom, Driver::Trend { rate: now, ahead, seconds });
+        let driver = Driver::Trend { rate: now, ahead, seconds };
+        parts.push(Part { demand: ahead * spec.headroom, noisy: false, driver });
     }
     let drain = spec.target_drain.as_secs_f64();
     let burst = arrivals.burst(drain);
-    offer(burst.demand, Driver::Burst { scans: burst.scans, seconds: burst.seconds });
+    let driver = Driver::Burst { scans: burst.scans, seconds: burst.seconds };
+    parts.push(Part { demand: burst.demand, noisy: true, driver });
     // While replicas are on their way a queue says nothing that the rate does not; and what came within the drain target
     // is in the rate and in the burst already.
     if seen.replicas.starting == 0 {
         let waiting = seen.backlog(Stage::Inference);
         let overdue = (waiting as f64 - arrivals.within(drain)).max(0.0);
-        offer(rate + overdue / drain, Driver::Backlog { waiting });
+        let driver = Driver::Backlog { waiting };
+        parts.push(Part { demand: rate + overdue / drain, noisy: true, driver });
     }
-    Peak { at: Duration::ZERO, demand: largest.0, driver: largest.1 }
+    parts
+}
+
+/// The largest part, where noise is forgiven up to `tolerance`.
+fn largest(parts: &[Part], at: Duration, tolerance: f64) -> Peak {
+    let mut peak = Peak { at, demand: 0.0, driver: Driver::Rate { rate: 0.0 } };
+    for part in parts {
+        let demand = if part.noisy { part.demand / tolerance } else { part.demand };
+        if demand > peak.demand {
+            peak = Peak { at, demand, driver: part.driver };
+        }
+    }
+    peak
 }
 
 /// What the demand asks for.
 struct Needed {
-    now: Peak,
-    peak: Peak,
+    full: Peak,
+    pressing: Peak,
+    now: Duration,
     capacity: f64,
 }
 
 impl Needed {
-    /// The fewest replicas for the peak.
-    fn least(&self) -> u32 {
-        replicas(self.peak.demand, self.capacity)
+    /// With so many, all of the headroom is there.
+    fn full(&self) -> u32 {
+        replicas(self.full.demand, self.capacity)
     }
 
-    /// So many are not too many.
-    fn most(&self) -> u32 {
-        replicas(self.peak.demand * MARGIN, self.capacity)
+    /// With fewer, too little of the headroom is there.
+    fn pressing(&self) -> u32 {
+        replicas(self.pressing.demand, self.capacity)
+    }
+
+    /// Where noise would have to go a long way in either direction.
+    fn half_way(&self) -> u32 {
+        replicas(self.full.demand / TOLERANCE.sqrt(), self.capacity).max(self.pressing())
     }
 
     /// Why, if the demand decides.
     fn reason(&self) -> Reason {
-        if self.peak.at == self.now.at {
-            return Reason::Demand(self.peak.driver);
+        if self.full.at == self.now {
+            return Reason::Demand(self.full.driver);
         }
-        let seconds_ago = self.now.at.saturating_sub(self.peak.at).as_secs_f64();
-        Reason::Peak { driver: self.peak.driver, seconds_ago }
+        let seconds_ago = self.now.saturating_sub(self.full.at).as_secs_f64();
+        Reason::Peak { driver: self.full.driver, seconds_ago }
     }
 }
 
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn choose(spec: &Checked, seen: &Observation, history: &History, needed: &Needed) -> (u32, Reason) {
     if let Some(fixed) = spec.fixed_replicas {
         return (fixed, Reason::Pinned);
     }
-    let mut floor = Floor(needed.least(), needed.reason());
+    let there = seen.replicas.wanted;
+    // Within the tolerance what is there is enough, and not too much.
+    let enough = there.clamp(needed.pressing(), needed.full());
+    let wanted = if enough > there { needed.half_way() } else { enough };
+    let mut floor = Floor(wanted, needed.reason());
     let lead = SignedDuration::try_from(seen.start_takes.min(LONGEST_LEAD)).unwrap_or_default();
     for window in spec.schedule.iter().filter(|window| window.open(seen.at.civil, lead)) {
         floor.raise(window.replicas, || Reason::Schedule { window: window.name.clone() });
     }
     floor.raise(spec.min, || Reason::Minimum);
-    let there = seen.replicas.wanted;
     if seen.all_seen() {
-        let most = needed.most().max(floor.0);
+        let missing = floor.0.min(spec.max).saturating_sub(seen.replicas.ready);
+        if missing > 1 {
+            floor.raise(floor.0.saturating_add((f64::from(missing) * EXTRA) as u32), || Reason::Starting {
+                missing,
+            });
+        }
         let learned = seen.at.since_start.saturating_sub(history.seen_since.unwrap_or(seen.at.since_start));
-        if there <= most {
-            floor.raise(there, || Reason::Margin);
-        } else if learned < spec.scale_down_after {
+        if learned < spec.scale_down_after {
             let seconds_left = (spec.scale_down_after - learned).as_secs_f64();
             floor.raise(there, || Reason::Learning { seconds_left });
-        } else {
-            floor.raise(most, || Reason::Margin);
         }
     } else {
         let unseen = Reason::Unseen { seen: seen.seen(), expected: seen.gateways_expected };

@@ -27,7 +27,7 @@ pub struct Decision {
 /// Which part of the demand is the largest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Driver {
-    /// The rate of the last minute, times the headroom.
+    /// The rate of the last 40 s, times the headroom.
     Rate {
         /// Scans a second.
         rate: f64,
@@ -85,8 +85,11 @@ pub enum Reason {
         /// So many seconds ago.
         seconds_ago: f64,
     },
-    /// The demand is lower, but without one replica less than a tenth would be free.
-    Margin,
+    /// Replicas are missing, so more are ordered: the first that are ready stay.
+    Starting {
+        /// So many.
+        missing: u32,
+    },
     /// The demand may be lower, but gateways have not been seen for the whole stabilisation yet.
     Learning {
         /// So many seconds are left.
@@ -119,7 +122,7 @@ impl Reason {
             Self::Demand(Driver::Burst { .. }) => "Burst",
             Self::Demand(Driver::Backlog { .. }) => "Backlog",
             Self::Peak { .. } => "RecentPeak",
-            Self::Margin => "Margin",
+            Self::Starting { .. } => "Starting",
             Self::Learning { .. } => "Learning",
             Self::Schedule { .. } => "Schedule",
             Self::Minimum => "Minimum",
@@ -163,7 +166,9 @@ impl fmt::Display for Reason {
             Self::Peak { driver, seconds_ago } => {
                 write!(f, "{driver}, {seconds_ago:.0} s ago, which still counts")
             }
-            Self::Margin => f.write_str("with one replica less, less than a tenth would be free"),
+            Self::Starting { missing } => {
+                write!(f, "{missing} are missing, so twice as many start: the first that are ready stay")
+            }
             Self::Learning { seconds_left } => {
                 write!(
                     f,

@@ -1,12 +1,12 @@
 //! What was seen before, as far as a decision needs it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::arrivals::Arrivals;
 use crate::capacity::{Capacity, Did};
-use crate::decision::Driver;
 use crate::observation::{Gateway, Observation, Stage};
+use crate::peaks::Peaks;
 
 /// Looks closer together than this tell nothing new about rates.
 const SHORTEST_LOOK: Duration = Duration::from_millis(50);
@@ -14,8 +14,6 @@ const SHORTEST_LOOK: Duration = Duration::from_millis(50);
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
 /// A gateway that was unseen for more than so many looks had its arrivals all along, not in the last look.
 const LOOKS_MISSED: f64 = 1.5;
-/// Peaks that are kept at most: an hour of a demand that only falls.
-const MOST_PEAKS: usize = 4_096;
 /// The rate at which a stage completes is a mean that fades over so many seconds.
 const COMPLETIONS_FADE: f64 = 10.0;
 
@@ -30,7 +28,9 @@ pub struct History {
     completions: [f64; Stage::ALL.len()],
     /// Since when every gateway is seen.
     pub(crate) seen_since: Option<Duration>,
-    peaks: VecDeque<Peak>,
+    /// The largest demands, with all of the headroom, and with what has to be free of it.
+    pub(crate) full: Peaks,
+    pub(crate) pressing: Peaks,
     /// What was decided last.
     pub(crate) decided: Option<u32>,
 }
@@ -40,14 +40,6 @@ pub struct History {
 struct Counted {
     at: Duration,
     gateway: Gateway,
-}
-
-/// A demand that no later one reached.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Peak {
-    pub(crate) at: Duration,
-    pub(crate) demand: f64,
-    pub(crate) driver: Driver,
 }
 
 /// What came since the last look.
@@ -102,23 +94,6 @@ impl History {
     /// Calls that a stage completes in a second.
     pub(crate) fn completions(&self, stage: Stage) -> f64 {
         self.completions[stage as usize]
-    }
-
-    /// Takes in the demand of now, and gives the largest of the last `window`, which may be that of now.
-    pub(crate) fn peak(&mut self, newest: Peak, window: Duration) -> Peak {
-        while self.peaks.back().is_some_and(|peak| peak.demand <= newest.demand) {
-            self.peaks.pop_back();
-        }
-        let full = self.peaks.len() >= MOST_PEAKS;
-        match self.peaks.back_mut() {
-            // The smallest peak stands for this lower demand too.
-            Some(last) if full => last.at = newest.at,
-            _ => self.peaks.push_back(newest),
-        }
-        while self.peaks.front().is_some_and(|peak| newest.at.saturating_sub(peak.at) > window) {
-            self.peaks.pop_front();
-        }
-        self.peaks.front().copied().unwrap_or(newest)
     }
 
     fn remember(&mut self, now: Duration, gateways: &[Gateway]) {

@@ -7,14 +7,16 @@
 //! What it does, in the order in which it matters (`docs/scaling.md` tells why, with measurements):
 //! 1. **Demand is the main signal**, not the queue: an egg that is late leaves the queue, so a queue cannot show for long
 //!    that replicas are missing. Demand is the largest of
-//!    - the rate of the last minute, or of the last seconds where those are beyond the noise, times the headroom;
+//!    - the rate of the last 40 s, or of the last seconds where those are beyond the noise, times the headroom;
 //!    - the same, told forward to when a replica that is ordered now will be ready, where the rate surely grows;
 //!    - what a burst needs to be through within the drain target;
 //!    - the rate plus what has waited for longer than the drain target.
-//! 2. Replicas = demand / what one replica can do, measured while replicas are busy.
-//! 3. **Up at once, down slowly**: the largest demand of the last `scale_down_after` counts, and a replica goes only if a
-//!    tenth would still be free without it.
-//! 4. **Never down by ignorance**: with a gateway unseen, or unseen within `scale_down_after`, nothing is taken away.
+//! 2. Replicas = demand / what one replica can do, measured while scans wait and batches are full.
+//! 3. **Up at once, down slowly**: the largest demand of the last `scale_down_after` counts, and a replica comes only once
+//!    a tenth is missing of what the headroom asks for, so that noise does not add and take away the same one.
+//! 4. While more replicas are missing than the headroom bears, twice as many are ordered: starts differ much, and as soon
+//!    as enough are ready those that are not are taken back.
+//! 5. **Never down by ignorance**: with a gateway unseen, or unseen within `scale_down_after`, nothing is taken away.
 
 mod arrivals;
 mod capacity;
@@ -22,6 +24,7 @@ mod decide;
 mod decision;
 mod history;
 mod observation;
+mod peaks;
 mod schedule;
 mod spec;
 

