@@ -4,6 +4,7 @@ mod audit;
 mod bench;
 mod build;
 mod cassandra;
+mod chaos;
 mod demo;
 mod fetch;
 mod machine;
@@ -32,6 +33,8 @@ enum Task {
     Test(test::Args),
     /// Measure rates, latency and cost of the whole mesh
     Bench(bench::Args),
+    /// Kill everything under a steady load, and count what is lost: see `cargo xtask chaos --help`
+    Chaos(chaos::Args),
     /// Train the model from phantoms: see `cargo xtask train -- --help`
     Train {
         /// Flags for the trainer
@@ -51,6 +54,7 @@ fn main() -> anyhow::Result<()> {
         Task::Demo(args) => demo::run(&args),
         Task::Test(args) => test::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Chaos(args) => chaos::run_with(&args),
         Task::Train { flags } => build::train(&flags),
         Task::Fetch => fetch::libtorch().and_then(|()| cassandra::fetch()),
         Task::Build => build::release().map(drop),

@@ -4,12 +4,12 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::run::{cargo, run as execute};
-use crate::{build, cassandra, fetch, machine, python, samples};
+use crate::{build, cassandra, chaos, fetch, machine, python, samples};
 
 /// What to run.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only the steps whose name contains this: format, contract, lints, programs, tests, docs
+    /// Only the steps whose name contains this: format, contract, lints, programs, tests, chaos, docs
     #[arg(long)]
     only: Option<String>,
 }
@@ -17,7 +17,7 @@ pub struct Args {
 /// A step: its name, and what it does.
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("format", || execute(&mut cargo(&["fmt", "--all", "--check"]))),
     ("contract", contract),
     ("lints", || {
@@ -25,6 +25,7 @@ const STEPS: [Step; 6] = [
     }),
     ("programs", || build::programs("dev").map(drop)),
     ("tests", tests),
+    ("chaos", chaos::short),
     ("docs", || {
         // The page of a service explains its files, and those are private.
         let flags = "-D warnings -A rustdoc::private-intra-doc-links";

@@ -5,6 +5,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
+/// What fills it.
+const FILLER: &str = "filler";
+
 /// A file system of its own in memory, of a few MiB; unmounted when dropped.
 #[derive(Debug)]
 pub struct SmallDisk {
@@ -28,9 +31,9 @@ impl SmallDisk {
         &self.folder
     }
 
-    /// Fills all but the last `free` bytes with a file; removing the file makes room again.
-    pub fn fill(&self, free: u64) -> anyhow::Result<PathBuf> {
-        let path = self.folder.join("filler");
+    /// Fills all but the last `free` bytes with a file.
+    pub fn fill(&self, free: u64) -> anyhow::Result<()> {
+        let path = self.folder.join(FILLER);
         let mut written = std::fs::metadata(&path).map_or(0, |file| file.len());
         while self.free()? > free {
             written += (self.free()? - free).min(1 << 20);
@@ -39,7 +42,12 @@ impl SmallDisk {
             let more = vec![1; usize::try_from(written - file.metadata()?.len())?];
             std::io::Write::write_all(&mut &file, &more).context("filling a small disk")?;
         }
-        Ok(path)
+        Ok(())
+    }
+
+    /// Takes that file away.
+    pub fn empty(&self) -> anyhow::Result<()> {
+        std::fs::remove_file(self.folder.join(FILLER)).context("emptying a small disk")
     }
 
     fn free(&self) -> anyhow::Result<u64> {
