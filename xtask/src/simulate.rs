@@ -48,7 +48,7 @@ pub fn simulate(
     let report = fleet.folder().join("report.json");
     let mut command = programs.command("ovomesh")?;
     command
-        .args(["--gateway", &fleet.gateway()?, "simulate"])
+        .args(["--gateway", &fleet.entrance()?, "simulate"])
         .args(["--rate", &load.rate.to_string(), "--seconds", &load.seconds.to_string()])
         .args(["--scanners", &load.scanners.to_string(), "--size", &load.size])
         .args(&load.flags)

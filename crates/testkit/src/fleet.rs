@@ -58,6 +58,11 @@ impl Default for Shape {
 }
 
 impl Shape {
+    /// The same mesh with logs and data of its own.
+    pub fn in_a_new_folder(self) -> Self {
+        Self { folder: Self::default().folder, ..self }
+    }
+
     fn lines_flag(&self) -> Vec<String> {
         self.lines.iter().flat_map(|lines| ["--lines".into(), lines.display().to_string()]).collect()
     }
@@ -181,7 +186,13 @@ impl Fleet {
         self.processes.iter().map(|(name, process)| (name.as_str(), process))
     }
 
-    /// Where scanners connect: the first gateway.
+    /// Where scanners connect: the first agent, or the first gateway where there is none.
+    pub fn entrance(&self) -> anyhow::Result<String> {
+        let mut agents = self.processes.iter().filter(|(name, _)| name.starts_with("scanner-agent"));
+        agents.next().map_or_else(|| self.gateway(), |(_, agent)| Ok(agent.url()))
+    }
+
+    /// The first gateway.
     pub fn gateway(&self) -> anyhow::Result<String> {
         let mut gateways = self.processes.iter().filter(|(name, _)| name.starts_with("scanner-gateway"));
         Ok(gateways.next().context("there is no gateway in this fleet")?.1.url())

@@ -51,10 +51,12 @@ struct Figures {
     killed: Option<Killed>,
 }
 
+/// What a mesh does with scans of one size.
 #[derive(Serialize)]
-struct Profile {
+pub struct Profile {
     size: String,
-    max_rate: f64,
+    /// The highest rate that was held.
+    pub max_rate: f64,
     p99_ms_at_max: f64,
     half_rate: f64,
     p50_ms_at_half: f64,
@@ -89,7 +91,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let mut profiles = Vec::new();
     for size in &args.sizes {
-        profiles.push(profile(&programs, size, args.hold)?);
+        profiles.push(profile(&programs, &Shape::default(), size, args.hold)?);
     }
     let headline = profiles.first().map_or(0.0, |p| p.max_rate);
     let cpu_ms_per_scan = profiles.first().map(|p| p.cpu_ms_per_scan.clone()).unwrap_or_default();
@@ -106,25 +108,27 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn profile(programs: &Programs, size: &str, hold: u64) -> anyhow::Result<Profile> {
+/// Finds the highest rate that a mesh of this shape holds, and measures at half of it.
+pub fn profile(programs: &Programs, shape: &Shape, size: &str, hold: u64) -> anyhow::Result<Profile> {
     let voxels: f64 = size.split('x').filter_map(|n| n.parse::<f64>().ok()).product();
     let mut rate = (FIRST_BYTES / (2.0 * voxels)).round().max(1.0);
     let mut best = None;
-    while holds(&at_rate(programs, size, rate, PROBE_SECONDS)?.0) {
+    while holds(&at_rate(programs, shape, size, rate, PROBE_SECONDS)?.report) {
         best = Some(rate);
         rate = (rate * STEP).round();
     }
     // The search found what holds for a few seconds; what counts is what holds for long.
     let mut max_rate = best.unwrap_or(rate / STEP);
     let held = loop {
-        let (report, _) = at_rate(programs, size, max_rate, hold)?;
+        let report = at_rate(programs, shape, size, max_rate, hold)?.report;
         if holds(&report) || max_rate < 1.0 {
             break report;
         }
         max_rate = (max_rate / STEP.sqrt()).round();
     };
     let half_rate = (max_rate / 2.0).round();
-    let (half, cpu_ms_per_scan) = at_rate(programs, size, half_rate, hold.min(15))?;
+    let AtRate { report: half, cpu_ms_per_scan, .. } =
+        at_rate(programs, shape, size, half_rate, hold.min(15))?;
     Ok(Profile {
         size: size.to_owned(),
         max_rate,
@@ -140,18 +144,30 @@ fn holds(report: &Report) -> bool {
     report.nothing_lost() && report.expired == 0 && report.rejected == 0 && report.p99_ms <= P99_MS
 }
 
-/// A fresh fleet at one rate: the report, and the CPU that each service took for a scan.
-fn at_rate(
+/// What a fleet did at one rate.
+pub struct AtRate {
+    /// What the scanners saw.
+    pub report: Report,
+    /// CPU that each service took for a scan.
+    pub cpu_ms_per_scan: BTreeMap<String, f64>,
+    /// Most memory that each process held, in MiB.
+    pub peak_mib: BTreeMap<String, u64>,
+}
+
+/// A fresh fleet at one rate.
+pub fn at_rate(
     programs: &Programs,
+    shape: &Shape,
     size: &str,
     rate: f64,
     seconds: u64,
-) -> anyhow::Result<(Report, BTreeMap<String, f64>)> {
-    let mut fleet = Fleet::start(programs, Shape::default())?;
+) -> anyhow::Result<AtRate> {
+    let mut fleet = Fleet::start(programs, shape.clone().in_a_new_folder())?;
     let before = usage(&fleet);
     let report = simulate(programs, &mut fleet, &load(size, rate, seconds), |_, _| Ok(()))?;
-    let mut cpu = BTreeMap::<String, f64>::new();
+    let (mut cpu, mut peak_mib) = (BTreeMap::<String, f64>::new(), BTreeMap::new());
     for (name, after) in usage(&fleet) {
+        peak_mib.insert(name.clone(), after.peak >> 20);
         let used = after.cpu.saturating_sub(before.get(&name).copied().unwrap_or_default().cpu);
         let service = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-');
         *cpu.entry(service.to_owned()).or_default() += used.as_secs_f64() * 1e3 / report.sent.max(1) as f64;
@@ -161,7 +177,7 @@ fn at_rate(
         report.p50_ms, report.p99_ms, report.lost, report.expired
     );
     fleet.stop()?;
-    Ok((report, cpu))
+    Ok(AtRate { report, cpu_ms_per_scan: cpu, peak_mib })
 }
 
 /// The only preprocess stands still for 10 s under 1,000 scans a second.
@@ -206,24 +222,25 @@ fn usage(fleet: &Fleet) -> BTreeMap<String, Usage> {
     fleet.processes().map(|(name, process)| (name.to_owned(), process.usage())).collect()
 }
 
+impl Profile {
+    /// For people.
+    pub fn print(&self) {
+        let half = format!(
+            "{:.0}/s: p50 {:.1} ms, p99 {:.1} ms",
+            self.half_rate, self.p50_ms_at_half, self.p99_ms_at_half
+        );
+        let rate = format!("{:.0}/s held with p99 {:.1} ms", self.max_rate, self.p99_ms_at_max);
+        let mut lines = vec![("rate", rate), ("half", half)];
+        for (service, ms) in &self.cpu_ms_per_scan {
+            lines.push(("cpu", format!("{service:<18} {ms:.3} ms a scan")));
+        }
+        report::print(&self.size, &lines);
+    }
+}
+
 impl Figures {
     fn print(&self) {
-        for p in &self.profiles {
-            let mut lines = vec![
-                ("rate", format!("{:.0}/s held with p99 {:.1} ms", p.max_rate, p.p99_ms_at_max)),
-                (
-                    "half",
-                    format!(
-                        "{:.0}/s: p50 {:.1} ms, p99 {:.1} ms",
-                        p.half_rate, p.p50_ms_at_half, p.p99_ms_at_half
-                    ),
-                ),
-            ];
-            for (service, ms) in &p.cpu_ms_per_scan {
-                lines.push(("cpu", format!("{service:<18} {ms:.3} ms a scan")));
-            }
-            report::print(&p.size, &lines);
-        }
+        self.profiles.iter().for_each(Profile::print);
         if let Some(f) = &self.frozen {
             let text = format!(
                 "{:.0}/s: gateway peak {} of {} MiB, {} of {} answered ({} expired), {} lost",

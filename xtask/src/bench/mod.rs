@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod e2e;
+mod edge;
 
 use crate::run::{cargo, run as execute};
 use crate::{build, cassandra, machine};
@@ -17,6 +18,8 @@ pub struct Args {
 enum What {
     /// The whole mesh, from scanner to stored row: rates, latencies, CPU, a frozen and a killed process
     E2e(e2e::Args),
+    /// The same through an agent at the edge: latency, memory, and the rate with a spool on disk
+    Edge(edge::Args),
     /// How often the whole chain is right, over gRPC, on phantoms that no model has seen
     Accuracy(accuracy::Args),
     /// Rows a second through results-store into one Cassandra node, beside a bare loop over the driver
@@ -38,6 +41,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     machine::check(&[])?;
     match &args.what {
         What::E2e(args) => e2e::run(args),
+        What::Edge(args) => edge::run(args),
         What::Accuracy(args) => accuracy::run(args),
         What::Store { flags } => {
             cassandra::fetch()?;
