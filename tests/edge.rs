@@ -233,3 +233,22 @@ async fn a_sorter_is_told_every_egg_again_until_it_has_acted_whatever_was_killed
     let nowhere = Sorter::open(&url, Start { line: None, ..start() }).await.err().unwrap();
     assert!(nowhere.message().contains("place.site"), "{nowhere:?}");
 }
+
+#[tokio::test]
+async fn a_spool_whose_agent_never_comes_back_is_stored_by_hand() {
+    let mut fleet = edge();
+    fleet.get_mut("scanner-gateway").unwrap().kill().unwrap();
+    let told = send(&mut fleet, "orphan", 20, |_| ()).await;
+    fleet.get_mut(AGENT).unwrap().kill().unwrap();
+    fleet.restart("scanner-gateway").unwrap();
+    let drain = || {
+        let mut command = programs().command("ovomesh").unwrap();
+        command.args(["--output", "json", "--gateway", &fleet.gateway().unwrap(), "spool", "drain"]);
+        let output = command.arg(fleet.folder().join(AGENT)).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    assert_eq!(drain()["stored"], 20);
+    all_stored(&fleet, &told).await;
+    assert_eq!(drain()["stored"], 0, "what is stored is known to be");
+}

@@ -57,7 +57,7 @@ pub async fn run(cli: Cli, out: &mut Out) -> anyhow::Result<ExitCode> {
         Command::List(args) => commands::list::run(&args, &global, out).await,
         Command::Watch(args) => commands::watch::run(&args, &global, out).await,
         Command::Show(args) => commands::show::run(&args, &global, out).await,
-        Command::Spool(args) => commands::spool::run(&args, out),
+        Command::Spool(args) => commands::spool::run(&args, &global, out).await,
         Command::Status(args) => commands::status::run(&args, &global, out).await,
     }
 }

@@ -12,6 +12,7 @@ pub mod policy;
 pub mod scan;
 pub mod stages;
 pub mod time;
+pub mod undecided;
 pub mod volume;
 
 pub use advice::Advisor;

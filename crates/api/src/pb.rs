@@ -18,6 +18,7 @@ package!(
     scan = "ovomesh.scan.v1",
     scanner = "ovomesh.scanner.v1",
     sorter = "ovomesh.sorter.v1",
+    spool = "ovomesh.spool.v1",
     gateway = "ovomesh.gateway.v1",
     preprocess = "ovomesh.preprocess.v1",
     inference = "ovomesh.inference.v1",

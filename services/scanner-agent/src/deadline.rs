@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use ovomesh_api::pb::spool::v1::Deadline;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::time::Instant;
 
@@ -12,30 +13,17 @@ static BOOT: LazyLock<String> = LazyLock::new(|| {
     id.trim().to_owned()
 });
 
-/// A deadline as it is written down.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Deadline {
-    /// The boot it belongs to.
-    #[prost(string, tag = "1")]
-    boot: String,
-    /// Milliseconds from that boot.
-    #[prost(uint64, tag = "2")]
-    at_ms: u64,
+/// A moment of this process as it is written down.
+pub fn write(at: Instant) -> Deadline {
+    let left = at.saturating_duration_since(Instant::now());
+    Deadline { boot_id: BOOT.clone(), at_ms: millis(since_boot() + left) }
 }
 
-impl Deadline {
-    /// Of a moment of this process.
-    pub fn write(at: Instant) -> Self {
-        let left = at.saturating_duration_since(Instant::now());
-        Self { boot: BOOT.clone(), at_ms: millis(since_boot() + left) }
-    }
-
-    /// As a moment of this process. After another boot nobody knows how much of its time is left: it is over.
-    pub fn read(&self) -> Instant {
-        let known = !self.boot.is_empty() && self.boot == *BOOT;
-        let left = if known { self.at_ms.saturating_sub(millis(since_boot())) } else { 0 };
-        Instant::now() + Duration::from_millis(left)
-    }
+/// As a moment of this process. After another boot nobody knows how much of its time is left: it is over.
+pub fn read(deadline: &Deadline) -> Instant {
+    let known = !deadline.boot_id.is_empty() && deadline.boot_id == *BOOT;
+    let left = if known { deadline.at_ms.saturating_sub(millis(since_boot())) } else { 0 };
+    Instant::now() + Duration::from_millis(left)
 }
 
 fn since_boot() -> Duration {
@@ -54,12 +42,12 @@ mod tests {
     #[test]
     fn what_is_left_of_a_deadline_outlives_the_process_but_not_the_boot() {
         let at = Instant::now() + Duration::from_secs(100);
-        let written = Deadline::write(at);
-        let read = written.read();
-        let off = read.max(at) - read.min(at);
+        let written = write(at);
+        let again = read(&written);
+        let off = again.max(at) - again.min(at);
         assert!(off < Duration::from_secs(1), "{off:?}");
-        let elsewhere = Deadline { boot: "another".into(), ..written };
-        assert!(elsewhere.read() <= Instant::now());
-        assert!(Deadline::default().read() <= Instant::now(), "a spool of before says nothing");
+        let elsewhere = Deadline { boot_id: "another".into(), ..written };
+        assert!(read(&elsewhere) <= Instant::now());
+        assert!(read(&Deadline::default()) <= Instant::now(), "a spool of before says nothing");
     }
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::{self as pb, RejectCode, Row};
 use ovomesh_api::pb::scanner::v1::Line;
-use ovomesh_api::{Invalid, LineBook, Scan, ScanMeta, time};
+use ovomesh_api::{Invalid, LineBook, Scan, ScanMeta, time, undecided};
 use ovomesh_mesh::Lifecycle;
 use ovomesh_spool::{Entry, Error, Left, Released, Spool};
 use tokio::sync::watch;
@@ -161,7 +161,7 @@ impl Desk {
         let (verdict, preview) = tokio::select! {
             biased;
             Ok(decided) = decided => decided,
-            () = tokio::time::sleep_until(case.deadline) => (timed_out(&meta), None),
+            () = tokio::time::sleep_until(case.deadline) => (undecided::timed_out(&meta), None),
         };
         // Whatever comes from now on comes too late.
         case.is_decided();
@@ -231,7 +231,7 @@ impl Desk {
             }
             Err(error) => {
                 let detail = format!("the agent could not read it from its spool: {error}");
-                self.decided(id, (undecided(id, pb::UndecidedReason::Failed, detail), None));
+                self.decided(id, (undecided::undecided(id, pb::UndecidedReason::Failed, detail), None));
                 None
             }
         }
@@ -326,28 +326,6 @@ impl Desk {
         if let Err(error) = write() {
             tracing::error!(id = row.scan_id, %error, "a refused row could not be kept");
         }
-    }
-}
-
-/// The agent's own verdict, when none came in time.
-fn timed_out(meta: &ScanMeta) -> pb::Verdict {
-    let verdict = undecided(
-        meta.scan_id.as_str(),
-        pb::UndecidedReason::Expired,
-        "no verdict came to the agent in time".to_owned(),
-    );
-    pb::Verdict { decided_by: pb::DecidedBy::Timeout.into(), ..verdict }
-}
-
-/// A verdict of the agent.
-pub fn undecided(id: &str, reason: pb::UndecidedReason, detail: String) -> pb::Verdict {
-    pb::Verdict {
-        scan_id: id.to_owned(),
-        call: pb::Call::Undecided.into(),
-        reason: reason.into(),
-        detail,
-        decided_by: pb::DecidedBy::Edge.into(),
-        ..Default::default()
     }
 }
 

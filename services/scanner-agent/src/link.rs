@@ -14,6 +14,7 @@ use ovomesh_api::pb::gateway::v1::{
 };
 use ovomesh_api::pb::scan::v1::{Rejected, UndecidedReason};
 use ovomesh_api::time;
+use ovomesh_api::undecided::undecided;
 use ovomesh_mesh::Connector;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Uri;
 
-use crate::desk::{Desk, undecided};
+use crate::desk::Desk;
 use crate::queue::Waiting;
 
 /// Version of the contract.

@@ -1,5 +1,7 @@
 //! `ovomesh spool`: what an agent's spool holds, while no agent has it open.
 
+mod drain;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,16 +10,17 @@ use ovomesh_api::thousands;
 use ovomesh_spool::{Inspected, Lost, State, inspect};
 use serde_json::json;
 
-use crate::Out;
 use crate::table::{Column, Field, render};
+use crate::{Global, Out};
 
 const EXAMPLES: &str = "\
 Examples:
   ovomesh spool ls /var/lib/ovomesh/spool       each scan: undecided, unsettled, settled
   ovomesh spool verify /var/lib/ovomesh/spool   every checksum; fails when a record is damaged
+  ovomesh spool drain DIR --gateway http://mesh:7700   store what is left, when the agent's machine is broken
   ovomesh --output json spool ls DIR | jq 'select(.state == \"UNSETTLED\") | .scan_id'
 
-Stop the agent first: it has its spool for itself. Nothing is changed; an agent that starts on the spool goes on with what
+Stop the agent first: it has its spool for itself. ls and verify change nothing; an agent that starts on the spool goes on with what
 is undecided or unsettled by itself, and cuts torn records off.";
 
 /// What to do with a spool.
@@ -36,6 +39,12 @@ enum What {
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
+    /// Store what it still holds through --gateway, without its agent. Scans that nobody decided become UNDECIDED
+    Drain {
+        /// The folder that the agent had as --spool, or a copy of it
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Whether every record in it is as it was written
     Verify {
         /// The folder that the agent has as --spool
@@ -44,7 +53,7 @@ enum What {
     },
 }
 
-pub(crate) fn run(args: &Args, out: &mut Out) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
     match &args.what {
         What::Ls { folder } => {
             let inspected = open(folder)?;
@@ -57,6 +66,7 @@ pub(crate) fn run(args: &Args, out: &mut Out) -> anyhow::Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        What::Drain { folder } => drain::run(folder, global, out).await,
         What::Verify { folder } => {
             let inspected = open(folder)?;
             for lost in &inspected.lost {

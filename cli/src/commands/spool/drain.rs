@@ -1,0 +1,221 @@
+//! `ovomesh spool drain`: stores what a spool still holds, when its agent will not start again.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use ovomesh_api::pb::gateway::v1::connect_request::Message as Up;
+use ovomesh_api::pb::gateway::v1::connect_response::Message as Down;
+use ovomesh_api::pb::gateway::v1::gateway_service_client::GatewayServiceClient;
+use ovomesh_api::pb::gateway::v1::{ConnectRequest, Hello, Settled};
+use ovomesh_api::pb::scan::v1::Row;
+use ovomesh_api::pb::spool::v1::Spooled;
+use ovomesh_api::{LineConfig, Scan, thousands, time, undecided};
+use ovomesh_spool::{Entry, Limits, Released, Spool};
+use prost::Message as _;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::backoff::Backoff;
+use crate::{Global, Out, client};
+
+/// A gateway that stores nothing for this long is no help.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Rows on their way, however many the gateway would take.
+const IN_FLIGHT: usize = 256;
+
+/// What is left of a spool, and what became of the rest.
+struct Drain<'a> {
+    spool: Spool,
+    waiting: VecDeque<Released>,
+    /// Without an answer.
+    sent: HashMap<String, Released>,
+    done: Done,
+    bar: ProgressBar,
+    global: &'a Global,
+}
+
+/// What became of a spool.
+#[derive(Debug, Default)]
+struct Done {
+    stored: u64,
+    /// Of these, UNDECIDED because nobody had decided them.
+    undecided: u64,
+    refused: u64,
+    unreadable: u64,
+}
+
+pub(super) async fn run(folder: &Path, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
+    // Whatever its agent was allowed: a verdict must be written down before it is stored, however full the spool is.
+    let limits = Limits { scan_bytes: u64::MAX / 2, verdict_bytes: u64::MAX / 2 };
+    anyhow::ensure!(folder.is_dir(), "there is no spool {}", folder.display());
+    let (spool, left) = Spool::open(folder, limits).context("is its agent running? Stop it first")?;
+    let mut done = Done::default();
+    let mut waiting: VecDeque<Released> = left.unsettled.into();
+    for entry in &left.undecided {
+        match decide(&spool, entry).await {
+            Ok(released) => {
+                waiting.push_back(released);
+                done.undecided += 1;
+            }
+            Err(error) => {
+                done.unreadable += 1;
+                out.remark(format!("{}: cannot be read: {error}", entry.id))?;
+            }
+        }
+    }
+    let bar = ProgressBar::new(waiting.len() as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos} of {len} verdicts stored, {eta} left")?);
+    let mut drain = Drain { spool, waiting, sent: HashMap::new(), done, bar, global };
+    drain.run(out).await?;
+    drain.bar.finish_and_clear();
+    tell(&drain.done, out)?;
+    let all = drain.done.refused + drain.done.unreadable == 0;
+    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The sorter has long done without a verdict: it is UNDECIDED, as its agent would have said.
+async fn decide(spool: &Spool, entry: &Entry) -> anyhow::Result<Released> {
+    let spooled = Spooled::decode(spool.scan(entry)?)?;
+    let received_at = time::from_pb("received_at", spooled.received_at.unwrap_or_default())?;
+    let Scan { meta, .. } = Scan::parse(spooled.scan.context("it holds no scan")?, u64::MAX, received_at)?;
+    // The gateway sets what comes from the line's configuration.
+    let row = meta.row(&LineConfig::default(), undecided::timed_out(&meta), None);
+    let released = spool.release(&entry.id, row.encode_to_vec().into()).await?;
+    spool.decided(entry);
+    Ok(released)
+}
+
+impl Drain<'_> {
+    /// Stream after stream, until all is stored.
+    async fn run(&mut self, out: &mut Out) -> anyhow::Result<()> {
+        let (mut backoff, mut last) = (Backoff::new(), Instant::now());
+        while !self.waiting.is_empty() {
+            let before = self.waiting.len();
+            let ended = self.send(out).await;
+            self.waiting.extend(self.sent.drain().map(|(_, released)| released));
+            if self.waiting.len() < before {
+                last = Instant::now();
+                backoff.reset();
+            }
+            if let Err(error) = ended {
+                let (patience, left) = (PATIENCE.as_secs(), thousands(self.waiting.len() as u64));
+                anyhow::ensure!(
+                    last.elapsed() < PATIENCE,
+                    "{error:#}; nothing was stored for {patience} s. {left} verdicts are left in the spool: run this again"
+                );
+                tokio::time::sleep(backoff.next()).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends rows over one stream until all are stored, or it breaks.
+    async fn send(&mut self, out: &mut Out) -> anyhow::Result<()> {
+        let gateway = &self.global.gateway;
+        let channel = client::connect(self.global, gateway).await?;
+        let (up, messages) = mpsc::channel(IN_FLIGHT + 1);
+        let hello = Hello { agent: "ovomesh-spool-drain".into(), protocol_version: 1, ..Hello::default() };
+        up.send(ConnectRequest { message: Some(Up::Hello(hello)) }).await?;
+        let refused = |status| client::refused(gateway, &status);
+        let stream = GatewayServiceClient::new(channel).connect(ReceiverStream::new(messages)).await;
+        let mut down = stream.map_err(refused)?.into_inner();
+        let mut credit = None;
+        loop {
+            while self.sent.len() < credit.unwrap_or(0)
+                && let Some(released) = self.waiting.pop_front()
+            {
+                match self.spool.verdict(&released).map_err(|error| error.to_string()).and_then(row) {
+                    Ok(row) => {
+                        self.sent.insert(released.entry.id.clone(), released);
+                        let settled = Up::Settled(Settled { row: Some(row) });
+                        up.send(ConnectRequest { message: Some(settled) }).await?;
+                    }
+                    Err(error) => {
+                        self.done.unreadable += 1;
+                        out.remark(format!("{}: cannot be read: {error}", released.entry.id))?;
+                    }
+                }
+            }
+            if credit.is_some() && self.sent.is_empty() {
+                return Ok(());
+            }
+            let response = tokio::time::timeout(PATIENCE, down.message()).await;
+            let response =
+                response.map_err(|_| anyhow::anyhow!("{} does not answer", client::name(gateway)))?;
+            match response.map_err(refused)?.context("the gateway ended the stream")?.message {
+                Some(Down::Welcome(welcome)) => credit = Some(IN_FLIGHT.min(welcome.settled_credit as usize)),
+                Some(Down::Committed(committed)) => self.stored(&committed.scan_id).await?,
+                Some(Down::Refused(refused)) => {
+                    self.sent.remove(&refused.scan_id);
+                    self.done.refused += 1;
+                    out.remark(format!(
+                        "{}: the store refuses it for good: {}",
+                        refused.scan_id, refused.message
+                    ))?;
+                }
+                Some(Down::Rejected(rejected)) => anyhow::bail!("{}", rejected.message),
+                _ => {}
+            }
+        }
+    }
+
+    async fn stored(&mut self, id: &str) -> anyhow::Result<()> {
+        if let Some(mut released) = self.sent.remove(id) {
+            self.spool.committed(&mut released).await?;
+            self.done.stored += 1;
+            self.bar.inc(1);
+        }
+        Ok(())
+    }
+}
+
+fn row(bytes: bytes::Bytes) -> Result<Row, String> {
+    Row::decode(bytes).map_err(|error| error.to_string())
+}
+
+fn tell(done: &Done, out: &mut Out) -> anyhow::Result<()> {
+    let Done { stored, undecided, refused, unreadable } = done;
+    if out.is_json() {
+        return out.json(&json!({
+            "stored": stored, "undecided": undecided, "refused": refused, "unreadable": unreadable,
+        }));
+    }
+    let mut text = format!("{} verdicts stored", thousands(*stored));
+    if *undecided > 0 {
+        text +=
+            &format!(", {} of them UNDECIDED: nobody had decided their scans in time", thousands(*undecided));
+    }
+    if refused + unreadable > 0 {
+        text += &format!("; {refused} refused and {unreadable} unreadable: they are still in the spool");
+    }
+    Ok(out.line(text)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Format;
+
+    #[tokio::test]
+    async fn a_spool_without_anything_to_store_needs_no_gateway_and_a_missing_one_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let cli =
+            crate::command().try_get_matches_from(["ovomesh", "status", "--gateway", "http://127.0.0.1:9"]);
+        let global = <crate::Cli as clap::FromArgMatches>::from_arg_matches(&cli.unwrap()).unwrap().global;
+        let mut out = Out::stdout(Format::Json);
+        let limits = Limits { scan_bytes: 1 << 20, verdict_bytes: 1 << 20 };
+        drop(Spool::open(folder.path(), limits).unwrap());
+        assert_eq!(run(folder.path(), &global, &mut out).await.unwrap(), ExitCode::SUCCESS);
+        let missing = run(&folder.path().join("nowhere"), &global, &mut out).await.unwrap_err();
+        assert!(missing.to_string().contains("there is no spool"), "{missing:#}");
+        let held = Spool::open(folder.path(), limits).unwrap();
+        let in_use = run(folder.path(), &global, &mut out).await.unwrap_err();
+        assert!(format!("{in_use:#}").contains("Stop it first"), "{in_use:#}");
+        drop(held);
+    }
+}
