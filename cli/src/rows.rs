@@ -1,10 +1,8 @@
 //! A stored decision, for people and for programs: the one place that says how a row looks.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+pub(crate) use ovomesh_api::json::{call_name, reason_name, row as json, stamp, verdict as verdict_json};
 use ovomesh_api::pb::scan::v1 as pb;
-use ovomesh_api::time;
-use serde_json::{Value, json};
 
 use crate::look;
 use crate::table::{Column, Field};
@@ -63,22 +61,6 @@ pub(crate) fn place(place: Option<&pb::Place>) -> String {
     if *slot == 0 { format!("{site}/{line}") } else { format!("{site}/{line} #{slot}") }
 }
 
-/// FEMALE, MALE, NO_EMBRYO or UNDECIDED.
-pub(crate) fn call_name(call: pb::Call) -> &'static str {
-    match call {
-        pb::Call::Unspecified => "UNDECIDED",
-        known => known.as_str_name().trim_start_matches("CALL_"),
-    }
-}
-
-/// The reason of an UNDECIDED, such as `LOW_CONFIDENCE`; empty when decided.
-pub(crate) fn reason_name(verdict: &pb::Verdict) -> &'static str {
-    match verdict.reason() {
-        pb::UndecidedReason::Unspecified => "",
-        known => known.as_str_name().trim_start_matches("UNDECIDED_REASON_"),
-    }
-}
-
 /// The reason and its values.
 pub(crate) fn reason(verdict: &pb::Verdict) -> String {
     match (reason_name(verdict), verdict.detail.as_str()) {
@@ -91,75 +73,6 @@ pub(crate) fn reason(verdict: &pb::Verdict) -> String {
 pub(crate) fn milliseconds(us: u32) -> String {
     let ms = f64::from(us) / 1000.0;
     if ms < 10.0 { format!("{ms:.2}") } else { format!("{ms:.1}") }
-}
-
-/// A row as an object. Fields that are not known are null.
-pub(crate) fn json(row: &pb::Row) -> Value {
-    let place = row.place.clone().unwrap_or_default();
-    json!({
-        "scan_id": row.scan_id,
-        "egg_id": row.egg_id,
-        "site": place.site,
-        "line": place.line,
-        "tray_run": place.tray_run,
-        "slot": place.slot,
-        "batch_id": row.batch_id,
-        "coil": row.coil,
-        "purpose": row.purpose().as_str_name().trim_start_matches("PURPOSE_"),
-        "rescan_of": row.rescan_of,
-        "owner": row.owner,
-        "acquired_at": stamp(row.acquired_at.as_ref()),
-        "received_at": stamp(row.received_at.as_ref()),
-        "stored_at": stamp(row.stored_at.as_ref()),
-        "clock_suspect": row.clock_suspect,
-        "volume_crc32c": format!("{:08x}", row.volume_crc32c),
-        "verdict": row.verdict.as_ref().map(verdict_json),
-    })
-}
-
-/// A verdict as an object.
-pub(crate) fn verdict_json(verdict: &pb::Verdict) -> Value {
-    let scores = verdict.scores.as_ref().map(|s| {
-        json!({
-            "female": s.female, "male": s.male, "infertile": s.infertile, "dead": s.dead,
-            "strangeness": s.strangeness,
-            "gonads_mm": s.gonads.as_ref().map(|p| [p.x_mm, p.y_mm, p.z_mm]),
-        })
-    });
-    let quality = verdict.quality.as_ref().map(|q| {
-        json!({
-            "snr": q.snr, "motion": q.motion, "coverage": q.coverage, "clipped": q.clipped, "egg_ml": q.egg_ml,
-        })
-    });
-    let provenance = verdict.provenance.as_ref().map(|p| {
-        json!({
-            "model": p.model, "model_sha256": p.model_sha256, "preprocess": p.preprocess, "device": p.device,
-            "cpu_capability": p.cpu_capability, "batch": p.batch, "policy": p.policy,
-        })
-    });
-    let timings = verdict.timings.as_ref().map(|t| {
-        json!({
-            "total_us": t.total_us,
-            "preprocess_queued_us": t.preprocess_queued_us, "preprocess_us": t.preprocess_us,
-            "inference_queued_us": t.inference_queued_us, "inference_us": t.inference_us,
-        })
-    });
-    json!({
-        "call": call_name(verdict.call()),
-        "reason": reason_name(verdict),
-        "detail": verdict.detail,
-        "p_female": verdict.p_female,
-        "scores": scores,
-        "quality": quality,
-        "provenance": provenance,
-        "decided_by": verdict.decided_by().as_str_name().trim_start_matches("DECIDED_BY_"),
-        "timings": timings,
-    })
-}
-
-/// A time of the wire; `None` when absent or no time.
-pub(crate) fn stamp(at: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
-    at.and_then(|at| time::from_pb("time", *at).ok())
 }
 
 fn dash() -> String {

@@ -6,6 +6,7 @@ pub mod advice;
 pub mod ids;
 pub mod intake;
 mod invalid;
+pub mod json;
 pub mod line;
 pub mod pb;
 pub mod policy;
