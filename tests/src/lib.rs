@@ -1,5 +1,7 @@
 //! What the end-to-end tests share: one fleet for each test binary, scanners that speak to it, and scans to send.
 
+pub mod dcmtk;
+pub mod edge;
 mod fleet;
 mod raw;
 mod scans;

@@ -137,7 +137,7 @@ impl LineBook {
     }
 
     /// The line that images are of, and what they say: the first line of the file with a source that fits; else the
-    /// only line without sources; else what `default` reads; without any line in the file, `local/1`.
+    /// only line without sources; else what `default` reads; when nothing is said of lines at all, `local/1`.
     pub fn identify(&self, origin: &Origin<'_>) -> Result<(Place, Fields), NoLine> {
         let fits = |known: &&Known| known.config.sources.iter().any(|source| source.fits(origin));
         let known = self.lines.iter().find(fits).or_else(|| match self.takers().as_slice() {
@@ -150,7 +150,7 @@ impl LineBook {
             let mut fields = self.default_readings.read(origin);
             match (fields.site.take(), fields.line.take()) {
                 (Some(site), Some(line)) => (site, line, fields),
-                _ if self.lines.is_empty() => {
+                _ if self.lines.is_empty() && !self.default_readings.tell_the_line() => {
                     let (site, line) = UNNAMED;
                     let names = Site::parse(site).and_then(|site| Ok((site, Line::parse(line)?)));
                     let (site, line) = names.map_err(|_| NoLine::of(origin))?;
@@ -316,6 +316,7 @@ mod tests {
     fn the_default_can_read_the_line_from_the_image() {
         let yaml = r"default: {read: [{from: StationName, pattern: '^(?<site>\w+)-(?<line>\w+)$'}]}";
         assert_eq!(found(yaml, "A", "south-3").unwrap(), "south/3");
+        assert!(found(yaml, "A", "elsewhere").is_err(), "it says nothing");
     }
 
     #[test]

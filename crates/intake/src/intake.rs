@@ -57,6 +57,11 @@ impl Intake {
         &self.book
     }
 
+    /// Checks that images which came so are of a line.
+    pub fn check(&self, came: &Came, attributes: &Attributes) -> Result<(), Error> {
+        Ok(self.identify(came, attributes).map(drop)?)
+    }
+
     /// A series as a scan with this id, and notes for people.
     pub fn scan(&self, id: String, came: &Came, series: &Series) -> Result<(pb::Scan, Vec<String>), Error> {
         let (place, fields) = self.identify(came, &series.attributes)?;

@@ -5,6 +5,8 @@
 
 mod restart;
 
+mod broken;
+
 use std::collections::hash_map::Entry as Place;
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;

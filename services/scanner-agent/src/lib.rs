@@ -9,7 +9,9 @@ mod case;
 mod clock;
 mod deadline;
 mod desk;
+mod dicom;
 mod feed;
+mod ingress;
 mod link;
 mod queue;
 mod service;
@@ -79,6 +81,9 @@ pub struct Args {
     /// Largest volume taken, in bytes as sent and as unpacked
     #[arg(long, env = "OVOMESH_MAX_VOLUME_BYTES", value_name = "BYTES", default_value_t = MAX_VOLUME_BYTES)]
     pub max_volume_bytes: u64,
+    /// Images by DICOM.
+    #[command(flatten)]
+    pub dicom: dicom::DicomArgs,
 }
 
 /// Serves on `listener` until the drain is over.
@@ -113,6 +118,7 @@ pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> any
         agent: args.server.instance(),
     };
     let linking = link::run(desk.clone(), gateways);
+    let images = ingress::run(&args, desk.clone(), lifecycle.drain.clone()).await?;
     let service = Service { desk, lifecycle: lifecycle.clone() };
     let limit = usize::try_from(args.max_volume_bytes + HEADER_BYTES)?;
     let serving = Server::new(NAME, &args.server)
@@ -129,5 +135,6 @@ pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> any
     tokio::select! {
         served = serving => served,
         () = linking => anyhow::bail!("the link ended by itself"),
+        Err(error) = images => Err(error.context("taking images")),
     }
 }

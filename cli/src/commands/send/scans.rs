@@ -8,8 +8,8 @@ use anyhow::Context as _;
 use ovomesh_api::pb::scan::v1 as pb;
 use ovomesh_api::pb::scanner::v1 as scanner;
 use ovomesh_api::{EggId, Line, Site, time};
-use ovomesh_imaging::dicom::{self, Series};
 use ovomesh_imaging::Error;
+use ovomesh_imaging::dicom::{self, Series};
 use ovomesh_intake::{acquired_at, wire};
 use tokio::sync::mpsc;
 

@@ -18,7 +18,7 @@ pub(super) struct Image {
     pub(super) series: String,
     /// SOPInstanceUID, empty where there is none.
     pub(super) instance: String,
-    /// How many frames the whole series has, if it says so.
+    /// How many files the whole series has, if it says so.
     pub(super) expected: Option<usize>,
     pub(super) attributes: Attributes,
     pub(super) egg_id: Option<String>,
@@ -112,14 +112,12 @@ impl Frame {
     }
 }
 
-/// How many frames the series has: a file with several has all of them, unless it is one of a concatenation.
+/// How many files the series has: one with several frames has all of them, unless it is part of a concatenation.
 fn expected(scope: &Scope<'_>, count: usize) -> Option<usize> {
     let whole =
         |tag| scope.number(tag).ok().flatten().filter(|n| (1.0..=1e5).contains(n)).map(|n| n as usize);
-    if let Some(parts) = whole(tags::IN_CONCATENATION_TOTAL_NUMBER) {
-        return Some(parts.saturating_mul(count));
-    }
-    if count > 1 { Some(count) } else { whole(tags::IMAGES_IN_ACQUISITION) }
+    let single = || if count > 1 { Some(1) } else { whole(tags::IMAGES_IN_ACQUISITION) };
+    whole(tags::IN_CONCATENATION_TOTAL_NUMBER).or_else(single)
 }
 
 fn check_modality(scope: &Scope<'_>) -> Result<(), Error> {

@@ -18,7 +18,7 @@ pub struct Look {
     pub instance: String,
     /// Slices in it.
     pub frames: usize,
-    /// Slices of the whole series, if it says so: ImagesInAcquisition, or its own when it has several.
+    /// Files of the whole series, if it says so: ImagesInAcquisition, or 1 when it has several slices itself.
     pub expected: Option<usize>,
     /// When it was acquired, if it says so.
     pub acquired: Option<Acquired>,

@@ -1,0 +1,89 @@
+//! What images that come by DICOM or as files need of the desk beside [`Desk::take`]: their scans are not always whole
+//! volumes, and whoever sent them waits until they are kept.
+
+use std::collections::hash_map::Entry as Place;
+use std::sync::Arc;
+
+use ovomesh_api::ScanMeta;
+use ovomesh_api::pb::scan::v1 as pb;
+use ovomesh_api::undecided::undecided;
+use tokio::time::Instant;
+
+use super::{Desk, Known, Taken, lock};
+use crate::case::{Case, Progress};
+
+impl Desk {
+    /// Settles a scan that can never be computed as UNDECIDED(rejected) for this reason, so that its egg has a verdict and
+    /// a row all the same. One that is known is answered with what is known.
+    pub fn settle_broken(self: &Arc<Self>, meta: ScanMeta, why: String) -> Option<Taken> {
+        let case = Arc::new(Case::new(&meta, 0, Instant::now()));
+        match lock(&self.scans).entry(case.id.clone()) {
+            Place::Occupied(_) => {}
+            Place::Vacant(place) => {
+                place.insert(Known::Open(case.clone()));
+                let progress = case.follow();
+                let desk = self.clone();
+                self.lifecycle.spawn("scan", async move {
+                    metrics::counter!("ovomesh_agent_broken_total").increment(1);
+                    let line = desk.settings.lines.get(&meta.place);
+                    let row = meta.row(&line, undecided(&case.id, pb::UndecidedReason::Rejected, why), None);
+                    let released = desk.record(&row).await;
+                    desk.settle(case, Arc::new(row), released).await;
+                });
+                return Some(Taken::Open(progress));
+            }
+        }
+        self.known(meta.scan_id.as_str())
+    }
+
+    /// What is known of a scan; nothing when it never came, or long ago, or its verdict cannot be read.
+    pub fn known(&self, id: &str) -> Option<Taken> {
+        let known = lock(&self.scans).get(id).cloned();
+        match known? {
+            Known::Open(case) => Some(Taken::Open(case.follow())),
+            Known::Settled(released) => self.read_row(&released).ok().map(|row| Taken::Known(Box::new(row))),
+        }
+    }
+}
+
+impl Taken {
+    /// Waits until it is on disk; else the reason why it cannot be kept now.
+    pub async fn kept(&mut self) -> Result<(), String> {
+        let Self::Open(progress) = self else { return Ok(()) };
+        let reached = progress.wait_for(|now| !matches!(now, Progress::Coming)).await;
+        match reached.as_deref() {
+            Ok(Progress::Refused(why)) => Err(why.clone()),
+            Ok(_) => Ok(()),
+            Err(_) => Err("the agent is leaving".into()),
+        }
+    }
+
+    /// Waits for the row with its verdict; else the reason why there is none now.
+    pub async fn row(self) -> Result<Arc<pb::Row>, String> {
+        let mut progress = match self {
+            Self::Known(row) => return Ok(Arc::new(*row)),
+            Self::Open(progress) => progress,
+        };
+        let told = |now: &Progress| !matches!(now, Progress::Coming | Progress::Accepted);
+        match progress.wait_for(told).await.as_deref() {
+            Ok(Progress::Released(row) | Progress::Stored(row)) => Ok(row.clone()),
+            Ok(Progress::Refused(why)) => Err(why.clone()),
+            _ => Err("the agent is leaving".into()),
+        }
+    }
+
+    /// Whether it was settled because it was no whole volume.
+    pub fn was_broken(&self) -> bool {
+        let is_broken = |row: &pb::Row| {
+            let reason = row.verdict.as_ref().map(pb::Verdict::reason);
+            row.volume_crc32c == 0 && reason == Some(pb::UndecidedReason::Rejected)
+        };
+        match self {
+            Self::Known(row) => is_broken(row),
+            Self::Open(progress) => match &*progress.borrow() {
+                Progress::Released(row) | Progress::Stored(row) => is_broken(row),
+                _ => false,
+            },
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Images by DICOM: a C-STORE and C-ECHO provider for MR images. `docs/edge.md` says how a scanner is connected.
+//!
+//! [`association`] serves one sender; [`message`] and [`command`] are what is said; [`receive`] is the way of an image,
+//! which waits in [`staging`] until [`series`] knows that its series is whole.
+
+mod association;
+mod command;
+mod file;
+mod message;
+mod receive;
+mod series;
+mod staging;
+mod status;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use dicom_ul::pdu::{
+    AssociationRJ, AssociationRJResult, AssociationRJServiceProviderPresentationReason as Reason,
+    AssociationRJSource, Pdu, write_pdu,
+};
+use ovomesh_intake::Intake;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use self::association::Access;
+use self::receive::Receiver;
+use self::series::Limits;
+use self::staging::Staging;
+use crate::desk::Desk;
+
+/// Folder of the images within the spool's.
+const FOLDER: &str = "dicom";
+/// Series that are being put together: eight senders, and many that were left half.
+const SERIES: usize = 64;
+/// Images of a series: several echoes of the deepest volume.
+const IMAGES: usize = 2_048;
+/// What an image or a series may have beside the samples of the largest volume, in bytes: headers, a second echo.
+const BESIDE_BYTES: u64 = 4 << 20;
+/// How often it is looked whether a series has waited long enough.
+const LOOK: Duration = Duration::from_millis(100);
+/// A sender that is refused reads that within this time.
+const REFUSAL: Duration = Duration::from_secs(2);
+
+/// Images by DICOM.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "DICOM")]
+pub struct DicomArgs {
+    /// Where it takes images by DICOM (C-STORE, C-ECHO), such as 0.0.0.0:11112. Without: nowhere
+    #[arg(long, env = "OVOMESH_DICOM_LISTEN", value_name = "ADDR")]
+    pub dicom_listen: Option<SocketAddr>,
+    /// AE title it answers to, beside those that lines are called by
+    #[arg(long, env = "OVOMESH_DICOM_AE", value_name = "TITLE", default_value = "OVOMESH", value_parser = ae_title)]
+    pub dicom_ae: String,
+    /// Associations at once; one more is refused as congestion
+    #[arg(long, env = "OVOMESH_DICOM_ASSOCIATIONS", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub dicom_associations: u16,
+    /// A series that does not say how many images it has is whole after so long without one, in milliseconds
+    #[arg(long, env = "OVOMESH_DICOM_IDLE_MS", value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
+    pub dicom_idle_ms: u64,
+    /// After an association broke, its series may be sent again for so long, in milliseconds
+    #[arg(long, env = "OVOMESH_DICOM_AGAIN_MS", value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=600_000))]
+    pub dicom_again_ms: u64,
+    /// Most that series which are not whole yet may take on disk, in MiB
+    #[arg(long, env = "OVOMESH_DICOM_STAGING_MIB", value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(16..))]
+    pub dicom_staging_mib: u64,
+}
+
+fn ae_title(text: &str) -> Result<String, String> {
+    let is_good = (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+    if is_good { Ok(text.to_owned()) } else { Err("an AE title has 1 to 16 letters without spaces".into()) }
+}
+
+/// A provider that listens.
+pub struct Provider {
+    listener: TcpListener,
+    receiver: Arc<Receiver>,
+    access: Access,
+    associations: usize,
+    image_bytes: usize,
+}
+
+impl Provider {
+    /// Listens, with the images that were left in `spool`; nothing when it is not asked for.
+    pub async fn open(
+        args: &DicomArgs,
+        spool: &Path,
+        intake: Intake,
+        desk: Arc<Desk>,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(listen) = args.dicom_listen else { return Ok(None) };
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("--dicom-listen {listen}"))?;
+        let folder = spool.join(FOLDER);
+        let staging = Staging::open(&folder, args.dicom_staging_mib << 20)
+            .with_context(|| format!("opening {}", folder.display()))?;
+        let image_bytes = desk.settings.max_volume_bytes + BESIDE_BYTES;
+        let limits = Limits {
+            series: SERIES,
+            images: IMAGES,
+            bytes: 2 * desk.settings.max_volume_bytes + BESIDE_BYTES,
+            idle: Duration::from_millis(args.dicom_idle_ms),
+            again: Duration::from_millis(args.dicom_again_ms),
+        };
+        let lines = Arc::new(intake.book().clone());
+        let own =
+            std::iter::once(args.dicom_ae.as_str()).chain(lines.called_aes()).map(str::to_owned).collect();
+        let access = Access { own, lines };
+        tracing::info!(address = %listener.local_addr()?, own = ?access.own, "taking images by DICOM");
+        let receiver = Arc::new(Receiver::new(desk, intake, staging, limits));
+        let associations = args.dicom_associations.into();
+        Ok(Some(Self {
+            listener,
+            receiver,
+            access,
+            associations,
+            image_bytes: usize::try_from(image_bytes)?,
+        }))
+    }
+
+    /// Serves until the drain.
+    pub async fn run(self, drain: CancellationToken) -> anyhow::Result<()> {
+        self.receiver.resume().await?;
+        let (mut associations, mut handing, mut refusing) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = drain.cancelled() => break,
+                accepted = self.listener.accept() => match accepted {
+                    Ok((socket, _)) if associations.len() < self.associations => {
+                        let (access, receiver) = (self.access.clone(), self.receiver.clone());
+                        let (most, drain) = (self.image_bytes, drain.clone());
+                        associations.spawn(async move {
+                            association::serve(socket, access, &receiver, most, drain).await;
+                        });
+                    }
+                    Ok((socket, peer)) => {
+                        tracing::warn!(%peer, limit = self.associations, "refused: as many associations as there may be");
+                        // Whoever floods is cut off without a word.
+                        if refusing.len() < self.associations {
+                            refusing.spawn(tokio::time::timeout(REFUSAL, refuse(socket)));
+                        }
+                    }
+                    // Out of sockets: there may be one when an association ends.
+                    Err(error) => {
+                        tracing::error!(%error, "cannot accept");
+                        tokio::time::sleep(LOOK).await;
+                    }
+                },
+                Some(_) = associations.join_next(), if !associations.is_empty() => {}
+                Some(_) = handing.join_next(), if !handing.is_empty() => {}
+                Some(_) = refusing.join_next(), if !refusing.is_empty() => {}
+                _ = look.tick() => {
+                    for series in self.receiver.due() {
+                        let receiver = self.receiver.clone();
+                        handing.spawn(async move { receiver.hand_on(series).await });
+                    }
+                    let (series, (bytes, _)) = self.receiver.pending();
+                    metrics::gauge!("ovomesh_agent_dicom_series").set(series as f64);
+                    metrics::gauge!("ovomesh_agent_dicom_staged_bytes").set(bytes as f64);
+                }
+            }
+        }
+        // What is on disk goes on after a restart.
+        while associations.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+/// Answers an association request with temporary congestion (PS3.8 9.3.4), so that the sender tries again.
+async fn refuse(mut socket: TcpStream) -> std::io::Result<()> {
+    // What is asked for does not matter, but must be read before it can be answered.
+    socket.readable().await?;
+    let association_rj = AssociationRJ {
+        result: AssociationRJResult::Transient,
+        source: AssociationRJSource::ServiceProviderPresentation(Reason::TemporaryCongestion),
+    };
+    let mut bytes = Vec::new();
+    write_pdu(&mut bytes, &Pdu::AssociationRJ(association_rj)).map_err(std::io::Error::other)?;
+    let mut asked = [0; 4096];
+    // Left unread, it would reset the connection before the answer arrives.
+    let _ = socket.try_read(&mut asked);
+    socket.write_all(&bytes).await?;
+    socket.shutdown().await?;
+    while !matches!(socket.readable().await.and_then(|()| socket.try_read(&mut asked)), Ok(0)) {}
+    Ok(())
+}

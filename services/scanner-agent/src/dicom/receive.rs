@@ -1,0 +1,289 @@
+//! The way of an image: read whole, kept on disk, and with the others of its series handed to the desk.
+//!
+//! An image is answered with success when it is on disk; the last one of its series when the whole scan is in the spool.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ovomesh_api::pb::scan::v1::RejectCode;
+use ovomesh_api::{Invalid, ScanId};
+use ovomesh_imaging::dicom;
+use ovomesh_intake::{Came, Error, Intake};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::series::{About, Gathered, Image, Limits, Refusal, Table};
+use super::staging::Staging;
+use super::status::Status;
+use crate::desk::{Desk, Taken};
+
+/// Longest UID (PS3.5 9.1).
+const UID_BYTES: usize = 64;
+/// Images that are read at once: the conveyor's core is not theirs alone.
+const READERS: usize = 2;
+/// Pause before a series for which there was no room is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// Takes images of all associations.
+pub struct Receiver {
+    desk: Arc<Desk>,
+    intake: Intake,
+    staging: Arc<Staging>,
+    table: Mutex<Table>,
+    readers: Semaphore,
+}
+
+/// An image as it came.
+pub struct Incoming {
+    /// SOPInstanceUID, as its command says.
+    pub instance: String,
+    /// How it came.
+    pub came: Came,
+    /// The DICOM file.
+    pub file: Vec<u8>,
+}
+
+impl Receiver {
+    /// Over the images that are on disk.
+    pub fn new(desk: Arc<Desk>, intake: Intake, staging: Staging, limits: Limits) -> Self {
+        let (table, readers) = (Mutex::new(Table::new(limits)), Semaphore::new(READERS));
+        Self { desk, intake, staging: Arc::new(staging), table, readers }
+    }
+
+    /// Takes up what was there when the agent last ended.
+    pub async fn resume(&self) -> io::Result<()> {
+        for series in self.staging.series()? {
+            let (staging, name) = (self.staging.clone(), series.clone());
+            let images = blocking(move || staging.read(&name)).await??;
+            tracing::info!(series, images = images.len(), "a series goes on that was being put together");
+            if images.is_empty() {
+                self.staging.remove(&series);
+            }
+            for image in images {
+                let bytes = image.file.len() as u64;
+                let incoming = Incoming { instance: image.instance, came: image.came, file: image.file };
+                let Ok((looked, _)) = self.look(incoming, image.at).await else { continue };
+                let whole = self.table().add(Image { bytes, ..looked });
+                if let Some(whole) = whole {
+                    self.hand_on(whole).await;
+                }
+            }
+            self.aborted(&series);
+        }
+        Ok(())
+    }
+
+    /// Takes an image, and says how that ended, and of which series it is.
+    pub async fn take(&self, incoming: Incoming) -> (Status, Option<String>) {
+        let now = Instant::now();
+        let (image, file) = match self.look(incoming, now).await {
+            Ok(looked) => looked,
+            Err((status, series)) => return (status, series),
+        };
+        let series = Some(image.series.clone());
+        let admitted = self.table().admits(&image);
+        match admitted {
+            Ok(true) => {}
+            // It is on disk already; whoever sends it again has lost the answer, and its series lives on.
+            Ok(false) => {
+                let whole = self.table().add(image);
+                return (self.done(whole).await, series);
+            }
+            Err(refusal @ Refusal::Busy(_)) => return (Status::out_of_resources(refusal.to_string()), None),
+            Err(refusal @ Refusal::TooLarge(..)) => {
+                let why = refusal.to_string();
+                self.table().refuse(&image.series, &image.instance, &why, now);
+                return (Status::cannot_understand(why), series);
+            }
+        }
+        let staging = self.staging.clone();
+        let (name, instance, came) = (image.series.clone(), image.instance.clone(), image.about.came.clone());
+        let kept = blocking(move || staging.append(&name, &instance, &came, file)).await;
+        if let Err(error) = kept.and_then(|kept| kept) {
+            tracing::error!(series = image.series, %error, "an image was not kept");
+            return (Status::out_of_resources(format!("not kept: {error}; send it later")), series);
+        }
+        let whole = self.table().add(image);
+        (self.done(whole).await, series)
+    }
+
+    /// An association was released that had sent images of a series.
+    pub async fn released(&self, series: &str) {
+        let whole = self.table().released(series);
+        self.done(whole).await;
+    }
+
+    /// An association broke that had sent images of a series.
+    pub fn aborted(&self, series: &str) {
+        self.table().aborted(series, Instant::now());
+    }
+
+    /// Series whose time has come.
+    pub fn due(&self) -> Vec<Gathered> {
+        self.table().due(Instant::now())
+    }
+
+    /// Series that are being put together, and bytes of their images with their limit.
+    pub fn pending(&self) -> (usize, (u64, u64)) {
+        (self.table().len(), self.staging.bytes())
+    }
+
+    async fn done(&self, whole: Option<Gathered>) -> Status {
+        match whole {
+            Some(whole) => self.hand_on(whole).await,
+            None => Status::SUCCESS,
+        }
+    }
+
+    /// Reads an image whole; gives its file back.
+    async fn look(
+        &self,
+        incoming: Incoming,
+        at: Instant,
+    ) -> Result<(Image, Vec<u8>), (Status, Option<String>)> {
+        let Incoming { instance, came, file } = incoming;
+        let wanted = self.intake.wanted().to_vec();
+        let name = instance.clone();
+        let _reader = self.readers.acquire().await;
+        let looked = blocking(move || (dicom::look(&name, &file, &wanted), file)).await;
+        let (looked, file) = looked.map_err(|error| (Status::out_of_resources(error.to_string()), None))?;
+        let looked = match looked {
+            Ok(looked) => looked,
+            Err(unusable) => {
+                tracing::warn!(series = unusable.series, error = %unusable.error, "an image cannot be used");
+                metrics::counter!("ovomesh_agent_images_refused_total").increment(1);
+                let why = unusable.error.to_string();
+                if let Some(series) = &unusable.series {
+                    self.table().refuse(series, &instance, &why, at);
+                }
+                // Its name is known to whoever sent it.
+                let why = why.strip_prefix(&format!("{instance}: ")).unwrap_or(&why).to_owned();
+                return Err((Status::cannot_understand(why), unusable.series));
+            }
+        };
+        if looked.series.len() > UID_BYTES || ScanId::parse(&looked.series).is_err() {
+            return Err((
+                Status::cannot_understand("SeriesInstanceUID: 1 to 64 digits and dots are possible"),
+                None,
+            ));
+        }
+        if !looked.instance.is_empty() && looked.instance != instance {
+            let why = format!("it is instance {}, not the one announced", looked.instance);
+            return Err((Status::mismatch(why), None));
+        }
+        if let Err(error) = self.intake.check(&came, &looked.attributes) {
+            tracing::warn!(series = looked.series, %error, "an image of no line");
+            return Err((Status::not_authorized(error.to_string()), None));
+        }
+        let about = About { came, attributes: looked.attributes, acquired: looked.acquired };
+        let (series, expected, bytes) = (looked.series, looked.expected, file.len() as u64);
+        Ok((Image { series, instance, bytes, expected, about, at }, file))
+    }
+
+    /// Hands a series to the desk and lets its images go when that has it. Whatever happens in between, a series that is
+    /// handed on again is the same scan.
+    pub async fn hand_on(&self, gathered: Gathered) -> Status {
+        let taken = match &gathered.missing {
+            Some(why) => self.settle(&gathered, why.clone()),
+            None => self.scan(&gathered).await,
+        };
+        let (mut taken, status) = match taken {
+            Ok(taken) => taken,
+            Err(why) => return self.put_back(gathered, &why),
+        };
+        if let Some(taken) = &mut taken
+            && let Err(why) = taken.kept().await
+        {
+            return self.put_back(gathered, &why);
+        }
+        self.staging.remove(&gathered.series);
+        status
+    }
+
+    fn put_back(&self, gathered: Gathered, why: &str) -> Status {
+        tracing::error!(series = gathered.series, why, "a series waits on disk, and is tried again");
+        self.table().put_back(gathered, Instant::now() + TRY_AGAIN);
+        Status::out_of_resources(why)
+    }
+
+    /// The scan of a whole series. The error is one that may pass.
+    async fn scan(&self, gathered: &Gathered) -> Result<(Option<Taken>, Status), String> {
+        let (staging, name) = (self.staging.clone(), gathered.series.clone());
+        let wanted = self.intake.wanted().to_vec();
+        let read = blocking(move || {
+            let images = staging.read(&name)?;
+            let files = images.iter().map(|image| (image.instance.as_str(), image.file.as_slice()));
+            io::Result::Ok(dicom::read(files, &wanted).pop())
+        });
+        let read = read.await.and_then(|read| read).map_err(|error| error.to_string())?;
+        let series = match read {
+            Some(Ok(series)) => series,
+            Some(Err(error)) => return self.settle(gathered, error.to_string()),
+            // Another one has handed it on in between.
+            None => return Ok((None, Status::SUCCESS)),
+        };
+        let scan = self.intake.scan(gathered.series.clone(), &gathered.about.came, &series);
+        let (scan, notes) = match scan {
+            Ok(scan) => scan,
+            Err(error) => return self.settle(gathered, error.to_string()),
+        };
+        if !notes.is_empty() {
+            tracing::info!(series = gathered.series, ?notes, "taken with remarks");
+        }
+        match self.desk.take(scan, &[], self.desk.settings.max_volume_bytes, gathered.at) {
+            Ok(taken) => Ok((Some(taken), Status::SUCCESS)),
+            Err(invalid) => self.refused(gathered, &invalid),
+        }
+    }
+
+    fn refused(&self, gathered: &Gathered, invalid: &Invalid) -> Result<(Option<Taken>, Status), String> {
+        match invalid.code {
+            RejectCode::Overloaded => Err(invalid.to_string()),
+            RejectCode::IdReused => {
+                let series = &gathered.series;
+                if self.desk.known(series).is_some_and(|known| known.was_broken()) {
+                    tracing::warn!(
+                        series,
+                        "came whole after it was decided for its missing slices; that stands"
+                    );
+                    return Ok((None, Status::SUCCESS));
+                }
+                tracing::error!(series, "came again with other images, which were not taken");
+                Ok((None, Status::duplicate("this series came before with other images")))
+            }
+            _ => self.settle(gathered, invalid.to_string()),
+        }
+    }
+
+    /// The egg of a series that is no volume gets its UNDECIDED.
+    fn settle(&self, gathered: &Gathered, why: String) -> Result<(Option<Taken>, Status), String> {
+        let Gathered { series, about, .. } = gathered;
+        if self.desk.known(series).is_some() {
+            tracing::info!(series, why, "images of a series that is decided already; that stands");
+            return Ok((None, Status::SUCCESS));
+        }
+        let now = self.desk.clock.now();
+        match self.intake.broken(series, &about.came, &about.attributes, about.acquired, now) {
+            Ok(meta) => {
+                tracing::warn!(series, why, "no whole volume: UNDECIDED");
+                let status = Status::cannot_understand(why.clone());
+                Ok((self.desk.settle_broken(meta, why), status))
+            }
+            Err(error @ (Error::NoLine(_) | Error::Lines(_) | Error::Attribute(_) | Error::Invalid(_))) => {
+                tracing::error!(series, why, %error, "images of no line; they are dropped");
+                Ok((None, Status::not_authorized(error.to_string())))
+            }
+        }
+    }
+
+    /// Each change is one step, so the table holds whatever panicked elsewhere.
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Work for a thread that may wait.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}

@@ -1,0 +1,231 @@
+//! Images of series that are not whole yet, on disk: one file for each series, so that a series that has become a scan
+//! is let go by one unlink. What is read back is what was written, or it is left out: records have checksums.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ovomesh_api::pb::spool::v1::Deadline;
+use ovomesh_intake::Came;
+use ovomesh_spool::frame::{self, Found};
+use prost::Message as _;
+use tokio::time::Instant;
+
+use crate::deadline;
+
+/// The kind of the records.
+const IMAGE: frame::Kind = 1;
+/// How long the time of an image's arrival is known after a restart: longer than any budget.
+const KNOWN_FOR: Duration = Duration::from_secs(120);
+
+/// Images on disk.
+#[derive(Debug)]
+pub struct Staging {
+    folder: PathBuf,
+    limit: u64,
+    used: AtomicU64,
+    /// Files that are being written.
+    open: Mutex<HashMap<String, Arc<Mutex<File>>>>,
+}
+
+/// An image, and how it came. Its fields are on disk: only ever add some.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Record {
+    #[prost(string, tag = "1")]
+    calling_ae: String,
+    #[prost(string, tag = "2")]
+    called_ae: String,
+    /// Of its arrival, and [`KNOWN_FOR`] later.
+    #[prost(message, optional, tag = "3")]
+    known_until: Option<Deadline>,
+    #[prost(bytes = "vec", tag = "4")]
+    file: Vec<u8>,
+}
+
+/// An image that was read back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Staged {
+    /// SOPInstanceUID.
+    pub instance: String,
+    /// How it came.
+    pub came: Came,
+    /// When it came.
+    pub at: Instant,
+    /// The DICOM file.
+    pub file: Vec<u8>,
+}
+
+impl Staging {
+    /// Opens the folder, or makes it. `limit`: bytes of all images.
+    pub fn open(folder: &Path, limit: u64) -> io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let used =
+            std::fs::read_dir(folder)?.map(|entry| Ok(entry?.metadata()?.len())).sum::<io::Result<u64>>()?;
+        Ok(Self { folder: folder.to_owned(), limit, used: AtomicU64::new(used), open: Mutex::default() })
+    }
+
+    /// Series of which images are there.
+    pub fn series(&self) -> io::Result<Vec<String>> {
+        let mut series = Vec::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            series.extend(name.to_str().and_then(|name| name.strip_suffix(SUFFIX)).map(str::to_owned));
+        }
+        Ok(series)
+    }
+
+    /// Keeps an image; when this returns it is on disk.
+    pub fn append(&self, series: &str, instance: &str, came: &Came, file: Vec<u8>) -> io::Result<()> {
+        let record = Record {
+            calling_ae: came.calling_ae.clone().unwrap_or_default(),
+            called_ae: came.called_ae.clone().unwrap_or_default(),
+            known_until: Some(deadline::write(Instant::now() + KNOWN_FOR)),
+            file,
+        };
+        let payload = record.encode_to_vec();
+        let bytes = frame::length(instance, payload.len()) as u64;
+        if self.used.fetch_add(bytes, Relaxed) + bytes > self.limit {
+            self.used.fetch_sub(bytes, Relaxed);
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        let written = self.write(series, instance, &payload);
+        if written.is_err() {
+            self.used.fetch_sub(bytes, Relaxed);
+        }
+        written
+    }
+
+    fn write(&self, series: &str, instance: &str, payload: &[u8]) -> io::Result<()> {
+        let file = self.file(series)?;
+        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = file.metadata()?.len();
+        let (head, tail) = frame::around(IMAGE, instance, payload);
+        let written = [&head[..], payload, &tail[..]].iter().try_for_each(|part| file.write_all(part));
+        let written = written.and_then(|()| file.sync_data());
+        if written.is_err() {
+            // A half of a record would hide nothing that follows, but would take room.
+            let _ = file.set_len(before);
+        }
+        written
+    }
+
+    /// The file of a series, which is on disk by its name before anything in it is.
+    fn file(&self, series: &str) -> io::Result<Arc<Mutex<File>>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = open.get(series) {
+            return Ok(file.clone());
+        }
+        let file = File::options().append(true).create(true).open(self.path(series))?;
+        File::open(&self.folder)?.sync_all()?;
+        let file = Arc::new(Mutex::new(file));
+        open.insert(series.to_owned(), file.clone());
+        Ok(file)
+    }
+
+    /// All images of a series, in the order of their arrival; none when it was let go.
+    pub fn read(&self, series: &str) -> io::Result<Vec<Staged>> {
+        let bytes = match std::fs::read(self.path(series)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            read => read?,
+        };
+        let mut images: Vec<Staged> = Vec::new();
+        for found in frame::parse(&bytes) {
+            let Found::Record(record) = found else { continue };
+            let Ok(read) = Record::decode(&bytes[record.payload]) else { continue };
+            if images.iter().any(|image| image.instance == record.id) {
+                continue;
+            }
+            let came = Came {
+                calling_ae: Some(read.calling_ae),
+                called_ae: Some(read.called_ae),
+                ..Came::default()
+            };
+            let until = deadline::read(&read.known_until.unwrap_or_default());
+            let at = until.checked_sub(KNOWN_FOR).unwrap_or(until);
+            images.push(Staged { instance: record.id, came, at, file: read.file });
+        }
+        Ok(images)
+    }
+
+    /// Lets a series go.
+    pub fn remove(&self, series: &str) {
+        let path = self.path(series);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(series);
+        let bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+        let removed = std::fs::remove_file(&path).and_then(|()| File::open(&self.folder)?.sync_all());
+        match removed {
+            Ok(()) => {
+                self.used.fetch_sub(bytes, Relaxed);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::error!(path = %path.display(), %error, "a series that is done was not removed");
+            }
+        }
+    }
+
+    /// Bytes of all images, and how many there may be.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.used.load(Relaxed), self.limit)
+    }
+
+    /// UIDs hold digits and dots; callers check that they are names of files.
+    fn path(&self, series: &str) -> PathBuf {
+        self.folder.join(format!("{series}{SUFFIX}"))
+    }
+}
+
+const SUFFIX: &str = ".images";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn came() -> Came {
+        let (calling_ae, called_ae) = (Some("A".into()), Some("B".into()));
+        Came { calling_ae, called_ae, ..Came::default() }
+    }
+
+    #[test]
+    fn images_outlive_the_process_and_a_torn_one_is_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let staging = Staging::open(folder.path(), 1 << 20).unwrap();
+        for instance in ["1.1", "1.2", "1.2"] {
+            staging.append("1", instance, &came(), instance.as_bytes().to_vec()).unwrap();
+        }
+        staging.append("2", "2.1", &came(), vec![9; 100]).unwrap();
+        let whole = std::fs::read(folder.path().join("2.images")).unwrap();
+        std::fs::write(folder.path().join("2.images"), &whole[..whole.len() - 1]).unwrap();
+        let staging = Staging::open(folder.path(), 1 << 20).unwrap();
+        let mut series = staging.series().unwrap();
+        series.sort();
+        assert_eq!(series, ["1", "2"]);
+        let images = staging.read("1").unwrap();
+        let read: Vec<_> = images.iter().map(|i| (i.instance.as_str(), i.file.as_slice())).collect();
+        assert_eq!(read, [("1.1", &b"1.1"[..]), ("1.2", b"1.2")]);
+        assert_eq!(images[0].came, came());
+        assert!(images[0].at <= Instant::now(), "it came before now");
+        assert!(staging.read("2").unwrap().is_empty());
+        // What comes after a torn record is found.
+        staging.append("2", "2.1", &came(), vec![9; 100]).unwrap();
+        assert_eq!(staging.read("2").unwrap().len(), 1);
+    }
+
+    #[test]
+    fn room_is_bounded_and_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let staging = Staging::open(folder.path(), 1_000).unwrap();
+        staging.append("1", "1.1", &came(), vec![0; 500]).unwrap();
+        let error = staging.append("2", "2.1", &came(), vec![0; 500]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        staging.remove("1");
+        assert_eq!(staging.bytes(), (0, 1_000));
+        staging.append("2", "2.1", &came(), vec![0; 500]).unwrap();
+        staging.remove("never there");
+        assert_eq!(staging.series().unwrap(), ["2"]);
+    }
+}

@@ -1,0 +1,162 @@
+//! A scanner that speaks DICOM: whatever is aborted, sent again or killed, an egg has one row.
+// Helpers of tests panic, as tests do.
+#![allow(clippy::unwrap_used)]
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use ovomesh_api::pb::scan::v1::{Call, DecidedBy, Row, UndecidedReason};
+use ovomesh_tests::dcmtk::{self, Sender};
+use ovomesh_tests::edge::{Edge, eggs, free_port, row, rows};
+use ovomesh_tests::fleet;
+
+/// Each test has a line of its own, named by its sender.
+const LINES: &str = "default: {read: [{from: calling_ae, pattern: '^(?<site>T)_(?<line>\\w+)$'}, {from: PatientID, into: egg_id}]}";
+
+/// The agent of all tests that do not kill it.
+fn sender(calling: &'static str) -> Sender {
+    static AGENT: OnceLock<(Edge, u16)> = OnceLock::new();
+    let (_, port) = AGENT.get_or_init(|| {
+        let port = free_port();
+        (Edge::start("dicom-1", LINES, &["--dicom-listen", &format!("127.0.0.1:{port}")]), port)
+    });
+    Sender { calling, port: *port }
+}
+
+/// An egg in a folder of its own, named like the sender: its scan id and its files.
+fn egg(name: &str, flags: &[&str]) -> (String, Vec<PathBuf>) {
+    let folder = fleet().folder().join(format!("eggs-{name}"));
+    // Each name is another egg.
+    let seed = name.bytes().fold(7u32, |seed, b| seed.wrapping_mul(31).wrapping_add(b.into())).to_string();
+    eggs(&folder, &[&["--count", "1", "--class", "female", "--seed", &seed], flags].concat()).remove(0)
+}
+
+fn folder(name: &str) -> PathBuf {
+    fleet().folder().join(name)
+}
+
+/// The one row of a line, which the mesh has decided.
+async fn one_decided_row(id: &str, line: &str) -> Row {
+    let stored = row(id).await;
+    let verdict = stored.verdict.as_ref().unwrap();
+    assert_eq!(verdict.decided_by(), DecidedBy::Mesh, "{verdict:?}");
+    let all = rows("T", line).await;
+    assert_eq!(all.len(), 1, "{all:?}");
+    stored
+}
+
+#[tokio::test]
+async fn a_scanner_asks_whether_somebody_is_there_and_sends_an_egg_in_one_file() {
+    let sender = sender("T_MULTI");
+    let echo = sender.echo();
+    assert!(echo.status.success() && dcmtk::text(&echo).contains("Received Echo Response (Success)"));
+    let (id, files) = egg("multi", &[]);
+    sender.store_all(&[], &files);
+    let stored = one_decided_row(&id, "MULTI").await;
+    assert!(!stored.egg_id.is_empty(), "the PatientID");
+}
+
+#[tokio::test]
+async fn a_series_of_slices_is_one_scan_however_often_and_over_however_many_associations_it_comes() {
+    let sender = sender("T_SLICES");
+    let (id, files) = egg("slices", &["--single"]);
+    assert_eq!(files.len(), 16);
+    let (first, second) = files.split_at(9);
+    sender.store_all(&[], second);
+    sender.store_all(&[], first);
+    let stored = one_decided_row(&id, "SLICES").await;
+    for _ in 0..2 {
+        sender.store_all(&[], &files);
+    }
+    assert_eq!(one_decided_row(&id, "SLICES").await, stored);
+}
+
+#[tokio::test]
+async fn a_series_that_does_not_say_how_long_it_is_is_whole_at_the_release() {
+    let sender = sender("T_RELEASE");
+    let (id, files) = egg("release", &["--single"]);
+    let files = dcmtk::modify(&["-ea", "(0020,1002)"], &files, &folder("unsaid"));
+    sender.store_all(&[], &files);
+    one_decided_row(&id, "RELEASE").await;
+}
+
+#[tokio::test]
+async fn a_series_that_is_aborted_in_its_middle_and_sent_again_is_one_scan() {
+    let sender = sender("T_ABORT");
+    let (id, files) = egg("abort", &["--single"]);
+    sender.store_all(&["--abort"], &files[..7]);
+    sender.store_all(&[], &files);
+    one_decided_row(&id, "ABORT").await;
+}
+
+#[tokio::test]
+async fn an_egg_of_which_slices_are_missing_is_undecided_and_that_stands() {
+    let sender = sender("T_MISSING");
+    let (id, files) = egg("missing", &["--single"]);
+    sender.store_all(&[], &files[1..]);
+    let stored = row(&id).await;
+    let verdict = stored.verdict.as_ref().unwrap();
+    assert_eq!((verdict.call(), verdict.reason()), (Call::Undecided, UndecidedReason::Rejected));
+    assert_eq!(verdict.detail, "missing slices: 15 of 16 images came");
+    sender.store_all(&[], &files);
+    assert_eq!(row(&id).await, stored);
+    assert_eq!(rows("T", "MISSING").await.len(), 1);
+}
+
+#[tokio::test]
+async fn every_usual_transfer_syntax_gives_the_same_scan() {
+    let sender = sender("T_SYNTAX");
+    let (id, files) = egg("syntax", &["--single"]);
+    let syntaxes: [(&str, &[&str], &str); 5] = [
+        ("dcmconv", &["+ti"], "-xi"),
+        ("dcmconv", &["+tb"], "-xb"),
+        ("dcmconv", &["+td"], "-xd"),
+        ("dcmcrle", &[], "-xr"),
+        ("dcmcjpeg", &["+e1"], "-xs"),
+    ];
+    sender.store_all(&["-xe"], &files);
+    let stored = one_decided_row(&id, "SYNTAX").await;
+    for (program, flags, propose) in syntaxes {
+        let made = dcmtk::convert(program, flags, &files, &folder(propose));
+        // Required: nothing is converted on the way. An image that decoded to something else would be a duplicate.
+        sender.store_all(&["-R", propose], &made);
+    }
+    assert_eq!(one_decided_row(&id, "SYNTAX").await, stored);
+}
+
+#[tokio::test]
+async fn what_is_not_taken_is_told_why() {
+    let sender = sender("T_REFUSED");
+    let (_, files) = egg("refused", &[]);
+    let called = sender.store(&["-aec", "SOMEBODY"], &files);
+    assert!(!called.status.success());
+    assert!(dcmtk::text(&called).contains("Called AE Title Not Recognized"), "{}", dcmtk::text(&called));
+    let stranger = dcmtk::text(&Sender { calling: "STRANGER", ..sender.clone() }.store(&["-d"], &files));
+    assert!(stranger.contains("0x0124") && stranger.contains("no line takes images"), "{stranger}");
+    let (_, slices) = egg("refused-slices", &["--single"]);
+    let broken = dcmtk::modify(&["-ea", "(0028,0030)"], &slices[..1], &folder("no-spacing"));
+    let output = dcmtk::text(&sender.store(&["-d"], &broken));
+    assert!(output.contains("0xc000") && output.contains("PixelSpacing"), "{output}");
+    assert!(rows("T", "REFUSED").await.is_empty(), "nothing was taken");
+}
+
+#[tokio::test]
+async fn an_agent_that_is_killed_in_the_middle_of_a_series_goes_on_with_what_it_has() {
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let flags = ["--dicom-listen", listen.as_str(), "--dicom-again-ms", "60000"];
+    let mut agent = Edge::start("dicom-2", LINES, &flags);
+    let sender = Sender { calling: "T_KILLED", port };
+    let (id, files) = egg("killed", &["--single"]);
+    sender.store_all(&["--abort"], &files[..7]);
+    agent.kill();
+    agent.restart();
+    sender.store_all(&[], &files[7..]);
+    one_decided_row(&id, "KILLED").await;
+    agent.kill();
+    agent.restart();
+    sender.store_all(&[], &files);
+    one_decided_row(&id, "KILLED").await;
+    let left: Vec<_> = std::fs::read_dir(agent.folder.join("spool/dicom")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
