@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Args;
 use crate::desk::Desk;
-use crate::dicom;
+use crate::{dicom, folder};
 
 /// Checks what is configured and opens it. The future takes images until the drain; it ends only with an error, or then.
 pub async fn run(
@@ -15,16 +15,31 @@ pub async fn run(
     desk: Arc<Desk>,
     drain: CancellationToken,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
-    let provider = if args.dicom.dicom_listen.is_some() {
-        let intake = Intake::new(desk.settings.lines.clone())?;
-        dicom::Provider::open(&args.dicom, &args.spool, intake, desk).await?
+    let folders = folder::folders(&args.files, &desk);
+    // Whoever takes no images need not be able to tell whose they are.
+    let intake = if args.dicom.dicom_listen.is_some() || !folders.is_empty() {
+        Some(Intake::new(desk.settings.lines.clone())?)
     } else {
         None
     };
+    let provider = match &intake {
+        Some(intake) => dicom::Provider::open(&args.dicom, &args.spool, intake.clone(), desk.clone()).await?,
+        None => None,
+    };
+    let rules = args.files.clone();
     Ok(async move {
-        if let Some(provider) = provider {
-            provider.run(drain).await?;
-        }
-        Ok(())
+        let by_dicom = async {
+            match provider {
+                Some(provider) => provider.run(drain.clone()).await,
+                None => Ok(()),
+            }
+        };
+        let as_files = async {
+            if let Some(intake) = intake {
+                folder::run(&rules, intake, desk, folders, drain.clone()).await;
+            }
+            Ok(())
+        };
+        tokio::try_join!(by_dicom, as_files).map(drop)
     })
 }

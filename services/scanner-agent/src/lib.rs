@@ -11,6 +11,7 @@ mod deadline;
 mod desk;
 mod dicom;
 mod feed;
+mod folder;
 mod ingress;
 mod link;
 mod queue;
@@ -84,6 +85,9 @@ pub struct Args {
     /// Images by DICOM.
     #[command(flatten)]
     pub dicom: dicom::DicomArgs,
+    /// Images as files.
+    #[command(flatten)]
+    pub files: folder::FileArgs,
 }
 
 /// Serves on `listener` until the drain is over.

@@ -1,0 +1,209 @@
+//! How something leaves a watched folder: what is told of it is written beside its new place first, then it is moved. Killed
+//! in between, it is found again in the folder, is the same scan, and goes to the same place.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::listing::{DONE, FAILED};
+
+/// How many things of one name there can be.
+const SAME_NAME: u32 = 10_000;
+
+/// What is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    /// The verdict, or one for each series of a folder.
+    Verdict(Value),
+    /// Why there is none.
+    Reason(String),
+}
+
+impl Told {
+    fn folder(&self) -> &'static str {
+        match self {
+            Self::Verdict(_) => DONE,
+            Self::Reason(_) => FAILED,
+        }
+    }
+
+    fn suffix(&self) -> &'static str {
+        match self {
+            Self::Verdict(_) => VERDICT,
+            Self::Reason(_) => REASON,
+        }
+    }
+}
+
+const VERDICT: &str = ".verdict.json";
+const REASON: &str = ".reason.txt";
+
+/// Moves entries of the folder to where they belong, with what is told of them beside each. Of an entry that is gone
+/// already only that is left. What lies there under the same name stays: the new one gets a number.
+pub fn put(root: &Path, names: &[String], told: &Told) -> io::Result<()> {
+    let folder = root.join(told.folder());
+    std::fs::create_dir_all(&folder)?;
+    let text = match told {
+        Told::Verdict(value) => format!("{value:#}\n"),
+        Told::Reason(why) => format!("{why}\n"),
+    };
+    // All are told before the first is moved: killed in between, the rest of a series would be no scan any more.
+    let mut places = Vec::new();
+    for name in names {
+        let (place, beside) = free(&folder, name, told.suffix(), &text)?;
+        write(&folder, &beside, text.as_bytes())?;
+        places.push(place);
+    }
+    sync(&folder);
+    for (name, place) in names.iter().zip(places) {
+        rename(root, name, &place)?;
+    }
+    sync(&folder);
+    sync(root);
+    Ok(())
+}
+
+/// Whether the verdict of a file lies there, and only it has not been moved yet.
+pub fn is_decided(root: &Path, name: &str, sha256: &str) -> bool {
+    decided(root, name, sha256).is_some()
+}
+
+/// Moves such a file.
+pub fn finish(root: &Path, name: &str, sha256: &str) -> io::Result<()> {
+    decided(root, name, sha256).map_or(Ok(()), |place| rename(root, name, &place))
+}
+
+fn decided(root: &Path, name: &str, sha256: &str) -> Option<PathBuf> {
+    let folder = root.join(DONE);
+    for number in 1..=SAME_NAME {
+        let name = numbered(name, number);
+        let verdict = std::fs::read_to_string(folder.join(format!("{name}{VERDICT}"))).ok()?;
+        let place = folder.join(name);
+        if !place.exists() && verdict.contains(sha256) {
+            return Some(place);
+        }
+    }
+    None
+}
+
+fn rename(root: &Path, name: &str, place: &Path) -> io::Result<()> {
+    match std::fs::rename(root.join(name), place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && root.exists() => {
+            tracing::warn!(folder = %root.display(), name, "was taken away while it was decided");
+            Ok(())
+        }
+        moved => moved,
+    }
+}
+
+/// The first place that is free, and the file beside it: one that says the same was written before the agent was killed.
+fn free(folder: &Path, name: &str, suffix: &str, text: &str) -> io::Result<(PathBuf, PathBuf)> {
+    for number in 1..=SAME_NAME {
+        let name = numbered(name, number);
+        let (place, beside) = (folder.join(&name), folder.join(format!("{name}{suffix}")));
+        let is_own = || std::fs::read(&beside).is_ok_and(|there| there == text.as_bytes());
+        if !place.exists() && (!beside.exists() || is_own()) {
+            return Ok((place, beside));
+        }
+    }
+    let why = format!("{} holds {SAME_NAME} things named {name}; clear it", folder.display());
+    Err(io::Error::other(why))
+}
+
+/// `egg.dcm`, `egg-2.dcm`, `egg-3.dcm`.
+fn numbered(name: &str, number: u32) -> String {
+    if number == 1 {
+        return name.to_owned();
+    }
+    match name.rsplit_once('.') {
+        Some((stem, end)) if !stem.is_empty() => format!("{stem}-{number}.{end}"),
+        _ => format!("{name}-{number}"),
+    }
+}
+
+/// Whole or not at all.
+fn write(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let making = folder.join(format!(".{name}.tmp"));
+    let mut file = File::create(&making)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&making, path)
+}
+
+/// Network shares may refuse to sync a folder; they keep what a rename did by themselves.
+fn sync(folder: &Path) {
+    if let Err(error) = File::open(folder).and_then(|folder| folder.sync_all()) {
+        tracing::debug!(folder = %folder.display(), %error, "not synced");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn names(folder: PathBuf) -> Vec<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn things_of_one_name_get_numbers_and_nothing_is_overwritten() {
+        let root = tempfile::tempdir().unwrap();
+        for id in 0..3 {
+            std::fs::write(root.path().join("egg.dcm"), id.to_string()).unwrap();
+            put(root.path(), &["egg.dcm".into()], &Told::Verdict(json!({ "scan_id": id }))).unwrap();
+        }
+        let all = ["egg-2.dcm", "egg-2.dcm.verdict.json", "egg-3.dcm", "egg-3.dcm.verdict.json", "egg.dcm"];
+        assert_eq!(names(root.path().join(DONE))[..5], all);
+        assert_eq!(std::fs::read_to_string(root.path().join("done/egg-3.dcm")).unwrap(), "2");
+        assert!(
+            std::fs::read_to_string(root.path().join("done/egg-3.dcm.verdict.json")).unwrap().contains('2')
+        );
+    }
+
+    #[test]
+    fn killed_between_the_verdict_and_the_move_it_goes_to_the_same_place() {
+        let root = tempfile::tempdir().unwrap();
+        let told = Told::Verdict(json!({ "scan_id": "a" }));
+        std::fs::create_dir_all(root.path().join("egg")).unwrap();
+        put(root.path(), &["egg".into()], &told).unwrap();
+        // As if the move had not happened.
+        std::fs::rename(root.path().join("done/egg"), root.path().join("egg")).unwrap();
+        std::fs::write(root.path().join("done/.egg.verdict.json.tmp"), "half").unwrap();
+        put(root.path(), &["egg".into()], &told).unwrap();
+        assert_eq!(names(root.path().join(DONE)), ["egg", "egg.verdict.json"]);
+        assert_eq!(names(root.path().to_owned()), ["done"]);
+    }
+
+    #[test]
+    fn killed_between_the_moves_of_a_series_the_others_are_known_to_be_decided() {
+        let root = tempfile::tempdir().unwrap();
+        let names = ["1.dcm", "2.dcm"].map(str::to_owned);
+        for name in &names {
+            std::fs::write(root.path().join(name), name).unwrap();
+        }
+        put(root.path(), &names, &Told::Verdict(json!({ "sha256": ["aa", "bb"] }))).unwrap();
+        std::fs::rename(root.path().join("done/2.dcm"), root.path().join("2.dcm")).unwrap();
+        assert!(is_decided(root.path(), "2.dcm", "bb"));
+        assert!(!is_decided(root.path(), "2.dcm", "cc"), "another file of that name");
+        assert!(!is_decided(root.path(), "1.dcm", "aa"), "it is there; this is a repeat");
+        finish(root.path(), "2.dcm", "bb").unwrap();
+        assert!(root.path().join("done/2.dcm").exists());
+    }
+
+    #[test]
+    fn a_reason_is_one_line_beside_what_failed() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("x.dcm"), "x").unwrap();
+        put(root.path(), &["x.dcm".into()], &Told::Reason("it is no image".into())).unwrap();
+        assert_eq!(names(root.path().join(FAILED)), ["x.dcm", "x.dcm.reason.txt"]);
+        let reason = std::fs::read_to_string(root.path().join("failed/x.dcm.reason.txt")).unwrap();
+        assert_eq!(reason, "it is no image\n");
+    }
+}

@@ -1,0 +1,298 @@
+//! When something in a watched folder is ready to be read. Pure: a state machine whose clock is told.
+//!
+//! - A file that was renamed into place, or whose writer closed it, is read at once.
+//! - Anything else, as soon as it has not changed for [`Rules::quiet`]: network shares tell nothing.
+//! - What cannot be read, but may be because it is still being written, is read again when it changes, and given up when
+//!   it has not for [`Rules::patience`].
+//! - Single slices wait for the others of their series: until there are as many as they say, or none came for as long.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::listing::Listing;
+
+/// How long is waited.
+#[derive(Debug, Clone, Copy)]
+pub struct Rules {
+    /// Without a change it is taken to be whole.
+    pub quiet: Duration,
+    /// Without a change it will never be whole.
+    pub patience: Duration,
+    /// Before something that failed for now is tried again.
+    pub again: Duration,
+    /// How many are worked on at once.
+    pub at_once: usize,
+}
+
+/// Something to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// One entry, or the slices of one series.
+    pub names: Vec<String>,
+    /// What is not whole now never will be.
+    pub is_last: bool,
+    /// Each of them was found to be a slice.
+    pub is_series: bool,
+}
+
+/// What became of something that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is gone from the folder.
+    Moved,
+    /// It is not whole, and may become so.
+    MayGrow,
+    /// It is one slice of this series, which has so many files if it says so.
+    Slice(String, Option<usize>),
+    /// Something else is in the way, for now.
+    Again,
+}
+
+/// What is known of the entries.
+#[derive(Debug)]
+pub struct Settling {
+    rules: Rules,
+    entries: BTreeMap<String, State>,
+}
+
+#[derive(Debug)]
+struct State {
+    print: u64,
+    changed: Instant,
+    /// It is said to be whole.
+    is_told: bool,
+    /// As it was when it was last read.
+    read: Option<u64>,
+    slice: Option<(String, Option<usize>)>,
+    is_busy: bool,
+    not_before: Instant,
+}
+
+impl Settling {
+    /// Nothing yet.
+    pub fn new(rules: Rules) -> Self {
+        Self { rules, entries: BTreeMap::new() }
+    }
+
+    /// What is ready, of what lies there now. `told`: names that were renamed into place or closed.
+    pub fn step(&mut self, listing: &Listing, told: &HashSet<String>, now: Instant) -> Vec<Ready> {
+        self.entries.retain(|name, state| state.is_busy || listing.entries.contains_key(name));
+        for (name, entry) in &listing.entries {
+            let state = self.entries.entry(name.clone()).or_insert_with(|| State::new(entry.print, now));
+            if state.print != entry.print {
+                let not_before = state.not_before;
+                let is_busy = state.is_busy;
+                *state = State { is_busy, not_before, ..State::new(entry.print, now) };
+            }
+            // A folder is filled file by file: that one of them is whole says nothing.
+            state.is_told |= !entry.is_folder && told.contains(name);
+        }
+        let mut room = self.rules.at_once.saturating_sub(self.entries.values().filter(|s| s.is_busy).count());
+        let mut ready = self.series(now);
+        ready.extend(self.entries.iter().filter_map(|(name, state)| {
+            let is_last = state.is_ready(&self.rules, now)?;
+            Some(Ready { names: vec![name.clone()], is_last, is_series: false })
+        }));
+        ready.retain(|ready| {
+            let fits = room > 0;
+            room = room.saturating_sub(ready.names.len());
+            fits
+        });
+        for name in ready.iter().flat_map(|ready| &ready.names) {
+            if let Some(state) = self.entries.get_mut(name) {
+                state.is_busy = true;
+                state.read = Some(state.print);
+            }
+        }
+        ready
+    }
+
+    /// Series of slices that are complete, or will never be.
+    fn series(&self, now: Instant) -> Vec<Ready> {
+        let mut series = BTreeMap::<&str, (Vec<&str>, Option<usize>, Instant)>::new();
+        for (name, state) in &self.entries {
+            let Some((uid, expected)) = &state.slice else { continue };
+            if state.is_busy || now < state.not_before {
+                continue;
+            }
+            let (names, all, changed) = series.entry(uid).or_insert((Vec::new(), None, state.changed));
+            names.push(name);
+            *all = (*all).max(*expected);
+            *changed = (*changed).max(state.changed);
+        }
+        let ready = |(names, expected, changed): (Vec<&str>, Option<usize>, Instant)| {
+            let waited = now.duration_since(changed);
+            let is_whole = match expected {
+                Some(expected) => names.len() >= expected,
+                None => waited >= self.rules.quiet,
+            };
+            let is_last = waited >= self.rules.patience;
+            let names = names.into_iter().map(str::to_owned).collect();
+            (is_whole || is_last).then_some(Ready { names, is_last: true, is_series: true })
+        };
+        series.into_values().filter_map(ready).collect()
+    }
+
+    /// What became of something.
+    pub fn done(&mut self, names: &[String], outcome: &Outcome, now: Instant) {
+        for name in names {
+            let Some(state) = self.entries.get_mut(name) else { continue };
+            state.is_busy = false;
+            match outcome {
+                Outcome::Moved => {
+                    self.entries.remove(name);
+                }
+                // It may have changed since it was read.
+                Outcome::MayGrow => state.is_told = false,
+                Outcome::Slice(series, expected) if state.read == Some(state.print) => {
+                    state.slice = Some((series.clone(), *expected));
+                }
+                Outcome::Slice(..) => {}
+                Outcome::Again => {
+                    (state.read, state.not_before) = (None, now + self.rules.again);
+                }
+            }
+        }
+    }
+
+    /// Whether something waits to become ready.
+    pub fn is_waiting(&self) -> bool {
+        self.entries.values().any(|state| !state.is_busy)
+    }
+}
+
+impl State {
+    fn new(print: u64, now: Instant) -> Self {
+        let (is_told, read, slice, is_busy) = (false, None, None, false);
+        Self { print, changed: now, is_told, read, slice, is_busy, not_before: now }
+    }
+
+    /// Whether it is ready, and then whether for the last time.
+    fn is_ready(&self, rules: &Rules, now: Instant) -> Option<bool> {
+        let waited = now.duration_since(self.changed);
+        let is_last = waited >= rules.patience;
+        let is_quiet = self.is_told || waited >= rules.quiet;
+        let is_new = self.read != Some(self.print);
+        let is_free = !self.is_busy && self.slice.is_none() && now >= self.not_before;
+        (is_free && ((is_quiet && is_new) || is_last)).then_some(is_last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::listing::Entry;
+    use super::*;
+
+    const RULES: Rules = Rules {
+        quiet: Duration::from_secs(2),
+        patience: Duration::from_secs(30),
+        again: Duration::from_secs(1),
+        at_once: 8,
+    };
+
+    fn listing(entries: &[(&str, u64)]) -> Listing {
+        let entry = |&(name, print): &(&str, u64)| {
+            let is_folder = name.ends_with('/');
+            (name.to_owned(), Entry { is_folder, files: vec![name.into()], print })
+        };
+        Listing { entries: entries.iter().map(entry).collect(), folder: (0, 0) }
+    }
+
+    struct Folder {
+        settling: Settling,
+        begun: Instant,
+    }
+
+    impl Folder {
+        fn new() -> Self {
+            Self { settling: Settling::new(RULES), begun: Instant::now() }
+        }
+
+        fn step(&mut self, ms: u64, entries: &[(&str, u64)], told: &[&str]) -> Vec<(String, bool)> {
+            let told = told.iter().map(|&name| name.to_owned()).collect();
+            let ready = self.settling.step(&listing(entries), &told, self.begun + Duration::from_millis(ms));
+            ready.into_iter().map(|ready| (ready.names.join("+"), ready.is_last)).collect()
+        }
+
+        fn done(&mut self, ms: u64, name: &str, outcome: &Outcome) {
+            let names: Vec<String> = name.split('+').map(str::to_owned).collect();
+            self.settling.done(&names, outcome, self.begun + Duration::from_millis(ms));
+        }
+    }
+
+    fn once(name: &str) -> Vec<(String, bool)> {
+        vec![(name.to_owned(), false)]
+    }
+
+    #[test]
+    fn a_file_that_grows_is_left_alone_until_it_is_quiet() {
+        let mut folder = Folder::new();
+        for (ms, print) in [(0, 1), (1_900, 2), (3_800, 3)] {
+            assert!(folder.step(ms, &[("a", print)], &[]).is_empty());
+        }
+        assert_eq!(folder.step(5_800, &[("a", 3)], &[]), once("a"));
+        assert!(folder.step(60_000, &[("a", 3)], &[]).is_empty(), "it is being read");
+    }
+
+    #[test]
+    fn a_file_renamed_into_place_is_read_at_once_and_a_folder_is_not() {
+        let mut folder = Folder::new();
+        assert_eq!(folder.step(0, &[("a", 1), ("b/", 1)], &["a", "b/"]), once("a"));
+        assert_eq!(folder.step(2_000, &[("a", 1), ("b/", 1)], &[]), once("b/"));
+    }
+
+    #[test]
+    fn a_half_written_one_is_read_again_when_it_changes_and_given_up_after_a_while() {
+        let mut folder = Folder::new();
+        assert_eq!(folder.step(0, &[("a", 1)], &["a"]), once("a"));
+        folder.done(10, "a", &Outcome::MayGrow);
+        assert!(folder.step(20_000, &[("a", 1)], &[]).is_empty());
+        assert!(folder.step(20_100, &[("a", 2)], &[]).is_empty());
+        assert_eq!(folder.step(22_100, &[("a", 2)], &[]), once("a"));
+        folder.done(22_200, "a", &Outcome::MayGrow);
+        assert!(folder.step(50_000, &[("a", 2)], &[]).is_empty());
+        assert_eq!(folder.step(50_100, &[("a", 2)], &[]), [("a".to_owned(), true)]);
+    }
+
+    #[test]
+    fn slices_wait_for_as_many_as_they_say_or_until_no_more_come() {
+        let mut folder = Folder::new();
+        let some = [("a", 1), ("b", 1), ("c", 1), ("d", 1)];
+        assert_eq!(folder.step(0, &some, &["a", "b", "c", "d"]).len(), 4);
+        for (name, series, expected) in
+            [("a", "s", Some(2)), ("b", "s", Some(2)), ("c", "t", Some(2)), ("d", "u", None)]
+        {
+            folder.done(0, name, &Outcome::Slice(series.into(), expected));
+        }
+        assert_eq!(folder.step(100, &some, &[]), [("a+b".to_owned(), true)]);
+        assert_eq!(folder.step(2_000, &some, &[]), [("d".to_owned(), true)]);
+        assert_eq!(folder.step(30_000, &some, &[]), [("c".to_owned(), true)]);
+        folder.done(30_000, "a+b", &Outcome::Moved);
+        assert!(folder.step(30_001, &some[2..], &[]).is_empty());
+    }
+
+    #[test]
+    fn what_failed_for_now_is_tried_again_after_a_pause_and_few_are_worked_on_at_once() {
+        let mut folder = Folder::new();
+        let names: Vec<String> = (0..20).map(|i| format!("{i:02}")).collect();
+        let many: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+        folder.step(0, &many, &[]);
+        assert_eq!(folder.step(2_000, &many, &[]).len(), 8);
+        assert!(folder.step(2_001, &many, &[]).is_empty());
+        folder.done(2_002, "00", &Outcome::Again);
+        assert_eq!(folder.step(2_003, &many, &[]), once("08"));
+        folder.done(3_000, "01", &Outcome::Moved);
+        assert_eq!(folder.step(3_002, &many, &[]), once("00"));
+    }
+
+    #[test]
+    fn what_went_away_is_forgotten() {
+        let mut folder = Folder::new();
+        folder.step(0, &[("a", 1)], &[]);
+        folder.step(1_000, &[], &[]);
+        assert!(!folder.settling.is_waiting());
+        assert!(folder.step(2_000, &[("a", 1)], &[]).is_empty(), "it is new");
+    }
+}

@@ -1,0 +1,69 @@
+//! The system's events of a folder. They only make things faster: network shares have none, so the folder is listed
+//! from time to time all the same.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::Notify;
+
+/// Names that are kept until the next pass; of more, the pass finds out by itself.
+const NAMES: usize = 10_000;
+
+/// What was told since the last pass.
+#[derive(Debug, Default)]
+pub struct News {
+    told: Mutex<HashSet<String>>,
+    came: Notify,
+}
+
+impl News {
+    /// Names that were renamed into place or closed by their writer.
+    pub fn take(&self) -> HashSet<String> {
+        std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Comes back when there is something new.
+    pub async fn came(&self) {
+        self.came.notified().await;
+    }
+
+    fn hear(&self, event: &Event) {
+        let path = match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write))
+            | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => event.paths.last(),
+            // A folder, or a file whose end will be told.
+            EventKind::Create(_) => None,
+            _ => return,
+        };
+        if let Some(name) = path.and_then(|path| path.file_name()).and_then(|name| name.to_str()) {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.len() < NAMES {
+                told.insert(name.to_owned());
+            }
+        }
+        self.came.notify_one();
+    }
+}
+
+/// Listens for as long as it is kept; nothing where the system has no events for this folder.
+pub fn listen(root: &Path, news: &Arc<News>) -> Option<RecommendedWatcher> {
+    let to = news.clone();
+    let heard = move |event: notify::Result<Event>| match event {
+        Ok(event) => to.hear(&event),
+        Err(error) => tracing::debug!(%error, "an event was lost; the folder is listed all the same"),
+    };
+    let watcher = notify::recommended_watcher(heard).and_then(|mut watcher| {
+        watcher.watch(root, RecursiveMode::NonRecursive)?;
+        Ok(watcher)
+    });
+    match watcher {
+        Ok(watcher) => Some(watcher),
+        Err(error) => {
+            tracing::warn!(folder = %root.display(), %error, "no events: the folder is only listed from time to time");
+            None
+        }
+    }
+}

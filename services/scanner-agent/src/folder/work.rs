@@ -1,0 +1,244 @@
+//! One watched folder: lists it, has what is ready decided, and moves it away.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ovomesh_api::json;
+use ovomesh_api::pb::scan::v1::RejectCode;
+use ovomesh_imaging::dicom::Look;
+use ovomesh_intake::{Came, Intake};
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::listing::{self, Listing};
+use super::place::{self, Told};
+use super::read::{self, Read, Scan};
+use super::settle::{Outcome, Ready, Rules, Settling};
+use super::watch::{self, News};
+use crate::desk::Desk;
+
+/// How often the folder is listed when nothing is told.
+const LIST: Duration = Duration::from_secs(2);
+/// How often while something waits to become ready.
+const LIST_WAITING: Duration = Duration::from_millis(250);
+/// Events that come together are one pass.
+const TOGETHER: Duration = Duration::from_millis(10);
+/// Units that are read at once: they are in memory then.
+const READERS: usize = 2;
+/// What files of a scan may have beside the samples of the largest volume, in bytes.
+const BESIDE_BYTES: u64 = 4 << 20;
+/// Volumes in one folder that is dropped.
+const VOLUMES: u64 = 8;
+
+/// A folder and what its scans need.
+#[derive(Clone)]
+pub struct Folder {
+    root: PathBuf,
+    intake: Arc<Intake>,
+    desk: Arc<Desk>,
+    readers: Arc<Semaphore>,
+}
+
+impl Folder {
+    /// A folder that need not be there yet.
+    pub fn new(root: PathBuf, intake: Arc<Intake>, desk: Arc<Desk>) -> Self {
+        Self { root, intake, desk, readers: Arc::new(Semaphore::new(READERS)) }
+    }
+}
+
+/// Works on the folder until the drain. A share that goes away is waited for.
+pub async fn run(folder: Folder, rules: Rules, drain: CancellationToken) {
+    let root = folder.root.display().to_string();
+    let news = Arc::new(News::default());
+    let (mut settling, mut tasks) = (Settling::new(rules), JoinSet::new());
+    // What is listened to, by the folder that it is: another one may be mounted in its place.
+    let mut listening = None;
+    let mut is_away = None;
+    loop {
+        let told = news.take();
+        let path = folder.root.clone();
+        match blocking(move || listing::list(&path)).await {
+            Ok(listing) => {
+                if is_away != Some(false) {
+                    tracing::info!(folder = root, entries = listing.entries.len(), "watched");
+                    is_away = Some(false);
+                }
+                if listening.as_ref().is_none_or(|(of, _)| *of != listing.folder) {
+                    listening = Some((listing.folder, watch::listen(&folder.root, &news)));
+                }
+                for ready in settling.step(&listing, &told, Instant::now()) {
+                    let (folder, files) = (folder.clone(), files(&listing, &ready));
+                    tasks.spawn(async move {
+                        let outcome = folder.work(&ready, files).await;
+                        (ready.names, outcome)
+                    });
+                }
+            }
+            Err(error) => {
+                if is_away != Some(true) {
+                    tracing::error!(folder = root, %error, "cannot be read; waiting until it can");
+                    is_away = Some(true);
+                }
+                listening = None;
+            }
+        }
+        let pause = if settling.is_waiting() && is_away == Some(false) { LIST_WAITING } else { LIST };
+        tokio::select! {
+            () = drain.cancelled() => return,
+            () = news.came() => tokio::time::sleep(TOGETHER).await,
+            Some(done) = tasks.join_next(), if !tasks.is_empty() => {
+                // A task that panicked leaves its files where they are; they are busy until the agent starts again.
+                if let Ok((names, outcome)) = done {
+                    settling.done(&names, &outcome, Instant::now());
+                }
+                while let Some(Ok((names, outcome))) = tasks.try_join_next() {
+                    settling.done(&names, &outcome, Instant::now());
+                }
+            }
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+fn files(listing: &Listing, ready: &Ready) -> Vec<PathBuf> {
+    let entries = ready.names.iter().filter_map(|name| listing.entries.get(name));
+    entries.flat_map(|entry| entry.files.iter().cloned()).collect()
+}
+
+impl Folder {
+    /// All that happens to something that is ready.
+    async fn work(&self, ready: &Ready, files: Vec<PathBuf>) -> Outcome {
+        let told = match self.read(ready, files).await {
+            Ok(Read::MayGrow(why)) => {
+                tracing::info!(folder = %self.root.display(), name = ready.names[0], why, "not whole yet, left alone");
+                return Outcome::MayGrow;
+            }
+            Ok(Read::Slice(series, expected)) => return Outcome::Slice(series, expected),
+            Ok(Read::Decided(sha256)) => return self.finish(ready, sha256).await,
+            Ok(Read::Unusable(why, broken)) => {
+                tracing::warn!(folder = %self.root.display(), name = ready.names[0], why, "failed");
+                match broken {
+                    Some(look) => self.settle_broken(ready, &look, &why).await.map(|()| Told::Reason(why)),
+                    None => Ok(Told::Reason(why)),
+                }
+            }
+            Ok(Read::Scans(scans, notes)) => self.decide(ready, scans, notes).await,
+            // It was taken away, or is being: the next listing tells.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Outcome::Again,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && ready.is_last => {
+                Ok(Told::Reason(format!("it cannot be read: {error}")))
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Outcome::MayGrow,
+            Err(error) => Err(format!("it cannot be read: {error}")),
+        };
+        match told {
+            Ok(told) => self.put(ready, told).await,
+            Err(why) => {
+                tracing::warn!(folder = %self.root.display(), name = ready.names[0], why, "waits, and is tried again");
+                Outcome::Again
+            }
+        }
+    }
+
+    async fn read(&self, ready: &Ready, files: Vec<PathBuf>) -> io::Result<Read> {
+        let _reader = self.readers.acquire().await;
+        let (root, wanted) = (self.root.clone(), self.intake.wanted().to_vec());
+        // Of a series each file was found to be a slice.
+        let is_alone = !ready.is_series && files.iter().all(|file| file.components().count() == 1);
+        let volumes = if is_alone || ready.is_series { 2 } else { VOLUMES };
+        let most = volumes * self.desk.settings.max_volume_bytes + BESIDE_BYTES;
+        let is_last = ready.is_last;
+        blocking(move || match read::read(&root, &files, most, is_alone, &wanted)? {
+            Read::MayGrow(why) if is_last => read::give_up(&root, &files, why, &wanted),
+            other => Ok(other),
+        })
+        .await
+    }
+
+    /// Verdicts of all scans, or why there are none; the error is one that may pass.
+    async fn decide(&self, ready: &Ready, scans: Vec<Scan>, notes: Vec<String>) -> Result<Told, String> {
+        let received = Instant::now();
+        let mut following = Vec::new();
+        for Scan { id, series, sha256 } in scans {
+            let (scan, mut remarks) = match self.intake.scan(id, &self.came(ready), &series) {
+                Ok(made) => made,
+                Err(error) => return Ok(Told::Reason(error.to_string())),
+            };
+            remarks.extend(notes.iter().cloned());
+            match self.desk.take(scan, &[], self.desk.settings.max_volume_bytes, received) {
+                Ok(taken) => following.push((taken, series, sha256, remarks)),
+                Err(invalid) if invalid.code == RejectCode::Overloaded => return Err(invalid.to_string()),
+                Err(invalid) => return Ok(Told::Reason(invalid.to_string())),
+            }
+        }
+        let mut verdicts = Vec::new();
+        for (taken, series, sha256, remarks) in following {
+            let mut object = json::row(&*taken.row().await?);
+            object["series_uid"] = json!(series.uid);
+            object["files"] = json!(series.files);
+            object["sha256"] = json!(sha256);
+            object["notes"] = json!(remarks);
+            verdicts.push(object);
+        }
+        let is_folder = !ready.is_series && self.root.join(&ready.names[0]).is_dir();
+        match verdicts.pop() {
+            Some(only) if !is_folder => Ok(Told::Verdict(only)),
+            last => {
+                verdicts.extend(last);
+                Ok(Told::Verdict(Value::Array(verdicts)))
+            }
+        }
+    }
+
+    /// A scan that is no whole volume is UNDECIDED, and that is kept before its files are moved.
+    /// It is named by its series: a part of its files would have another SHA-256, but is no other scan.
+    async fn settle_broken(&self, ready: &Ready, look: &Look, why: &str) -> Result<(), String> {
+        let id = &look.series;
+        let now = self.desk.clock.now();
+        match self.intake.broken(id, &self.came(ready), &look.attributes, look.acquired, now) {
+            Ok(meta) => match self.desk.settle_broken(meta, why.to_owned()) {
+                Some(taken) => taken.row().await.map(drop),
+                None => Err("its verdict cannot be read now".into()),
+            },
+            // Nobody's scan has no row.
+            Err(error) => {
+                tracing::warn!(series = id, %error, "no row");
+                Ok(())
+            }
+        }
+    }
+
+    async fn finish(&self, ready: &Ready, sha256: String) -> Outcome {
+        let (root, name) = (self.root.clone(), ready.names[0].clone());
+        match blocking(move || place::finish(&root, &name, &sha256)).await {
+            Ok(()) => Outcome::Moved,
+            Err(_) => Outcome::Again,
+        }
+    }
+
+    async fn put(&self, ready: &Ready, told: Told) -> Outcome {
+        let (root, names) = (self.root.clone(), ready.names.clone());
+        match blocking(move || place::put(&root, &names, &told)).await {
+            Ok(()) => Outcome::Moved,
+            Err(error) => {
+                tracing::warn!(folder = %self.root.display(), name = ready.names[0], %error, "decided, but not moved yet");
+                Outcome::Again
+            }
+        }
+    }
+
+    fn came(&self, ready: &Ready) -> Came {
+        let folder = Some(self.root.display().to_string());
+        Came { folder, file_name: ready.names.first().cloned(), ..Came::default() }
+    }
+}
+
+/// Work for a thread that may wait.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
