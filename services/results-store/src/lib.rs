@@ -48,7 +48,7 @@ const ALL_BYTES: u64 = 128 << 20;
 /// Stores every decision durably and gives them back: in a folder of this machine (--data), or in Cassandra or ScyllaDB
 /// (--cql), which several of these may share.
 #[derive(clap::Parser, Clone, Debug)]
-#[command(version, about)]
+#[command(version)]
 #[command(group = clap::ArgGroup::new("where").required(true).args(["data", "cql"]))]
 #[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:7702")))]
 pub struct Args {

@@ -16,15 +16,15 @@ use super::{schema, session, words};
 use crate::StoreError;
 
 /// First and longest pause between tries to connect.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
 /// From one small write, which shows how the database is, to the next.
 const PULSE: Duration = Duration::from_secs(1);
 /// How long a call waits for a database in trouble before it is tried, or refused: rows that wait here need not be sent
 /// again and again, and who sent them has given them room.
 const WAIT: Duration = Duration::from_secs(2);
-/// Trouble that lasts longer than this may be the connection's own: it is made anew. The driver reconnects by itself
-/// before, to all addresses that it knows.
-const STALE: Duration = Duration::from_secs(60);
+/// Trouble that lasts longer than this: a new connection is tried, again and again. The driver reconnects by itself too,
+/// but waits up to 10 s between its tries.
+const STALE: Duration = Duration::from_secs(10);
 
 /// What calls see.
 #[derive(Clone, Default)]

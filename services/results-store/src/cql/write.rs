@@ -173,13 +173,50 @@ fn scan_values(record: &Record) -> ScanValues<'_> {
 
 /// Rows of one partition in batches of a size that databases like.
 fn batches(records: Vec<&Record>) -> Vec<Vec<&Record>> {
-    let (mut batches, mut bytes) = (Vec::<Vec<&Record>>::new(), usize::MAX);
+    let (mut batches, mut bytes) = (Vec::<Vec<&Record>>::new(), 0);
     for record in records {
-        if bytes >= BATCH_BYTES {
-            (bytes, _) = (0, batches.push(Vec::new()));
+        match batches.last_mut() {
+            Some(batch) if bytes < BATCH_BYTES => batch.push(record),
+            _ => {
+                batches.push(vec![record]);
+                bytes = 0;
+            }
         }
         bytes += record.row.len();
-        batches.last_mut().into_iter().for_each(|batch| batch.push(record));
     }
     batches
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use jiff::Timestamp;
+    use ovomesh_api::pb::scan::v1::Call;
+    use ovomesh_api::{Place, ScanId};
+
+    use super::*;
+
+    fn record(bytes: usize) -> Record {
+        let (site, line) = (Site::parse("s").unwrap(), Line::parse("l").unwrap());
+        Record {
+            scan_id: ScanId::parse("i").unwrap(),
+            egg_id: None,
+            place: Place { site, line, tray_run: String::new(), slot: 0 },
+            acquired_at: Timestamp::UNIX_EPOCH,
+            call: Call::Male,
+            p_female: None,
+            row: Bytes::from(vec![0; bytes]),
+            preview: None,
+        }
+    }
+
+    #[test]
+    fn a_batch_ends_with_the_row_that_fills_it() {
+        let (small, large) = (record(400), record(BATCH_BYTES));
+        let records: Vec<_> = std::iter::repeat_n(&small, 100).chain([&large, &large, &small]).collect();
+        let sizes: Vec<_> = batches(records).iter().map(Vec::len).collect();
+        // 82 rows of 400 bytes are 32,800.
+        assert_eq!(sizes, [82, 19, 1, 1]);
+        assert!(batches(Vec::new()).is_empty());
+    }
 }
