@@ -57,9 +57,8 @@ impl Receiver {
             let (staging, name) = (self.staging.clone(), series.clone());
             let images = blocking(move || staging.read(&name)).await??;
             tracing::info!(series, images = images.len(), "a series goes on that was being put together");
-            if images.is_empty() {
-                self.staging.remove(&series);
-            }
+            // Nobody was told that a torn image is kept.
+            let is_torn = images.is_empty();
             for image in images {
                 let bytes = image.file.len() as u64;
                 let incoming = Incoming { instance: image.instance, came: image.came, file: image.file };
@@ -70,6 +69,16 @@ impl Receiver {
                 }
             }
             self.aborted(&series);
+            if self.table().has(&series) {
+                continue;
+            }
+            if is_torn || self.desk.known(&series).is_some() {
+                self.staging.remove(&series);
+            } else {
+                let failed = &self.desk.settings.failed;
+                tracing::error!(series, folder = %failed.display(), "images that can be used no more are set aside");
+                self.staging.set_aside(&series, failed)?;
+            }
         }
         Ok(())
     }

@@ -196,6 +196,11 @@ impl Table {
         }
     }
 
+    /// Whether images of a series wait for others.
+    pub fn has(&self, series: &str) -> bool {
+        self.series.contains_key(series)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.series.len()

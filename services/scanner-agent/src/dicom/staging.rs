@@ -93,7 +93,8 @@ impl Staging {
             return Err(io::Error::from(io::ErrorKind::StorageFull));
         }
         let written = self.write(series, instance, &payload);
-        if written.is_err() {
+        // Of a series that was let go meanwhile this is a repeat, and its file is no longer there.
+        if written.is_err() || !self.path(series).exists() {
             self.used.fetch_sub(bytes, Relaxed);
         }
         written
@@ -168,6 +169,17 @@ impl Staging {
         }
     }
 
+    /// Moves a series to another folder, for people to look at.
+    pub fn set_aside(&self, series: &str, folder: &Path) -> io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        let path = self.path(series);
+        let bytes = std::fs::metadata(&path)?.len();
+        std::fs::rename(&path, folder.join(format!("{series}{SUFFIX}")))?;
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(series);
+        self.used.fetch_sub(bytes, Relaxed);
+        Ok(())
+    }
+
     /// Bytes of all images, and how many there may be.
     pub fn bytes(&self) -> (u64, u64) {
         (self.used.load(Relaxed), self.limit)
@@ -226,6 +238,10 @@ mod tests {
         assert_eq!(staging.bytes(), (0, 1_000));
         staging.append("2", "2.1", &came(), vec![0; 500]).unwrap();
         staging.remove("never there");
+        staging.append("3", "3.1", &came(), vec![0; 100]).unwrap();
+        let aside = tempfile::tempdir().unwrap();
+        staging.set_aside("3", aside.path()).unwrap();
+        assert!(aside.path().join("3.images").exists());
         assert_eq!(staging.series().unwrap(), ["2"]);
     }
 }
