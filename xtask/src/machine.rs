@@ -43,6 +43,15 @@ pub fn check(ports: &[u16]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Checks a tool that only the tests need.
+pub fn check_tool(tool: &str, package: &str) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        works(Command::new(tool).arg("--version")),
+        "{tool} does not run; install it: apt install {package}"
+    );
+    Ok(())
+}
+
 fn works(command: &mut Command) -> bool {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     quiet.status().is_ok_and(|status| status.success())

@@ -36,6 +36,7 @@ const STEPS: [Step; 7] = [
 /// Runs the steps.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     machine::check(&[])?;
+    machine::check_tool("storescu", "dcmtk")?;
     fetch::libtorch()?;
     cassandra::fetch()?;
     for (name, step) in STEPS {
