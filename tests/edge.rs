@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ovomesh_api::pb::query::v1::GetScanRequest;
 use ovomesh_api::pb::scan::v1::{Call, DecidedBy, Purpose, RejectCode, Row, Scan, UndecidedReason, Verdict};
 use ovomesh_api::pb::sorter::v1::Start;
-use ovomesh_testkit::{Fleet, Shape};
+use ovomesh_testkit::{Fleet, Shape, wrong_clock};
 use ovomesh_tests::{Answer, LIMIT, Session, Sorter, programs, query, scan, start};
 
 const AGENT: &str = "scanner-agent-1";
@@ -251,4 +251,44 @@ async fn a_spool_whose_agent_never_comes_back_is_stored_by_hand() {
     assert_eq!(drain()["stored"], 20);
     all_stored(&fleet, &told).await;
     assert_eq!(drain()["stored"], 0, "what is stored is known to be");
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_secs()).unwrap()
+}
+
+#[tokio::test]
+async fn an_agent_whose_clock_is_an_hour_off_or_at_1970_keeps_deadlines_and_stores_rows_where_they_belong() {
+    for off in [-3_600 * 2, 3_600 * 2, -now()] {
+        let mut fleet = Fleet::start(&programs(), Shape::default()).unwrap();
+        fleet.set_variables(AGENT, wrong_clock(fleet.folder(), off).unwrap());
+        // The first scans come while the agent knows of no gateway's clock.
+        fleet.get_mut("scanner-gateway").unwrap().kill().unwrap();
+        fleet.add_agent(AGENT).unwrap();
+        let mut session = open(&fleet).await;
+        session.scan(scan("alone")).await;
+        let timed_out = session.verdict().await;
+        assert_eq!(timed_out.decided_by(), DecidedBy::Timeout, "the deadline is none of the clock's");
+        fleet.restart("scanner-gateway").unwrap();
+        let mut query = query(&fleet).await;
+        let alone = until_stored(&mut query, "alone").await;
+        assert!(alone.clock_suspect, "nobody vouches for its time");
+        session.scan(scan("linked")).await;
+        assert_eq!(session.verdict().await.decided_by(), DecidedBy::Mesh);
+        let row = until_stored(&mut query, "linked").await;
+        let (acquired, received) = (row.acquired_at.unwrap().seconds, row.received_at.unwrap().seconds);
+        assert!(
+            (acquired - now()).abs() < 60 && (received - now()).abs() < 60,
+            "off {off}: {acquired}, {received}"
+        );
+        assert!(!row.clock_suspect);
+        // What the scanner itself says is kept, and marked.
+        let old = prost_types::Timestamp { seconds: now() - 7_200, nanos: 0 };
+        session.scan(Scan { acquired_at: Some(old), ..scan("old") }).await;
+        session.verdict().await;
+        let row = until_stored(&mut query, "old").await;
+        assert_eq!((row.acquired_at, row.clock_suspect), (Some(old), true));
+    }
 }

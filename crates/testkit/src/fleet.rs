@@ -82,6 +82,7 @@ pub struct Fleet {
     /// Before the database, so that they end first.
     processes: BTreeMap<String, Process>,
     flags: BTreeMap<String, Vec<String>>,
+    variables: BTreeMap<String, Vec<(String, String)>>,
     cassandra: Option<Cassandra>,
 }
 
@@ -100,8 +101,8 @@ impl Fleet {
             Some(cluster) => Some(Cassandra::start_with(cluster.clone(), Cassandra::reserve()?)?),
             None => None,
         };
-        let (processes, flags) = Default::default();
-        let mut fleet = Self { programs: programs.clone(), shape, processes, flags, cassandra };
+        let (processes, flags, variables) = Default::default();
+        let mut fleet = Self { programs: programs.clone(), shape, processes, flags, variables, cassandra };
         fleet.start_all()?;
         Ok(fleet)
     }
@@ -161,6 +162,11 @@ impl Fleet {
         let mut flags = vec!["--gateways".into(), self.urls("scanner-gateway"), "--spool".into(), spool];
         flags.extend(self.shape.lines_flag());
         self.launch(name, port, flags)
+    }
+
+    /// Sets variables of the environment of a process that is not started yet, or started again.
+    pub fn set_variables(&mut self, name: &str, variables: Vec<(String, String)>) {
+        self.variables.insert(name.to_owned(), variables);
     }
 
     /// Starts one that is not running, on the port it had.
@@ -237,6 +243,7 @@ impl Fleet {
         let service = name.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-');
         let mut command = self.programs.command(&format!("ovomesh-{service}"))?;
         command.args(["--listen", &listen.to_string(), "--instance", name]).args(&flags);
+        command.envs(self.variables.get(name).cloned().unwrap_or_default());
         let process = Process::start(name, command, &self.shape.folder)?;
         self.flags.insert(name.to_owned(), flags);
         self.processes.insert(name.to_owned(), process);

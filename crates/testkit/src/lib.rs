@@ -14,6 +14,7 @@
 //! ```
 
 mod cassandra;
+mod clock;
 mod fleet;
 mod http;
 mod process;
@@ -25,6 +26,7 @@ mod usage;
 mod wait;
 
 pub use cassandra::{Cassandra, Cluster, Commitlog, Network};
+pub use clock::wrong_clock;
 pub use fleet::{Fleet, Shape};
 pub use http::get;
 pub use process::Process;

@@ -14,7 +14,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::{self as pb, RejectCode, Row};
 use ovomesh_api::pb::scanner::v1::Line;
 use ovomesh_api::{Invalid, LineBook, Scan, ScanMeta, time, undecided};
@@ -24,10 +23,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::case::{Case, Decided, Progress, Stored};
-use crate::clock::Clock;
+use crate::clock::{Clock, Stamp};
 use crate::feed::Feed;
 use crate::queue::{Queue, Waiting};
-use crate::spooled;
+use crate::spooled::{self, Kept};
 
 /// How long a stored verdict is kept for repeats: longer than any retry of a scanner.
 const REMEMBERED: Duration = Duration::from_secs(600);
@@ -109,6 +108,7 @@ impl Desk {
         received: Instant,
     ) -> Result<Taken, Invalid> {
         let now = self.clock.now();
+        let stamp = Stamp { correction: self.clock.correction(), acquired_here: scan.acquired_at.is_none() };
         // Once, and kept: sent again it must be the same scan.
         scan.acquired_at.get_or_insert_with(|| time::to_pb(now));
         let bytes = sample_bytes(&scan);
@@ -123,7 +123,8 @@ impl Desk {
                 place.insert(Known::Open(case.clone()));
                 let progress = case.follow();
                 let desk = self.clone();
-                self.lifecycle.spawn("scan", async move { desk.carry(case, meta, scan, now).await });
+                let kept = Kept { scan, received_at: now, deadline: case.deadline, stamp };
+                self.lifecycle.spawn("scan", async move { desk.carry(case, meta, kept).await });
                 return Ok(Taken::Open(progress));
             }
         };
@@ -141,12 +142,13 @@ impl Desk {
     }
 
     /// All of a scan's life.
-    async fn carry(self: Arc<Self>, case: Arc<Case>, meta: ScanMeta, scan: pb::Scan, received_at: Timestamp) {
-        match self.spool.accept(&case.id, spooled::write_scan(scan, received_at, case.deadline)).await {
+    async fn carry(self: Arc<Self>, case: Arc<Case>, meta: ScanMeta, kept: Kept) {
+        let stamp = kept.stamp;
+        match self.spool.accept(&case.id, spooled::write_scan(kept)).await {
             Ok(entry) => {
                 metrics::counter!("ovomesh_agent_accepted_total").increment(1);
                 case.tell(Progress::Accepted);
-                self.decide(case, meta, entry).await;
+                self.decide(case, meta, stamp, entry).await;
             }
             Err(error) => {
                 tracing::error!(id = case.id, %error, "a scan was not kept");
@@ -157,7 +159,7 @@ impl Desk {
         }
     }
 
-    async fn decide(self: Arc<Self>, case: Arc<Case>, meta: ScanMeta, entry: Entry) {
+    async fn decide(self: Arc<Self>, case: Arc<Case>, mut meta: ScanMeta, stamp: Stamp, entry: Entry) {
         let decided = case.waits_for_decision(entry.clone());
         self.queue.scan(Waiting { deadline: case.deadline, id: case.id.clone(), bytes: case.bytes });
         let (verdict, preview) = tokio::select! {
@@ -167,6 +169,7 @@ impl Desk {
         };
         // Whatever comes from now on comes too late.
         case.is_decided();
+        self.clock.settle(&mut meta, stamp);
         let line = self.settings.lines.get(&meta.place);
         let row = meta.row(&line, verdict, preview);
         let released = self.record(&row).await;
@@ -227,7 +230,7 @@ impl Desk {
         let entry = case.undecided()?;
         let read = self.spool.scan(&entry).map_err(|error| error.to_string()).and_then(spooled::read_scan);
         match read {
-            Ok((scan, ..)) => {
+            Ok(Kept { scan, .. }) => {
                 let left = case.deadline.saturating_duration_since(Instant::now());
                 Some(pb::Scan { budget: Some(time::budget_to_pb(left)), ..scan })
             }

@@ -3,10 +3,6 @@
 use clap::Parser;
 use ovomesh_scanner_agent::{Args, NAME, run};
 
-// Messages of 128 KiB and more: the system's allocator gives their memory back each time, which doubles the CPU of a hop.
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let (server, telemetry) = (args.server.clone(), args.telemetry.clone());

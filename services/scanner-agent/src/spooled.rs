@@ -8,22 +8,44 @@ use ovomesh_api::time;
 use prost::Message as _;
 use tokio::time::Instant;
 
+use crate::clock::Stamp;
 use crate::deadline;
 
+/// A scan and what belongs to it.
+#[derive(Debug)]
+pub struct Kept {
+    /// As it came.
+    pub scan: Scan,
+    /// When it came.
+    pub received_at: Timestamp,
+    /// Until when it should be decided.
+    pub deadline: Instant,
+    /// By what clock it was stamped.
+    pub stamp: Stamp,
+}
+
 /// A scan for the spool.
-pub fn write_scan(scan: Scan, received_at: Timestamp, at: Instant) -> Bytes {
-    let (received_at, deadline) = (time::to_pb(received_at), deadline::write(at));
-    let spooled = Spooled { scan: Some(scan), received_at: Some(received_at), deadline: Some(deadline) };
+pub fn write_scan(kept: Kept) -> Bytes {
+    let spooled = Spooled {
+        scan: Some(kept.scan),
+        received_at: Some(time::to_pb(kept.received_at)),
+        deadline: Some(deadline::write(kept.deadline)),
+        clock_correction_us: kept.stamp.correction,
+        acquired_here: kept.stamp.acquired_here,
+    };
     spooled.encode_to_vec().into()
 }
 
-/// A scan from the spool, when it was received, and its deadline.
-pub fn read_scan(bytes: Bytes) -> Result<(Scan, Timestamp, Instant), String> {
+/// A scan from the spool.
+pub fn read_scan(bytes: Bytes) -> Result<Kept, String> {
     let spooled = Spooled::decode(bytes).map_err(|error| error.to_string())?;
     let received_at = spooled.received_at.ok_or("it does not say when it came")?;
-    let received_at = time::from_pb("received_at", received_at).map_err(|error| error.to_string())?;
-    let at = deadline::read(&spooled.deadline.unwrap_or_default());
-    Ok((spooled.scan.ok_or("it holds no scan")?, received_at, at))
+    Ok(Kept {
+        scan: spooled.scan.ok_or("it holds no scan")?,
+        received_at: time::from_pb("received_at", received_at).map_err(|error| error.to_string())?,
+        deadline: deadline::read(&spooled.deadline.unwrap_or_default()),
+        stamp: Stamp { correction: spooled.clock_correction_us, acquired_here: spooled.acquired_here },
+    })
 }
 
 /// A row for the spool.

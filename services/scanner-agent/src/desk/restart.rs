@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{Desk, Known, lock, sample_bytes};
 use crate::case::{Case, Progress};
 use crate::feed::FRESH;
-use crate::spooled;
+use crate::spooled::{self, Kept};
 
 impl Desk {
     /// Goes on with what an agent before this one left.
@@ -52,18 +52,18 @@ impl Desk {
     /// A scan has what is left of its time.
     fn decide_again(self: &Arc<Self>, entry: Entry) {
         let scan = self.spool.scan(&entry).map_err(|error| error.to_string()).and_then(spooled::read_scan);
-        let scan = scan.and_then(|(scan, at, deadline)| {
+        let scan = scan.and_then(|Kept { scan, received_at, deadline, stamp }| {
             let bytes = sample_bytes(&scan);
-            let scan = Scan::parse(scan, u64::MAX, at).map_err(|error| error.to_string())?;
-            Ok((scan.meta, bytes, deadline))
+            let scan = Scan::parse(scan, u64::MAX, received_at).map_err(|error| error.to_string())?;
+            Ok((scan.meta, bytes, deadline, stamp))
         });
         match scan {
-            Ok((meta, bytes, deadline)) => {
+            Ok((meta, bytes, deadline, stamp)) => {
                 let case = Arc::new(Case::new(&meta, bytes, deadline));
                 lock(&self.scans).insert(case.id.clone(), Known::Open(case.clone()));
                 case.tell(Progress::Accepted);
                 let desk = self.clone();
-                self.lifecycle.spawn("scan", async move { desk.decide(case, meta, entry).await });
+                self.lifecycle.spawn("scan", async move { desk.decide(case, meta, stamp, entry).await });
             }
             Err(error) => {
                 tracing::error!(id = entry.id, error, "a scan cannot be read");
