@@ -12,6 +12,7 @@ mod python;
 mod report;
 mod run;
 mod samples;
+mod sim;
 mod simulate;
 mod test;
 
@@ -41,6 +42,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         flags: Vec<String>,
     },
+    /// Simulate a fleet: late eggs and pod-hours of our scaling beside KEDA + HPA (minutes)
+    Sim(sim::Args),
     /// Fetch libtorch and the tests' Cassandra into .cache/ (the others do it by themselves)
     Fetch,
     /// Build the programs in release mode into target/release
@@ -56,6 +59,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench(args) => bench::run(&args),
         Task::Chaos(args) => chaos::run_with(&args),
         Task::Train { flags } => build::train(&flags),
+        Task::Sim(args) => sim::simulate(&args),
         Task::Fetch => fetch::libtorch().and_then(|()| cassandra::fetch()),
         Task::Build => build::release().map(drop),
         Task::Audit => audit::run(),

@@ -2,7 +2,6 @@
 
 mod calibrate;
 mod card;
-mod chart;
 mod checkpoint;
 mod data;
 mod eggs;

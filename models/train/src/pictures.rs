@@ -1,6 +1,7 @@
 //! The card's pictures.
 
-use crate::chart::{Axis, Chart, Series};
+use ovomesh_chart::{Axis, Chart, Series};
+
 use crate::measure::{Curves, NOMINAL_SNR};
 use crate::report::Report;
 

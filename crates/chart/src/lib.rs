@@ -1,4 +1,4 @@
-//! Pictures for the card: line charts as SVG, small enough to be kept beside the model.
+//! Line charts as SVG, small enough to be kept beside what they show.
 
 use std::fmt::Write as _;
 
@@ -10,41 +10,44 @@ const PLOT: [f64; 2] = [400.0, 264.0];
 /// Dark enough on white, and apart for most who see few colours (Okabe and Ito 2008).
 const COLOURS: [&str; 7] = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
 
+/// With more points than this a line has no marks: they would hide it.
+const MOST_MARKS: usize = 40;
+
 /// A line, or points, with a name.
 #[derive(Debug)]
-pub(crate) struct Series {
+pub struct Series {
     /// For the legend.
-    pub(crate) name: String,
+    pub name: String,
     /// x and y, in the order of x.
-    pub(crate) points: Vec<(f64, f64)>,
+    pub points: Vec<(f64, f64)>,
     /// Dashed: a limit or a reference, not a measurement.
-    pub(crate) dashed: bool,
+    pub dashed: bool,
     /// Which colour; lines that belong together share one.
-    pub(crate) colour: usize,
+    pub colour: usize,
 }
 
 /// A chart with its axes.
 #[derive(Debug)]
-pub(crate) struct Chart<'a> {
+pub struct Chart<'a> {
     /// Above it.
-    pub(crate) title: &'a str,
+    pub title: &'a str,
     /// Below it.
-    pub(crate) x: Axis<'a>,
+    pub x: Axis<'a>,
     /// Beside it.
-    pub(crate) y: Axis<'a>,
+    pub y: Axis<'a>,
     /// What is drawn.
-    pub(crate) series: Vec<Series>,
+    pub series: Vec<Series>,
 }
 
 /// An axis.
 #[derive(Debug)]
-pub(crate) struct Axis<'a> {
+pub struct Axis<'a> {
     /// What it shows.
-    pub(crate) name: &'a str,
+    pub name: &'a str,
     /// Where it is labelled; the first and the last are its ends.
-    pub(crate) ticks: &'a [f64],
+    pub ticks: &'a [f64],
     /// Whether equal factors are equally long.
-    pub(crate) log: bool,
+    pub log: bool,
 }
 
 impl Axis<'_> {
@@ -59,7 +62,7 @@ impl Axis<'_> {
 
 impl Chart<'_> {
     /// The text of the picture.
-    pub(crate) fn svg(&self) -> String {
+    pub fn svg(&self) -> String {
         let mut svg = String::new();
         let mut put = |line: &str| {
             // Writing to a string cannot fail.
@@ -105,7 +108,7 @@ impl Chart<'_> {
             r#"<polyline points="{}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>"#,
             path.join(" ")
         ));
-        if !series.dashed {
+        if !series.dashed && places.len() <= MOST_MARKS {
             for [x, y] in places {
                 put(&format!(r#"<circle cx="{x:.1}" cy="{y:.1}" r="3" fill="{colour}"/>"#));
             }
