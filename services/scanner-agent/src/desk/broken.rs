@@ -11,11 +11,12 @@ use tokio::time::Instant;
 
 use super::{Desk, Known, Taken, lock};
 use crate::case::{Case, Progress};
+use crate::clock::Stamp;
 
 impl Desk {
     /// Settles a scan that can never be computed as UNDECIDED(rejected) for this reason, so that its egg has a verdict and
     /// a row all the same. One that is known is answered with what is known.
-    pub fn settle_broken(self: &Arc<Self>, meta: ScanMeta, why: String) -> Option<Taken> {
+    pub fn settle_broken(self: &Arc<Self>, mut meta: ScanMeta, why: String) -> Option<Taken> {
         let case = Arc::new(Case::new(&meta, 0, Instant::now()));
         match lock(&self.scans).entry(case.id.clone()) {
             Place::Occupied(_) => {}
@@ -25,6 +26,8 @@ impl Desk {
                 let desk = self.clone();
                 self.lifecycle.spawn("scan", async move {
                     metrics::counter!("ovomesh_agent_broken_total").increment(1);
+                    let stamp = Stamp { correction: desk.clock.correction(), acquired_here: true };
+                    desk.clock.settle(&mut meta, stamp);
                     let line = desk.settings.lines.get(&meta.place);
                     let row = meta.row(&line, undecided(&case.id, pb::UndecidedReason::Rejected, why), None);
                     let released = desk.record(&row).await;
