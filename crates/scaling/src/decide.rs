@@ -13,7 +13,7 @@ use crate::spec::{Checked, Fallback};
 
 /// Of the headroom so much may be used up before a replica is added: or noise would add and take away the same one.
 const TOLERANCE: f64 = 1.1;
-/// Of the replicas that are missing, where these are more than the headroom, so many more are ordered.
+/// Of the replicas that are missing, where these are two or more, so many more are ordered.
 const EXTRA: f64 = 1.0;
 /// A forecast looks ahead at most so far: what trends of two minutes can carry.
 const LONGEST_LEAD: Duration = Duration::from_secs(600);
@@ -109,7 +109,7 @@ struct Needed {
 impl Needed {
     /// With so many, all of the headroom is there.
     fn full(&self) -> u32 {
-        replicas(self.full.demand, self.capacity)
+        replicas(self.full.demand, self.capacity).max(self.pressing())
     }
 
     /// With fewer, too little of the headroom is there.
@@ -150,9 +150,8 @@ fn choose(spec: &Checked, seen: &Observation, history: &History, needed: &Needed
     if seen.all_seen() {
         let missing = floor.0.min(spec.max).saturating_sub(seen.replicas.ready);
         if missing > 1 {
-            floor.raise(floor.0.saturating_add((f64::from(missing) * EXTRA) as u32), || Reason::Starting {
-                missing,
-            });
+            let twice = floor.0.saturating_add((f64::from(missing) * EXTRA) as u32);
+            floor.raise(twice.min(spec.max), || Reason::Starting { missing });
         }
         let learned = seen.at.since_start.saturating_sub(history.seen_since.unwrap_or(seen.at.since_start));
         if learned < spec.scale_down_after {

@@ -14,8 +14,8 @@
 //! 2. Replicas = demand / what one replica can do, measured while scans wait and batches are full.
 //! 3. **Up at once, down slowly**: the largest demand of the last `scale_down_after` counts, and a replica comes only once
 //!    a tenth is missing of what the headroom asks for, so that noise does not add and take away the same one.
-//! 4. While more replicas are missing than the headroom bears, twice as many are ordered: starts differ much, and as soon
-//!    as enough are ready those that are not are taken back.
+//! 4. While two or more replicas are missing, twice as many are ordered: starts differ much, and as soon as enough are
+//!    ready those that are not are taken back.
 //! 5. **Never down by ignorance**: with a gateway unseen, or unseen within `scale_down_after`, nothing is taken away.
 
 mod arrivals;

@@ -186,6 +186,24 @@ fn replicas_that_crash_do_not_lower_the_target() {
 }
 
 #[test]
+fn replicas_that_start_are_ordered_twice_within_the_maximum_and_taken_back() {
+    let mut world = World::new(Spec { max: 11, ..spec() }, 2);
+    world.steady(400, 50.0);
+    let mut ready = |ready: u32| {
+        let wanted = world.observation.replicas.wanted;
+        world.observation.replicas = Replicas { wanted, ready, starting: wanted.saturating_sub(ready) };
+        world.second(300.0)
+    };
+    (0..3).for_each(|_| drop(ready(2)));
+    let ordered = ready(2);
+    assert_eq!((ordered.replicas, ordered.reason), (11, Reason::Starting { missing: 6 }));
+    assert_eq!(ready(5).replicas, 11);
+    assert_eq!(ready(6).replicas, 10);
+    assert_eq!(ready(7).replicas, 8);
+    assert_eq!(ready(10).replicas, 8);
+}
+
+#[test]
 fn a_deployment_that_is_edited_by_hand_is_put_right() {
     let mut world = World::new(spec(), 2);
     world.steady(400, 200.0);
