@@ -1,15 +1,20 @@
 //! One association: what was negotiated, its requests and their answers, and how it ended.
 
 use std::collections::HashSet;
+use std::io::Cursor;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Buf as _;
 use dicom_dictionary_std::uids;
 use dicom_ul::association::server::{AccessControl, ServerAssociationOptions};
-use dicom_ul::association::{Association as _, AsyncServerAssociation};
-use dicom_ul::pdu::{AssociationRJServiceUserReason, PDataValue, PDataValueType, Pdu, UserIdentity};
+use dicom_ul::association::{Association as _, AsyncAssociation as _, AsyncServerAssociation};
+use dicom_ul::pdu::{
+    AssociationRJServiceUserReason, PDataValue, PDataValueType, Pdu, UserIdentity, read_pdu,
+};
 use ovomesh_api::LineBook;
 use ovomesh_intake::Came;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
@@ -137,10 +142,8 @@ impl Session<'_> {
     async fn run(&mut self) -> Result<(), String> {
         loop {
             let patience = if self.inbox.is_busy() { PROMPT } else { IDLE };
-            let pdu = tokio::time::timeout(patience, self.association.receive()).await;
-            let pdu = pdu.map_err(|_| format!("nothing came for {} s", patience.as_secs()))?;
-            self.acknowledge();
-            match pdu.map_err(|error| error.to_string())? {
+            let pdu = tokio::time::timeout(patience, self.receive()).await;
+            match pdu.map_err(|_| format!("nothing came for {} s", patience.as_secs()))?? {
                 Pdu::PData { data } => {
                     for piece in data {
                         if let Some(message) = self.inbox.take(piece)? {
@@ -160,12 +163,25 @@ impl Session<'_> {
         }
     }
 
-    /// Senders with Nagle on (dcmtk's storescu, many scanners) would wait 40 ms for a delayed ACK of each image. The
-    /// kernel forgets the wish, so it is told again.
-    fn acknowledge(&mut self) {
-        #[cfg(target_os = "linux")]
-        if let Err(error) = self.association.inner_stream().set_quickack(true) {
-            tracing::debug!(%error, "no quick ACK");
+    /// The next PDU. Senders with Nagle on (dcmtk's storescu, many scanners) write a PDU in pieces and would wait 40 ms for
+    /// the delayed ACK of each. The kernel forgets the wish for quick ones, so it is told after every read; the library's
+    /// own `receive` has no place for that.
+    async fn receive(&mut self) -> Result<Pdu, String> {
+        let (socket, buffer) = self.association.get_mut();
+        loop {
+            let mut rest = Cursor::new(&buffer[..]);
+            if let Some(pdu) = read_pdu(&mut rest, PDU_BYTES, true).map_err(|error| error.to_string())? {
+                let read = usize::try_from(rest.position()).map_err(|error| error.to_string())?;
+                buffer.advance(read);
+                return Ok(pdu);
+            }
+            if socket.read_buf(buffer).await.map_err(|error| error.to_string())? == 0 {
+                return Err("the peer closed the connection".into());
+            }
+            #[cfg(target_os = "linux")]
+            if let Err(error) = socket.set_quickack(true) {
+                tracing::debug!(%error, "no quick ACK");
+            }
         }
     }
 
