@@ -124,6 +124,38 @@ async fn every_usual_transfer_syntax_gives_the_same_scan() {
     assert_eq!(one_decided_row(&id, "SYNTAX").await, stored);
 }
 
+/// Its series.
+const JPEG_2000_SERIES: &str = "1.2.826.0.1.3680043.2.1143.3712364435022872412969836992152438492";
+
+/// A real Enhanced MR file of pydicom-data, in JPEG 2000, which dcmtk cannot write itself.
+fn jpeg_2000() -> PathBuf {
+    let python = std::env::var("OVOMESH_TEST_PYTHON").unwrap_or_else(|_| "python3".into());
+    let find = "import os, data_store; print(os.path.join(os.path.dirname(data_store.__file__), 'data'))";
+    let output = std::process::Command::new(python).args(["-c", find]).output().unwrap();
+    assert!(output.status.success(), "pydicom-data is needed: {}", dcmtk::text(&output));
+    PathBuf::from(dcmtk::text(&output).trim()).join("emri_small_jpeg_2k_lossless.dcm")
+}
+
+#[tokio::test]
+async fn a_real_image_in_jpeg_2000_is_unpacked_and_is_no_egg() {
+    let sender = sender("T_JPEG2000");
+    // The file does not say how it lies, and then left and right cannot be told apart.
+    let lies = [
+        "-i",
+        "(0020,0037)=1\\0\\0\\0\\1\\0",
+        "-i",
+        "(0020,0032)=0\\0\\0",
+        "-i",
+        "(0018,0088)=2",
+        "-i",
+        "(0028,0030)=1\\1",
+    ];
+    let file = dcmtk::modify(&lies, &[jpeg_2000()], &folder("jpeg-2000"));
+    sender.store_all(&["-R", "-xv"], &file);
+    let verdict = row(JPEG_2000_SERIES).await.verdict.unwrap();
+    assert_eq!((verdict.call(), verdict.decided_by()), (Call::Undecided, DecidedBy::Mesh), "{verdict:?}");
+}
+
 #[tokio::test]
 async fn what_is_not_taken_is_told_why() {
     let sender = sender("T_REFUSED");
