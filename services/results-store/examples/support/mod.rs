@@ -35,7 +35,7 @@ pub async fn load(
     let lifecycle = Lifecycle::new();
     let uri = url.parse().unwrap();
     let pool = StreamPool::<Append>::start(
-        PoolConfig::default(),
+        PoolConfig { max_queued_messages: 2 * in_flight, ..PoolConfig::default() },
         Connector::default(),
         discover::fixed([uri]),
         &lifecycle,
