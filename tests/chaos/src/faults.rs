@@ -65,6 +65,11 @@ impl Fault {
         }
     }
 
+    /// Whether it needs a disk that can be filled.
+    pub fn needs_disk(self) -> bool {
+        matches!(self, Self::SpoolDiskFull(_))
+    }
+
     /// Nodes of the database that it needs.
     pub fn nodes(self) -> usize {
         if self == Self::KillOneOfThree { 3 } else { 1 }

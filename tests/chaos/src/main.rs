@@ -87,6 +87,10 @@ async fn main() -> anyhow::Result<ExitCode> {
         eprintln!("starting a mesh on {nodes} node(s) of Cassandra ...");
         let mut world = tokio::task::block_in_place(|| world(args.seed, nodes))?;
         for fault in faults {
+            if fault.needs_disk() && world.disk.is_none() {
+                eprintln!("{}: left out, no small disk can be mounted here", fault.name());
+                continue;
+            }
             eprintln!("{} ...", fault.name());
             let outcome = run(&args, &mut world, fault, &eggs, outcomes.len()).await;
             outcomes.push(outcome.with_context(|| format!("under the fault `{}`", fault.name()))?);
