@@ -17,6 +17,7 @@ mod cassandra;
 mod clock;
 mod fleet;
 mod http;
+pub mod kube;
 mod process;
 mod programs;
 mod signal;
