@@ -1,7 +1,7 @@
 //! Compiles the whole contract, but for what `ovomesh-mesh` and `ovomesh-bootstrap` compile themselves.
 
-const PACKAGES: [&str; 9] =
-    ["scan", "scanner", "sorter", "spool", "gateway", "preprocess", "inference", "store", "query"];
+const PACKAGES: [&str; 10] =
+    ["scan", "scanner", "sorter", "spool", "gateway", "load", "preprocess", "inference", "store", "query"];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=../../proto/ovomesh");

@@ -16,6 +16,7 @@ const UNNAMED: (&str, &str) = ("local", "1");
 
 /// Configuration of one line. Every field has a default, so a line needs only what differs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LineConfig {
     /// Who owns the data of this line.
@@ -124,16 +125,31 @@ impl LineBook {
         for Entry { site, line, config } in file.lines {
             let at = |e: &dyn std::fmt::Display| LineBookError(format!("line {site}/{line}: {e}"));
             let config: LineConfig = serde_norway::from_value(config.into()).map_err(|e| at(&e))?;
-            config.check().map_err(|e| at(&e))?;
-            let readings = Readings::new(&config.read, true).map_err(|e| at(&e))?;
-            if book.by_name.insert((site.clone(), line.clone()), book.lines.len()).is_some() {
+            if book.by_name.contains_key(&(site.clone(), line.clone())) {
                 return Err(at(&"is there twice"));
             }
-            let names = Site::parse(&site).and_then(|site| Ok((site, Line::parse(&line)?)));
-            let (site, line) = names.map_err(|e| at(&e))?;
-            book.lines.push(Known { site, line, config: Arc::new(config), readings });
+            book.put(&site, &line, config)?;
         }
         Ok(book)
+    }
+
+    /// Puts a line in, in place of one of the same name.
+    pub fn put(&mut self, site: &str, line: &str, config: LineConfig) -> Result<(), LineBookError> {
+        let at = |e: &dyn std::fmt::Display| LineBookError(format!("line {site}/{line}: {e}"));
+        config.check().map_err(|e| at(&e))?;
+        let readings = Readings::new(&config.read, true).map_err(|e| at(&e))?;
+        let names = Site::parse(site).and_then(|site| Ok((site, Line::parse(line)?)));
+        let (site, line) = names.map_err(|e| at(&e))?;
+        let name = (site.to_string(), line.to_string());
+        let known = Known { site, line, config: Arc::new(config), readings };
+        match self.by_name.get(&name) {
+            Some(&index) => self.lines[index] = known,
+            None => {
+                self.by_name.insert(name, self.lines.len());
+                self.lines.push(known);
+            }
+        }
+        Ok(())
     }
 
     /// The line that images are of, and what they say: the first line of the file with a source that fits; else the

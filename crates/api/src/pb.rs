@@ -20,6 +20,7 @@ package!(
     sorter = "ovomesh.sorter.v1",
     spool = "ovomesh.spool.v1",
     gateway = "ovomesh.gateway.v1",
+    load = "ovomesh.load.v1",
     preprocess = "ovomesh.preprocess.v1",
     inference = "ovomesh.inference.v1",
     store = "ovomesh.store.v1",

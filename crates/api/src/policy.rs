@@ -6,6 +6,7 @@ use crate::pb::scan::v1 as pb;
 
 /// What a line's mistakes cost, and the limits of what may be judged at all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// Name and revision, recorded with each verdict.
@@ -46,6 +47,7 @@ impl Default for Policy {
 
 /// What each mistake costs, all in one unit of the user's choice.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Costs {
     /// A female called MALE: the hen is lost.

@@ -4,6 +4,7 @@
 //! together. Tests call the same `run` with a listener on port 0.
 
 mod args;
+pub mod discover;
 mod door;
 mod errors;
 mod health;

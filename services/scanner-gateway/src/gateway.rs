@@ -5,12 +5,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::{self as pb, Rejected, Row};
 use ovomesh_api::pb::scanner::v1::Line;
-use ovomesh_api::{Invalid, LineBook, Place, Scan};
+use ovomesh_api::{Invalid, Place, Scan};
 use ovomesh_bootstrap::trace;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::backlog::Backlog;
+use crate::lines::Lines;
 use crate::memory::Memory;
 use crate::pipeline::{Clock, Outcome, Pipeline};
 use crate::recent::{Recent, Seen};
@@ -25,7 +26,7 @@ pub struct Gateway {
     /// Knows repeats.
     pub recent: Recent,
     /// Configures.
-    pub lines: LineBook,
+    pub lines: Lines,
     /// Room for sessions.
     pub memory: Memory,
     /// Scans in flight.

@@ -8,6 +8,8 @@ mod backlog;
 mod describe;
 mod dialect;
 mod gateway;
+mod lines;
+mod load;
 mod memory;
 mod outbox;
 mod pace;
@@ -24,14 +26,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use ovomesh_api::pb::gateway::v1::gateway_service_server::GatewayServiceServer;
+use ovomesh_api::pb::load::v1::load_service_server::LoadServiceServer;
 use ovomesh_api::pb::scanner::v1::scanner_service_server::ScannerServiceServer;
 use ovomesh_api::{LineBook, MAX_VOLUME_BYTES};
-use ovomesh_bootstrap::{ClientTlsArgs, Server, ServerArgs, TelemetryArgs};
-use ovomesh_mesh::{Lifecycle, PoolConfig, Stage, StreamPool, discover};
+use ovomesh_bootstrap::{ClientTlsArgs, Server, ServerArgs, TelemetryArgs, discover};
+use ovomesh_mesh::{Lifecycle, PoolConfig, Stage, StreamPool};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Gateway;
+use crate::lines::Lines;
+use crate::load::{Demand, LoadWatch};
 use crate::memory::{Memory, WINDOW_BYTES};
 use crate::pipeline::Pipeline;
 use crate::recent::Recent;
@@ -60,18 +65,21 @@ pub struct Args {
     /// How it calls the stages.
     #[command(flatten)]
     pub client: ClientTlsArgs,
-    /// Preprocess replicas: URLs separated by commas, or dns:///NAME:PORT
+    /// Preprocess replicas: URLs separated by commas, dns:///NAME:PORT, or kubernetes:///SERVICE:PORT
     #[arg(long, env = "OVOMESH_PREPROCESS", value_name = "URLS", default_value = "http://127.0.0.1:7710")]
     pub preprocess: String,
-    /// Inference replicas: URLs separated by commas, or dns:///NAME:PORT
+    /// Inference replicas: URLs separated by commas, dns:///NAME:PORT, or kubernetes:///SERVICE:PORT
     #[arg(long, env = "OVOMESH_INFERENCE", value_name = "URLS", default_value = "http://127.0.0.1:7720")]
     pub inference: String,
-    /// results-store replicas: URLs separated by commas, or dns:///NAME:PORT
+    /// results-store replicas: URLs separated by commas, dns:///NAME:PORT, or kubernetes:///SERVICE:PORT
     #[arg(long, env = "OVOMESH_STORE", value_name = "URLS", default_value = "http://127.0.0.1:7702")]
     pub store: String,
     /// Configuration of the lines (YAML): owner, budget, quarantine, decision policy. Without: the defaults
     #[arg(long, env = "OVOMESH_LINES", value_name = "FILE")]
     pub lines: Option<PathBuf>,
+    /// Kubernetes namespace whose ScannerLines configure lines, before the file does
+    #[arg(long, env = "OVOMESH_SCANNER_LINES", value_name = "NAMESPACE")]
+    pub scanner_lines: Option<String>,
     /// Memory that sessions and their scans may take together, windows included, in MiB
     #[arg(long, env = "OVOMESH_MEMORY_MIB", value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(32..))]
     pub memory_mib: u64,
@@ -82,7 +90,7 @@ pub struct Args {
 
 /// Serves on `listener` until the drain is over.
 pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let lines = match &args.lines {
+    let file = match &args.lines {
         Some(file) => {
             let yaml =
                 std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
@@ -90,14 +98,25 @@ pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> any
         }
         None => LineBook::default(),
     };
+    let lines = match &args.scanner_lines {
+        Some(namespace) => resources(file, namespace, &lifecycle).await?,
+        None => Lines::fixed(file),
+    };
     // The pools outlive the sessions: what is in flight at a drain still needs its stages.
     let stages = Lifecycle { tasks: lifecycle.tasks.clone(), drain: CancellationToken::new() };
+    let demand = Arc::new(Demand::default());
     let gateway = Arc::new(Gateway {
         pipeline: Pipeline::new(
-            pool(&args, &args.preprocess, &stages)?,
-            pool(&args, &args.inference, &stages)?,
+            pool(&args, &args.preprocess, &stages).await?,
+            pool(&args, &args.inference, &stages).await?,
+            demand.clone(),
         ),
-        storing: Storing::new(pool(&args, &args.store, &stages)?, ROWS_WAITING, lifecycle.drain.clone()),
+        storing: Storing::new(
+            pool(&args, &args.store, &stages).await?,
+            ROWS_WAITING,
+            lifecycle.drain.clone(),
+            demand.clone(),
+        ),
         recent: Recent::default(),
         lines,
         memory: Memory::new(args.memory_mib << 20),
@@ -112,7 +131,8 @@ pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> any
     let routes = tonic::service::Routes::new(
         ScannerServiceServer::new(service.clone()).max_decoding_message_size(limit),
     )
-    .add_service(GatewayServiceServer::new(service.clone()).max_decoding_message_size(limit));
+    .add_service(GatewayServiceServer::new(service.clone()).max_decoding_message_size(limit))
+    .add_service(LoadServiceServer::new(LoadWatch::new(demand, args.server.instance(), &lifecycle)));
     let served = Server::new(NAME, &args.server)
         .routes(routes)
         .windows(WINDOW_BYTES, WINDOW_BYTES)
@@ -126,8 +146,21 @@ pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> any
     served
 }
 
-fn pool<S: Stage>(args: &Args, urls: &str, lifecycle: &Lifecycle) -> anyhow::Result<StreamPool<S>> {
-    let found = discover::parse(urls).with_context(|| format!("replicas of {}", S::NAME))?;
+#[cfg(feature = "kubernetes")]
+async fn resources(file: LineBook, namespace: &str, lifecycle: &Lifecycle) -> anyhow::Result<Lines> {
+    lines::watched(file, namespace, lifecycle).await
+}
+
+#[cfg(not(feature = "kubernetes"))]
+#[allow(clippy::unused_async, reason = "the other one awaits")]
+async fn resources(_: LineBook, _: &str, _: &Lifecycle) -> anyhow::Result<Lines> {
+    anyhow::bail!(
+        "--scanner-lines: this program was built without Kubernetes; build it with `--features kubernetes`"
+    )
+}
+
+async fn pool<S: Stage>(args: &Args, urls: &str, lifecycle: &Lifecycle) -> anyhow::Result<StreamPool<S>> {
+    let found = discover::replicas(urls).await.with_context(|| format!("replicas of {}", S::NAME))?;
     // What waits in a pool is held by sessions, which are bounded; the pool's own bound only guards against defects.
     let config = PoolConfig {
         max_message_bytes: usize::try_from(args.max_volume_bytes + HEADER_BYTES)?,

@@ -13,19 +13,21 @@ use ovomesh_mesh::{CallError, Request, StreamPool};
 use tokio::time::Instant;
 
 use crate::describe::describe;
+use crate::load::Demand;
 use crate::pace::Pace;
 use crate::usual::Usual;
 
 /// The most of a verdict's detail, in bytes: a sentence or two. The store refuses rows over 32 KiB for good.
 const DETAIL_BYTES: usize = 1_024;
 
-/// The two stages, how long they usually need, and how many scans get through them.
+/// The two stages, how long they usually need, how many scans get through them, and what was asked of them.
 #[derive(Clone)]
 pub struct Pipeline {
     prepare: StreamPool<Prepare>,
     infer: StreamPool<Infer>,
     usual: Arc<Usual>,
     pace: Arc<Pace>,
+    demand: Arc<Demand>,
 }
 
 /// What became of a scan.
@@ -48,8 +50,8 @@ pub struct Clock {
 
 impl Pipeline {
     /// Over these pools.
-    pub fn new(prepare: StreamPool<Prepare>, infer: StreamPool<Infer>) -> Self {
-        Self { prepare, infer, usual: Arc::default(), pace: Arc::default() }
+    pub fn new(prepare: StreamPool<Prepare>, infer: StreamPool<Infer>, demand: Arc<Demand>) -> Self {
+        Self { prepare, infer, usual: Arc::default(), pace: Arc::default(), demand }
     }
 
     /// Its stages, each in one line.
@@ -71,14 +73,17 @@ impl Pipeline {
             let detail = "the line is quarantined: its scans are stored and not judged";
             return verdict.finish(Decision::undecided(UndecidedReason::Quarantined, detail));
         }
+        self.demand.arrived();
         if clock.left() <= self.usual.both() + self.pace.ahead() {
             return verdict.finish(expired("before any work, behind what had come before it", clock));
         }
         let passage = self.pace.enter();
         let dims = volume.dims();
         let request = clock.request(volume.into_pb(), trace);
+        let going = self.demand.preprocess.begin();
         let prepared = match self.prepare.call(request).await {
             Ok(reply) => {
+                going.done(reply.worked);
                 self.usual.prepared(reply.worked);
                 verdict.timings.preprocess_queued_us = micros(reply.waited + reply.queued);
                 verdict.timings.preprocess_us = micros(reply.worked);
@@ -101,8 +106,11 @@ impl Pipeline {
         };
         let grid = Grid { origin: volume.origin.unwrap_or_default(), step: volume.step.unwrap_or_default() };
         let request = clock.request(volume, trace);
+        let going = self.demand.inference.begin();
         match self.infer.call(request).await {
             Ok(reply) => {
+                let batch = reply.body.provenance.as_ref().map_or(1, |by| by.batch.max(1));
+                going.done(reply.worked / batch);
                 self.usual.inferred(reply.worked);
                 passage.through(Instant::now());
                 verdict.timings.inference_queued_us = micros(reply.waited + reply.queued);

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::describe::describe;
+use crate::load::Demand;
 
 /// First and longest pause between tries; the store may be away for minutes.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -21,6 +22,7 @@ pub struct Storing {
     room: Arc<Semaphore>,
     most: usize,
     drain: CancellationToken,
+    demand: Arc<Demand>,
 }
 
 /// How it ended.
@@ -36,8 +38,8 @@ pub enum Stored {
 
 impl Storing {
     /// At most `most` rows wait at a time, over all sessions.
-    pub fn new(pool: StreamPool<Append>, most: usize, drain: CancellationToken) -> Self {
-        Self { pool, room: Arc::new(Semaphore::new(most)), most, drain }
+    pub fn new(pool: StreamPool<Append>, most: usize, drain: CancellationToken, demand: Arc<Demand>) -> Self {
+        Self { pool, room: Arc::new(Semaphore::new(most)), most, drain, demand }
     }
 
     /// A place for one row, taken before its scan is begun: a verdict that is sent can always be stored.
@@ -71,9 +73,11 @@ impl Storing {
     pub async fn store(self, row: Row, place: OwnedSemaphorePermit) -> Stored {
         let scan_id = row.scan_id.clone();
         let mut pause = PAUSES.0;
+        let going = self.demand.store.begin();
         loop {
             let error = match self.pool.call(Self::request(&row)).await {
-                Ok(_) => {
+                Ok(reply) => {
+                    going.done(reply.worked);
                     drop(place);
                     return Stored::Committed(scan_id);
                 }

@@ -16,6 +16,7 @@ const COMPILED_BYTES: usize = 256 << 10;
 
 /// One attribute that is read, and what it says.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Reading {
     /// A DICOM attribute by its keyword (`PatientID`) or as `(gggg,eeee)`; or `file_name`, `calling_ae`, `called_ae`.
@@ -30,6 +31,7 @@ pub struct Reading {
 
 /// A field of a scan that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
     /// The egg.

@@ -9,6 +9,7 @@ const DICOM_NAME_BYTES: usize = 16;
 
 /// Where a line's images come from. Of the fields that are given all must fit, letter by letter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Source {
     /// AE title of the sender.
