@@ -28,6 +28,13 @@ pub struct Args {
     /// Which model
     #[arg(long, env = "OVOMESH_MODEL", value_name = "NAME/VERSION", default_value = "egg-pose/0.2.0")]
     pub model: ModelId,
+    /// Folder of models to pull the model from at the start: s3://BUCKET/PATH, https://HOST/PATH or file:///PATH. It is kept in
+    /// --models. Without: it is there
+    #[arg(long, env = "OVOMESH_MODEL_URL", value_name = "URL", requires = "model_sha256")]
+    pub model_url: Option<String>,
+    /// SHA-256 of the pulled model's model.toml, 64 hexadecimal digits
+    #[arg(long, env = "OVOMESH_MODEL_SHA256", value_name = "HEX", requires = "model_url")]
+    pub model_sha256: Option<String>,
     /// Where to compute: auto, cpu or cuda:N. auto takes a GPU if libtorch can use one
     #[arg(long, env = "OVOMESH_DEVICE", value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceChoice,

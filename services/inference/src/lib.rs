@@ -37,6 +37,9 @@ const MAX_MESSAGE_BYTES: usize = 128 << 10;
 
 /// Loads and warms the model, then serves on `listener` until the drain is over.
 pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    if let (Some(url), Some(sha256)) = (&args.model_url, &args.model_sha256) {
+        pull(&args, url, sha256).await?;
+    }
     let config = args.engine();
     let engine =
         tokio::task::spawn_blocking(move || Engine::start(config)).await?.context("starting the model")?;
@@ -60,4 +63,16 @@ pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> any
         .status(service)
         .serve(listener, &lifecycle)
         .await
+}
+
+#[cfg(feature = "pull")]
+async fn pull(args: &Args, url: &str, sha256: &str) -> anyhow::Result<()> {
+    let model = args.model.to_string();
+    ovomesh_model_store::pull(url, sha256, &model, &args.models).await.context("pulling the model")
+}
+
+#[cfg(not(feature = "pull"))]
+#[allow(clippy::unused_async, reason = "the other one awaits")]
+async fn pull(_: &Args, _: &str, _: &str) -> anyhow::Result<()> {
+    anyhow::bail!("--model-url: this program was built without it; build it with `--features pull`")
 }
