@@ -17,19 +17,29 @@ pub const PROGRAMS: [&str; 8] = [
     "ovomesh-cli",
 ];
 
+/// What only Kubernetes needs: the operator, and what stands in for slow pods.
+const ON_KUBERNETES: [&str; 2] = ["ovomesh-operator", "ovomesh-tests"];
+/// How services are built for Kubernetes. The demo does without: it would take two minutes more.
+pub const KUBERNETES: [&str; 2] = ["--features", "ovomesh-scanner-gateway/kubernetes,ovomesh-inference/pull"];
+
 /// Builds the programs in release mode.
 pub fn release() -> anyhow::Result<Programs> {
-    programs("release")
+    programs("release", &[], &[])
+}
+
+/// Builds the programs for the tests, those on Kubernetes included.
+pub fn tested() -> anyhow::Result<Programs> {
+    programs("dev", &ON_KUBERNETES, &KUBERNETES)
 }
 
 /// Builds the programs in a profile, and says where they are.
-pub fn programs(profile: &str) -> anyhow::Result<Programs> {
+fn programs(profile: &str, more: &[&str], flags: &[&str]) -> anyhow::Result<Programs> {
     fetch::libtorch()?;
     let mut build = cargo(&["build", "--profile", profile, "--bins"]);
-    for package in PROGRAMS {
+    for package in PROGRAMS.iter().chain(more) {
         build.args(["--package", package]);
     }
-    run(&mut build)?;
+    run(build.args(flags))?;
     let folder = if profile == "dev" { "debug" } else { profile };
     Ok(Programs::in_folder(target_folder().join(folder)))
 }

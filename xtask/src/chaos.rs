@@ -24,7 +24,7 @@ pub fn run_with(args: &Args) -> anyhow::Result<()> {
 
 /// The short form on the programs of `cargo test`, at a rate that unoptimised code keeps up with beside the database.
 pub fn short() -> anyhow::Result<()> {
-    build::programs("dev")?;
+    build::tested()?;
     chaos("dev", &["--rate".to_owned(), "40".to_owned()])
 }
 

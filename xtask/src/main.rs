@@ -5,9 +5,12 @@ mod bench;
 mod build;
 mod cassandra;
 mod chaos;
+mod cluster;
+mod crd;
 mod demo;
 mod fetch;
 mod machine;
+mod manifests;
 mod python;
 mod report;
 mod run;
@@ -44,8 +47,16 @@ enum Task {
     },
     /// Simulate a fleet: late eggs and pod-hours of our scaling beside KEDA + HPA (minutes)
     Sim(sim::Args),
-    /// Fetch libtorch and the tests' Cassandra into .cache/ (the others do it by themselves)
-    Fetch,
+    /// Fetch libtorch, and the tests' Cassandra and Kubernetes control plane, into .cache/ (the others do it by themselves)
+    Fetch {
+        /// Only libtorch: all that a build needs
+        #[arg(long)]
+        libtorch: bool,
+    },
+    /// Leave a Kubernetes control plane running, with simulated nodes and pods, and ovomesh's resources installed
+    Cluster(cluster::Args),
+    /// Write the custom resources' YAML into the chart, and what is made of the chart into k8s/
+    Crd(crd::Args),
     /// Build the programs in release mode into target/release
     Build,
     /// Licences and advisories of all dependencies
@@ -60,7 +71,14 @@ fn main() -> anyhow::Result<()> {
         Task::Chaos(args) => chaos::run_with(&args),
         Task::Train { flags } => build::train(&flags),
         Task::Sim(args) => sim::simulate(&args),
-        Task::Fetch => fetch::libtorch().and_then(|()| cassandra::fetch()),
+        Task::Fetch { libtorch: true } => fetch::libtorch(),
+        Task::Fetch { libtorch: false } => {
+            fetch::libtorch()?;
+            cassandra::fetch()?;
+            ovomesh_testkit::kube::build()
+        }
+        Task::Cluster(args) => cluster::run(&args),
+        Task::Crd(args) => crd::run(&args),
         Task::Build => build::release().map(drop),
         Task::Audit => audit::run(),
     }

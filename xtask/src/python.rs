@@ -7,14 +7,16 @@ use anyhow::Context as _;
 
 use crate::run::run;
 
-/// buf checks the contract; grpcio runs the example client; pydicom brings real MR files for the tests.
-const PACKAGES: [&str; 6] = [
+/// buf checks the contract; grpcio runs the example client; pydicom brings real MR files for the tests; starlark evaluates
+/// the Tiltfile.
+const PACKAGES: [&str; 7] = [
     "buf-bin==1.75.0",
     "grpcio==1.76.0",
     "grpcio-tools==1.76.0",
     "numpy==2.2.6",
     "pydicom==3.0.2",
     "pydicom-data==1.0.0",
+    "starlark-pyo3==2026.1.3",
 ];
 
 /// pip of the machine's Python.
