@@ -9,6 +9,7 @@ mod session;
 mod sorter;
 
 pub use fleet::{fleet, programs, query};
+pub use ovomesh_bootstrap::install_provider;
 pub use raw::{Raw, framed};
 pub use scans::{hello, place, scan, volume};
 pub use session::{Answer, LIMIT, Session};

@@ -1,0 +1,80 @@
+//! Everything on Kubernetes: a real control plane, simulated nodes and pods, and real processes that listen on the pods'
+//! own addresses. All of it runs in a network of its own, where those addresses are local; one control plane for all
+//! tests, a namespace for each. The tests run one after the other: the last ones stop the apiserver.
+// Helpers of tests panic, as tests do.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod chart;
+mod cost;
+mod gateways;
+mod kubelet;
+mod lines;
+mod operator;
+mod outages;
+mod resources;
+mod surge;
+mod world;
+
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Trial};
+use ovomesh_testkit::kube::POD_CIDR;
+
+use world::World;
+
+/// Set inside the network.
+const INSIDE: &str = "OVOMESH_TEST_NETWORK";
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    // Whoever only asks for names needs no network.
+    if !arguments.list && std::env::var_os(INSIDE).is_none() {
+        return enter_network();
+    }
+    ovomesh_tests::install_provider();
+    let trial = |&(name, test): &(&str, fn(&World))| {
+        Trial::test(name, move || {
+            test(World::get());
+            Ok(())
+        })
+    };
+    let all = [
+        resources::TESTS,
+        operator::TESTS,
+        lines::TESTS,
+        surge::TESTS,
+        chart::TESTS,
+        cost::TESTS,
+        outages::TESTS,
+    ];
+    let trials = all.into_iter().flatten().map(trial).collect();
+    let arguments = Arguments { test_threads: Some(1), ..arguments };
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    World::end();
+    conclusion.exit_code()
+}
+
+/// Starts this program again in a network where the pods' addresses are local.
+fn enter_network() -> ExitCode {
+    let mut unshare = Command::new("unshare");
+    unshare.arg("--net");
+    // Who is not root may be it in a name space of users.
+    if !is_root() {
+        unshare.arg("--map-root-user");
+    }
+    let script = format!("ip link set lo up && ip route add local {POD_CIDR} dev lo && exec \"$@\"");
+    unshare.args(["--", "sh", "-c", &script, "sh"]).arg(std::env::current_exe().unwrap());
+    let error = unshare.args(std::env::args_os().skip(1)).env(INSIDE, "1").exec();
+    eprintln!(
+        "a network of its own could not be made: {error}; it needs `unshare` and `ip`, and root or user namespaces"
+    );
+    ExitCode::FAILURE
+}
+
+fn is_root() -> bool {
+    std::fs::read_to_string("/proc/self/status")
+        .unwrap_or_default()
+        .lines()
+        .any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"))
+}
