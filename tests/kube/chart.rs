@@ -3,9 +3,9 @@
 use ovomesh_testkit::repository;
 use serde_json::{Value, json};
 
-use crate::world::{Namespace, World};
+use crate::world::{Namespace, Test, World};
 
-pub const TESTS: &[(&str, fn(&World))] = &[
+pub const TESTS: &[Test] = &[
     (
         "the_chart_installs_upgrades_rolls_back_and_leaves_nothing",
         the_chart_installs_upgrades_rolls_back_and_leaves_nothing,

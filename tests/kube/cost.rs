@@ -6,9 +6,9 @@ use ovomesh_testkit::Process;
 use serde_json::json;
 
 use crate::operator::Scene;
-use crate::world::World;
+use crate::world::{Test, World};
 
-pub const TESTS: &[(&str, fn(&World))] = &[(
+pub const TESTS: &[Test] = &[(
     "a_thousand_lines_and_two_hundred_pods_cost_little",
     a_thousand_lines_and_two_hundred_pods_cost_little,
 )];

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,6 @@ struct State {
     address: SocketAddr,
     /// Scans a second, and the scans that had come when it was set.
     rate: Mutex<(f64, f64, Instant)>,
-    backlog: AtomicU64,
     silent: AtomicBool,
 }
 
@@ -69,11 +68,6 @@ impl Gateways {
         }
     }
 
-    /// So many scans wait at each.
-    pub fn backlog(&self, waiting: u64) {
-        self.all.iter().for_each(|gateway| gateway.0.backlog.store(waiting, SeqCst));
-    }
-
     /// The first `silent` say nothing any more, the others speak.
     pub fn silence(&self, silent: usize) {
         for (n, gateway) in self.all.iter().enumerate() {
@@ -96,7 +90,6 @@ impl Gateway {
             name: format!("gateway-{n}"),
             address,
             rate: Mutex::new((0.0, 0.0, Instant::now())),
-            backlog: AtomicU64::new(0),
             silent: AtomicBool::new(false),
         };
         let gateway = Self(Arc::new(state));
@@ -118,8 +111,7 @@ impl Gateway {
         let (rate, before, since) = *self.0.rate.lock().unwrap();
         let arrived = (before + rate * since.elapsed().as_secs_f64()) as u64;
         // Every scan is judged at once, in 20 ms of a replica: 50 a second each.
-        let done =
-            StageLoad { completed: arrived, busy_us: arrived * 20_000, backlog: self.0.backlog.load(SeqCst) };
+        let done = StageLoad { completed: arrived, busy_us: arrived * 20_000, backlog: 0 };
         WatchResponse {
             instance: self.0.name.clone(),
             arrived,

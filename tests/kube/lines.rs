@@ -8,9 +8,9 @@ use ovomesh_tests::{Session, scan};
 use serde_json::json;
 
 use crate::operator::of;
-use crate::world::{LIMIT, Namespace, World};
+use crate::world::{LIMIT, Namespace, Test, World};
 
-pub const TESTS: &[(&str, fn(&World))] = &[
+pub const TESTS: &[Test] = &[
     ("a_quarantine_is_seen_in_verdicts", a_quarantine_is_seen_in_verdicts),
     ("a_line_that_cannot_be_obeyed_says_so", a_line_that_cannot_be_obeyed_says_so),
 ];

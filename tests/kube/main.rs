@@ -33,7 +33,7 @@ fn main() -> ExitCode {
         return enter_network();
     }
     ovomesh_tests::install_provider();
-    let trial = |&(name, test): &(&str, fn(&World))| {
+    let trial = |&(name, test): &world::Test| {
         Trial::test(name, move || {
             test(World::get());
             Ok(())

@@ -6,9 +6,9 @@ use ovomesh_testkit::Process;
 use serde_json::{Value, json};
 
 use crate::gateways::Gateways;
-use crate::world::{Namespace, World};
+use crate::world::{Namespace, Test, World};
 
-pub const TESTS: &[(&str, fn(&World))] = &[
+pub const TESTS: &[Test] = &[
     ("a_pool_gets_its_deployment_and_follows_the_demand", a_pool_gets_its_deployment_and_follows_the_demand),
     ("the_account_may_do_nothing_else", the_account_may_do_nothing_else),
     ("unseen_gateways_take_nothing_away", unseen_gateways_take_nothing_away),

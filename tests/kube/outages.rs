@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::operator::Scene;
-use crate::world::World;
+use crate::world::{Test, World};
 
-pub const TESTS: &[(&str, fn(&World))] =
+pub const TESTS: &[Test] =
     &[("an_apiserver_that_is_away_takes_nothing_away", an_apiserver_that_is_away_takes_nothing_away)];
 
 fn an_apiserver_that_is_away_takes_nothing_away(world: &World) {

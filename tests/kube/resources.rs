@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{Test, World};
 
-pub const TESTS: &[(&str, fn(&World))] = &[
+pub const TESTS: &[Test] = &[
     ("every_field_is_explained", every_field_is_explained),
     ("what_makes_no_sense_is_refused_by_name", what_makes_no_sense_is_refused_by_name),
     ("a_line_of_kubectl_tells_the_truth", a_line_of_kubectl_tells_the_truth),

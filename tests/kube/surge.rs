@@ -6,14 +6,20 @@ use std::time::{Duration, Instant};
 
 use ovomesh_api::pb::scan::v1::{Call, UndecidedReason};
 use ovomesh_testkit::Process;
-use ovomesh_tests::{Answer, Session, programs, scan};
+use ovomesh_tests::{Answer, Session, scan};
 use serde_json::json;
 
 use crate::kubelet::{Kubelet, addresses};
-use crate::world::{Namespace, World};
+use crate::world::{Namespace, Test, World};
 
-pub const TESTS: &[(&str, fn(&World))] =
+pub const TESTS: &[Test] =
     &[("a_surge_brings_replicas_and_they_get_work", a_surge_brings_replicas_and_they_get_work)];
+
+/// Scans a second that a replica does. Ten keeps the test within a busy machine; `OVOMESH_TEST_REPLICA_RATE=50` makes the
+/// surge the headline's: from 30 to 300 scans a second.
+fn replica_rate() -> f64 {
+    std::env::var("OVOMESH_TEST_REPLICA_RATE").ok().and_then(|text| text.parse().ok()).unwrap_or(10.0)
+}
 
 /// What became of the scans of a scanner.
 #[derive(Default)]
@@ -61,12 +67,21 @@ struct Mesh {
 fn start(here: Namespace<'_>) -> Mesh {
     here.install(&["templates/gateway.yaml", "templates/preprocess.yaml", "templates/operator.yaml"]);
     here.install(&["templates/inference.yaml"]);
-    let pool = json!({"spec": {"minReplicas": 1, "maxReplicas": 16, "scaleDownStabilizationSeconds": 60}})
-        .to_string();
+    let pool = json!({"spec": {
+        "minReplicas": 1, "maxReplicas": 16, "scaleDownStabilizationSeconds": 60,
+        "expectedScansPerSecond": replica_rate(),
+    }})
+    .to_string();
     here.kubectl(&["patch", "inferencepool", "inference", "--type=merge", "-p", &pool]).unwrap();
     let kubelets = vec![
         Kubelet::start(here, "preprocess", "ovomesh-preprocess", 7710, &["--threads", "1"]),
-        Kubelet::start(here, "inference", "ovomesh-slow-inference", 7720, &["--rate", "50"]),
+        Kubelet::start(
+            here,
+            "inference",
+            "ovomesh-slow-inference",
+            7720,
+            &["--rate", &replica_rate().to_string()],
+        ),
     ];
     let pods = here.world.wait("pods of the gateways", || {
         let pods = addresses(here, "scanner-gateway");
@@ -119,30 +134,32 @@ fn a_surge_brings_replicas_and_they_get_work(world: &World) {
         });
     };
     here.until("the first replica", "deployment", "inference", |found| found["status"]["readyReplicas"] == 1);
-    // A quiet quarter of a minute at 30/s.
-    join(send(30.0, 15.0, "quiet"));
+    // A quiet quarter of a minute, at half of what one replica does.
+    let (quiet, busy) = (0.6 * replica_rate(), 6.0 * replica_rate());
+    join(send(quiet, 15.0, "quiet"));
     let judged = counts.judged.load(SeqCst);
     assert!(judged > 0, "scans are judged through EndpointSlices");
-    let before = here.read("deployment", "inference").unwrap()["spec"]["replicas"].as_i64().unwrap();
-    assert!(before <= 3, "{before} replicas for 30/s");
+    let replicas = |found: &serde_json::Value| found["spec"]["replicas"].as_i64().unwrap_or(0);
+    let before = replicas(&here.read("deployment", "inference").unwrap());
+    assert!(before <= 3, "{before} replicas for {quiet}/s");
     // Ten times as many.
     let surge = Instant::now();
-    let scanners = send(300.0, 20.0, "surge");
-    let wanted = here.until("replicas for 300/s", "deployment", "inference", |found| {
-        found["spec"]["replicas"].as_i64().unwrap_or(0) >= 6
-    });
-    let ordered = surge.elapsed().as_secs_f64();
+    let scanners = send(busy, 20.0, "surge");
+    let first = here.until("more replicas", "deployment", "inference", |found| replicas(found) > before);
     println!(
-        "    surge 30 -> 300/s: from {before} to {} replicas ordered {ordered:.1} s after its first scan",
-        wanted["spec"]["replicas"]
+        "    surge from {quiet} to {busy}/s: from {before} to {} replicas {:.1} s after its first scan",
+        replicas(&first),
+        surge.elapsed().as_secs_f64()
     );
+    here.until("enough replicas", "deployment", "inference", |found| replicas(found) >= 5);
+    println!("    enough of them after {:.1} s", surge.elapsed().as_secs_f64());
     join(scanners);
     let (sent, answered) = (counts.sent.load(SeqCst), counts.answered.load(SeqCst));
     assert_eq!(sent, answered, "every scan is answered");
     println!("    {sent} scans, {} of them judged in time", counts.judged.load(SeqCst));
     // New replicas work: those that are there now are all asked.
     let pods = addresses(here, "inference");
-    assert!(pods.len() >= 6);
+    assert!(pods.len() >= 5);
     let served = |address: &str| {
         let (_, metrics) =
             ovomesh_testkit::get(format!("{address}:7720").parse().unwrap(), "/metrics").ok()?;
@@ -152,5 +169,5 @@ fn a_surge_brings_replicas_and_they_get_work(world: &World) {
         line?.rsplit(' ').next()?.parse::<f64>().ok()
     };
     let working = pods.values().filter(|address| served(address).is_some_and(|calls| calls > 0.0)).count();
-    assert!(working >= 6, "only {working} of {} replicas got work", pods.len());
+    assert!(working >= 5, "only {working} of {} replicas got work", pods.len());
 }

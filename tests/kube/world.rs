@@ -13,6 +13,9 @@ use serde_json::Value;
 /// Nothing in these tests takes longer, however busy the machine is.
 pub const LIMIT: Duration = Duration::from_secs(120);
 
+/// A test, by its name.
+pub type Test = (&'static str, fn(&World));
+
 /// The control plane with the custom resources, and the runtime of the tests.
 pub struct World {
     cluster: Mutex<Option<Cluster>>,

@@ -127,7 +127,7 @@ impl Place {
         let options = options.chain([("allow_http".to_owned(), "true".to_owned())]);
         let (store, folder) =
             object_store::parse_url_opts(&parsed, options).map_err(|error| wrong(error.to_string()))?;
-        let folder = model.split('/').fold(folder, |folder, part| folder.join(part));
+        let folder = model.split('/').fold(folder, Key::join);
         Ok(Self { store, folder, shown: format!("{}/{model}", url.trim_end_matches('/')) })
     }
 

@@ -66,6 +66,7 @@ impl Service {
 mod tests {
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "it is written where it is used")]
     fn slice(endpoints: serde_json::Value) -> EndpointSlice {
         serde_json::from_value(serde_json::json!({
             "addressType": "IPv4", "endpoints": endpoints,
