@@ -13,6 +13,10 @@ pub struct Policy {
     pub name: String,
     /// What the three mistakes cost: they set how sure a call of a sex must be.
     pub costs: Costs,
+    /// In an image with less signal to noise than this, a mistake costs as many times more as the noise is stronger: the
+    /// noisier, the less a model's probabilities may be relied on (its card shows small gonads, of whose calls at SNR 10 too
+    /// many are wrong). 0: never.
+    pub clear_snr: f32,
     /// Called NO_EMBRYO when P(infertile) + P(dead) is at least this, 0.5 to 1.
     pub no_embryo_at: f32,
     /// A sex is called only when P(living) is at least this, 0 to 1.
@@ -32,8 +36,9 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            name: "default/2".into(),
+            name: "default/3".into(),
             costs: Costs::default(),
+            clear_snr: 20.0,
             no_embryo_at: 0.80,
             living_at: 0.80,
             max_strangeness: 1.0,
@@ -59,9 +64,9 @@ pub struct Costs {
 }
 
 impl Default for Costs {
-    /// An assumption until a hatchery states its own: a mistake in either direction is as bad as 12.5 eggs withheld.
+    /// An assumption until a hatchery states its own: a mistake in either direction is as bad as 8 eggs withheld.
     fn default() -> Self {
-        Self { culled_female: 12.5, hatched_male: 12.5, withheld: 1.0 }
+        Self { culled_female: 8.0, hatched_male: 8.0, withheld: 1.0 }
     }
 }
 
@@ -80,6 +85,12 @@ impl Costs {
     /// MALE is called when P(male | living) is at least this; as [`Costs::female_at`].
     pub fn male_at(&self) -> f32 {
         1.0 - self.withheld / self.culled_female
+    }
+
+    /// The same with dearer mistakes.
+    fn times(self, factor: f32) -> Self {
+        let [culled_female, hatched_male] = [self.culled_female, self.hatched_male].map(|cost| cost * factor);
+        Self { culled_female, hatched_male, ..self }
     }
 
     fn check(&self) -> Result<(), String> {
@@ -149,8 +160,14 @@ impl Policy {
         }
     }
 
+    /// What mistakes cost in an image of this signal to noise: without bound where it is none.
+    pub fn costs_at(&self, snr: f32) -> Costs {
+        let noisier = if snr > 0.0 { self.clear_snr / snr } else { f32::INFINITY };
+        self.costs.times(noisier.max(1.0))
+    }
+
     /// The call for what the model said of an image of good quality.
-    pub fn decide(&self, scores: &pb::Scores) -> Decision {
+    pub fn decide(&self, scores: &pb::Scores, quality: &pb::Quality) -> Decision {
         if !at_most(scores.strangeness, self.max_strangeness) {
             let detail =
                 format!("strangeness {:.2} is above {:.2}", scores.strangeness, self.max_strangeness);
@@ -161,19 +178,26 @@ impl Policy {
         let Some(female) = p_female(scores) else {
             return Decision::undecided(pb::UndecidedReason::Failed, "the model's scores are not numbers");
         };
+        let costs = self.costs_at(quality.snr);
+        let (lowest, highest) = (1.0 - costs.male_at(), costs.female_at());
+        let unsure = |detail| Decision::undecided(pb::UndecidedReason::LowConfidence, detail);
         if no_embryo >= self.no_embryo_at {
             Decision::call(pb::Call::NoEmbryo)
-        } else if living >= self.living_at && female >= self.costs.female_at() {
+        } else if living < self.living_at {
+            unsure(format!("P(living) {living:.3} is below {:.2}", self.living_at))
+        } else if female >= highest {
             Decision::call(pb::Call::Female)
-        } else if living >= self.living_at && 1.0 - female >= self.costs.male_at() {
+        } else if 1.0 - female >= costs.male_at() {
             Decision::call(pb::Call::Male)
         } else {
-            let detail = format!("P(female) {female:.3}, P(living) {living:.3}");
-            Decision::undecided(pb::UndecidedReason::LowConfidence, detail)
+            unsure(format!(
+                "P(female) {female:.3} is between {lowest:.3} and {highest:.3}, at signal to noise {:.0}",
+                quality.snr
+            ))
         }
     }
 
-    /// What a verdict records: the name and a fingerprint of all values, such as `default/2#1f0c22aa`, so that a name
+    /// What a verdict records: the name and a fingerprint of all values, such as `default/3#1f0c22aa`, so that a name
     /// that was kept while a value changed is found out. The same values give the same fingerprint in the same version.
     pub fn label(&self) -> String {
         let values = Self { name: String::new(), ..self.clone() };
@@ -196,6 +220,7 @@ impl Policy {
         }
         for (field, value) in [
             ("max_strangeness", self.max_strangeness),
+            ("clear_snr", self.clear_snr),
             ("min_snr", self.min_snr),
             ("max_motion", self.max_motion),
         ] {
@@ -232,6 +257,9 @@ mod tests {
         pb::Scores { female, male, infertile, dead: 1.0 - female - male - infertile, ..Default::default() }
     }
 
+    const CLEAR: pb::Quality =
+        pb::Quality { snr: 30.0, motion: 1.0, coverage: 1.0, clipped: 0.0, egg_ml: 50.0 };
+
     #[test]
     fn the_surest_class_is_called_and_doubt_is_not() {
         let policy = Policy::default();
@@ -244,7 +272,7 @@ mod tests {
             (scores(0.60, 0.0, 0.40), pb::Call::Undecided),
         ];
         for (scores, call) in table {
-            assert_eq!(policy.decide(&scores).call, call, "{scores:?}");
+            assert_eq!(policy.decide(&scores, &CLEAR).call, call, "{scores:?}");
         }
     }
 
@@ -255,15 +283,29 @@ mod tests {
         let again = Costs::calling_from(costs.female_at(), costs.male_at());
         assert!((again.culled_female - 50.0).abs() < 1e-3 && (again.hatched_male - 4.0).abs() < 1e-3);
         let policy = Policy { costs, ..Policy::default() };
-        assert_eq!(policy.decide(&scores(0.8, 0.19, 0.0)).call, pb::Call::Female);
-        assert_eq!(policy.decide(&scores(0.19, 0.8, 0.0)).call, pb::Call::Undecided);
+        assert_eq!(policy.decide(&scores(0.8, 0.19, 0.0), &CLEAR).call, pb::Call::Female);
+        assert_eq!(policy.decide(&scores(0.19, 0.8, 0.0), &CLEAR).call, pb::Call::Undecided);
+    }
+
+    #[test]
+    fn the_noisier_an_image_the_surer_its_call() {
+        let policy = Policy { costs: Costs::calling_from(0.9, 0.9), clear_snr: 20.0, ..Policy::default() };
+        let called = |p: f32, snr: f32| {
+            policy.decide(&scores(p, 1.0 - p, 0.0), &pb::Quality { snr, ..CLEAR }).call == pb::Call::Female
+        };
+        // A mistake costs 10 from SNR 20 on, twice that at SNR 10.
+        assert!(called(0.91, 60.0) && called(0.91, 20.0) && !called(0.91, 10.0));
+        assert!(called(0.96, 10.0) && !called(0.94, 10.0));
+        assert!(!called(1.0 - 1e-6, 0.0) && !called(1.0 - 1e-6, f32::NAN));
+        let level = Policy { clear_snr: 0.0, ..policy.clone() };
+        assert_eq!(level.costs_at(5.0), policy.costs_at(60.0));
     }
 
     #[test]
     fn a_label_tells_a_changed_value_though_the_name_was_kept() {
         let policy = Policy::default();
         let changed = Policy { min_snr: 5.0, ..policy.clone() };
-        assert!(policy.label().starts_with("default/2#") && changed.label().starts_with("default/2#"));
+        assert!(policy.label().starts_with("default/3#") && changed.label().starts_with("default/3#"));
         assert_ne!(policy.label(), changed.label());
         assert_eq!(policy.label(), policy.clone().label());
     }
@@ -284,20 +326,20 @@ mod tests {
     fn a_strange_image_never_gets_a_sex_however_sure_the_model_is() {
         for strangeness in [1.01, f32::NAN, f32::INFINITY] {
             let scores = pb::Scores { strangeness, ..scores(1.0, 0.0, 0.0) };
-            assert_eq!(Policy::default().decide(&scores).reason, pb::UndecidedReason::NotAnEgg);
+            assert_eq!(Policy::default().decide(&scores, &CLEAR).reason, pb::UndecidedReason::NotAnEgg);
         }
     }
 
     #[test]
     fn scores_that_are_no_probabilities_decide_nothing() {
         for scores in [scores(f32::NAN, 0.0, 0.0), scores(-1.0, 2.0, 0.0), pb::Scores::default()] {
-            assert_eq!(Policy::default().decide(&scores).call, pb::Call::Undecided);
+            assert_eq!(Policy::default().decide(&scores, &CLEAR).call, pb::Call::Undecided);
         }
     }
 
     #[test]
     fn a_quality_that_is_not_a_number_is_poor() {
-        let good = pb::Quality { snr: 30.0, motion: 1.0, coverage: 1.0, clipped: 0.0, egg_ml: 50.0 };
+        let good = CLEAR;
         assert_eq!(Policy::default().judge_quality(&good), None);
         let worse = [
             pb::Quality { snr: f32::NAN, ..good },

@@ -6,7 +6,7 @@ use crate::measure::{Measured, NOMINAL_SNR};
 use crate::pictures;
 use crate::speed::Speed;
 use crate::study::{self, Study};
-use crate::train::{Recipe, Trained};
+use crate::train::Recipe;
 use crate::unknown::Unknown;
 use anyhow::{Context, Result};
 use ovomesh_api::policy::Policy;
@@ -14,6 +14,7 @@ use ovomesh_inference::manifest::Manifest;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::path::Path;
+use tch::nn::VarStore;
 
 /// Its fields are the tables of `model.toml`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,21 +67,23 @@ pub(crate) struct Thresholds {
     pub(crate) female_at: f32,
     /// Called MALE from this P(male | living) on.
     pub(crate) male_at: f32,
+    /// Below this SNR a mistake costs more, and both are higher.
+    pub(crate) clear_snr: f32,
     /// Not an egg above this strangeness.
     pub(crate) max_strangeness: f32,
 }
 
 impl Provenance {
     /// Of a training that just ended.
-    pub(crate) fn new(trained: &Trained, temperature: f64) -> Self {
+    pub(crate) fn new(weights: &VarStore, seconds: f64, temperature: f64) -> Self {
         Self {
             trainer: format!("ovomesh-train {}, tch 0.26, torch 2.13", env!("CARGO_PKG_VERSION")),
             data: "ovomesh-phantom: 45 % hard, 30 % nominal, 10 % hard with small gonads, 15 % small"
                 .to_owned(),
             preprocess: ovomesh_imaging::VERSION.to_owned(),
-            weights: export::learnt(&trained.weights),
+            weights: export::learnt(weights),
             temperature,
-            training_minutes: (trained.seconds / 60.0).round(),
+            training_minutes: (seconds / 60.0).round(),
         }
     }
 }
@@ -94,6 +97,7 @@ impl Thresholds {
             costs: [costs.culled_female, costs.hatched_male, costs.withheld],
             female_at: costs.female_at(),
             male_at: costs.male_at(),
+            clear_snr: policy.clear_snr,
             max_strangeness: policy.max_strangeness,
         }
     }

@@ -198,7 +198,8 @@ impl Drafted {
         let Some(mut scores) = inferred.scores else {
             return Decision::undecided(UndecidedReason::Failed, "inference answered without scores");
         };
-        let decision = line.policy.decide(&scores);
+        let quality = self.verdict.quality.unwrap_or_default();
+        let decision = line.policy.decide(&scores, &quality);
         self.mark(&scores);
         scores.gonads = scores.gonads.map(|gonads| grid.as_sent(gonads));
         self.verdict.p_female = policy::p_female(&scores);
