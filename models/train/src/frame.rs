@@ -76,9 +76,8 @@ pub(crate) struct Lattice {
     points: Tensor,
     /// Half a sample more turns rounding down into rounding where nothing is interpolated: z, y, x, `[3]`.
     shift: Tensor,
-    /// Flat distance of the samples that are interpolated from the first of them, `[1, 2, 1]` or `[1, 8, 1]`; z slowest.
-    corners: Tensor,
-    lowest: Tensor,
+    /// Flat distance of neighbours along each axis that is interpolated; z first.
+    steps: &'static [i64],
     highest: Tensor,
     strides: Tensor,
     /// See [`samples_a_mm`], `[3, 1]`.
@@ -102,18 +101,16 @@ impl Lattice {
         }
         // The last place that still rounds down to a sample which has a next one, where that is needed.
         let [z, y, x] = INPUT.map(|samples| samples as f32 - 1.001);
-        let (slice, row) = (INPUT[1] * INPUT[2], INPUT[2]);
-        let (in_plane, corners) = match between {
-            Between::Slices => (1.0, vec![0, slice]),
-            Between::All => (0.0, vec![0, 1, row, row + 1, slice, slice + 1, slice + row, slice + row + 1]),
+        let (in_plane, steps) = match between {
+            Between::Slices => (1.0, &STEPS[..1]),
+            Between::All => (0.0, &STEPS[..]),
         };
         let half = in_plane / 2.0;
         Self {
             size,
             points: Tensor::from_slice(&points.concat()).reshape([3, -1]),
             shift: Tensor::from_slice(&[0.0_f32, half, half]),
-            corners: Tensor::from_slice(&corners).reshape([1, -1, 1]),
-            lowest: Tensor::zeros([1, 3, 1], (Kind::Float, tch::Device::Cpu)),
+            steps,
             highest: Tensor::from_slice(&[z, y + in_plane, x + in_plane]).reshape([1, 3, 1]),
             strides: Tensor::from_slice(&[(INPUT[1] * INPUT[2]) as f32, INPUT[2] as f32, 1.0])
                 .reshape([1, 3]),
@@ -128,26 +125,44 @@ impl Lattice {
     pub(crate) fn look(&self, flat: &Tensor, frame: &Frame) -> Tensor {
         let start = (&frame.centre + &self.shift).unsqueeze(2);
         let axes = &frame.axes * &self.scale;
-        let at = (axes.matmul(&self.points) + start).clamp_tensor(Some(&self.lowest), Some(&self.highest));
+        // A third of the time of a clamp between tensors.
+        let at = (axes.matmul(&self.points) + start).relu_().minimum(&self.highest);
         let whole = at.floor();
         let part = at - &whole;
         let first = self.strides.matmul(&whole).to_kind(Kind::Int64);
-        let corners = (first + &self.corners).flatten(1, -1);
-        let shape = [-1, self.corners.size()[1], self.points.size()[1]];
-        let mut samples = flat.gather(1, &corners, false).to_kind(Kind::Float).reshape(shape);
+        let mut samples = self.corners(flat, &first);
         // Halves the corners along z, then along y, then along x.
-        let mut corners = self.corners.size()[1] / 2;
-        for axis in 0..3 {
-            if corners > 0 {
-                let (low, high) = (samples.narrow(1, 0, corners), samples.narrow(1, corners, corners));
-                samples = low.lerp_tensor(&high, &part.narrow(1, axis, 1));
-                corners /= 2;
-            }
+        for axis in 0..self.steps.len() {
+            let half = 1 << (self.steps.len() - 1 - axis);
+            let (low, high) = (samples.narrow(1, 0, half), samples.narrow(1, half, half));
+            samples = low.lerp_tensor(&high, &part.narrow(1, axis as i64, 1));
         }
         let [depth, rows, columns] = self.size;
         samples.reshape([-1, rows, columns, depth]).permute([0, 3, 1, 2])
     }
 }
+
+impl Lattice {
+    /// The samples of the corners around each point, z slowest, of which `first` (`[N, 1, P]`) is the lowest: `[N, 2, P]` or
+    /// `[N, 8, P]`. Each corner is looked up in a view of the input that begins later, so that no indices are written.
+    fn corners(&self, flat: &Tensor, first: &Tensor) -> Tensor {
+        let mut room = INPUT.iter().product::<i64>();
+        let mut views = flat.shallow_clone();
+        for (axis, &step) in (1..).zip(self.steps) {
+            room -= step;
+            views = views.unfold(axis, room, step);
+        }
+        let points = self.points.size()[1];
+        let axes = self.steps.len();
+        let at = |n: i64, last: i64| [vec![-1], vec![n; axes], vec![last]].concat();
+        let index = first.reshape(at(1, points)).expand(at(2, points), false);
+        let found = views.gather(1 + axes as i64, &index, false);
+        found.to_kind(Kind::Float).reshape([-1, 1 << axes, points])
+    }
+}
+
+/// Flat distance of neighbours along z, y, x.
+const STEPS: [i64; 3] = [INPUT[1] * INPUT[2], INPUT[2], 1];
 
 /// Samples of the input in a millimetre along z, y, x.
 pub(crate) fn samples_a_mm() -> Tensor {
