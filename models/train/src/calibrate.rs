@@ -15,8 +15,9 @@ const BATCH: usize = 64;
 const SPAN: f64 = 2.079;
 /// Each held-out egg is scanned so often to calibrate with.
 const SCANS: u64 = 2;
-/// One in so many batches of held-out eggs is also shown mirrored.
-const MIRRORED: usize = 10;
+/// One in so many batches of held-out eggs is also shown mirrored: as many as make the rare one that is not taken for such
+/// count, few enough to leave other eggs' doubt alone.
+const MIRRORED: usize = 4;
 /// Steps of gradient descent on the temperatures of images, and their size.
 const STEPS: usize = 400;
 const RATE: f64 = 0.02;

@@ -7,7 +7,7 @@ use crate::report::Report;
 use crate::share::Share;
 use crate::speed::Speed;
 use crate::study::Study;
-use crate::train::Recipe;
+use crate::train::{MIRRORED, Recipe};
 use crate::unknown::EGGS;
 use std::fmt::Write as _;
 
@@ -35,14 +35,23 @@ fn head(report: &Report, text: &mut String) {
     );
     line(text, "| | |\n|---|---|");
     line(text, &format!("| weights | {} thousand |", provenance.weights / 1000));
-    line(text, &format!("| learnt from | {} eggs ({}) |", training.eggs, provenance.data));
     line(
         text,
         &format!(
-            "| | {} thousand scans of them, SNR {} to {}, three embryos in ten moving, one image in ten mirrored |",
+            "| learnt from | {} eggs, {} at a time ({}) |",
+            training.eggs,
+            training.eggs / training.chapters,
+            provenance.data
+        ),
+    );
+    line(
+        text,
+        &format!(
+            "| | {} thousand scans of them, SNR {} to {}, three embryos in ten moving, {:.0} % of the images mirrored |",
             training.steps * training.batch / 1000,
             training.snr.0,
-            training.snr.1
+            training.snr.1,
+            100.0 * MIRRORED
         ),
     );
     line(
@@ -55,10 +64,11 @@ fn head(report: &Report, text: &mut String) {
     line(text, &format!("| trainer | {} |", provenance.trainer));
     line(text, &format!("| preprocessing | {}: serve it behind the same |", provenance.preprocess));
     let [culled, hatched, withheld] = policy.costs;
+    let snr = policy.clear_snr;
     line(
         text,
         &format!(
-            "| policy | {}: a culled female costs {culled}, a hatched male {hatched}, a withheld egg {withheld}, so FEMALE is called from {:.3} and MALE from {:.3} on |\n",
+            "| policy | {}: a culled female costs {culled}, a hatched male {hatched}, a withheld egg {withheld}, so FEMALE is called from {:.3} and MALE from {:.3} on. Below SNR {snr} a mistake costs {snr} / SNR times as much |\n",
             policy.policy, policy.female_at, policy.male_at
         ),
     );
@@ -291,8 +301,8 @@ fn studies(report: &Report, text: &mut String) {
     line(
         text,
         "## Other seeds, and preprocessing with and without its steps\n\n\
-         Each row is a training of its own, measured on the same eggs at SNR 30 (the fp32 file): right of those called / undecided /\n\
-         right with nothing withheld, in per cent. Rows are comparable within the same steps and eggs.\n\n\
+         Each row is a short training of its own, measured on the same 3,000 eggs at SNR 30 (the fp32 file): right of those called /\n\
+         undecided / right with nothing withheld, in per cent. Rows are comparable with each other, not with the model above.\n\n\
          | training | seed | steps, eggs | nominal | hard | small gonads |\n|---|---|---|---|---|---|",
     );
     for study in &report.studies {

@@ -7,8 +7,8 @@ use std::num::NonZero;
 /// What a set of eggs is for. Sets share no egg.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// To learn from.
-    Train,
+    /// To learn from, in one chapter of a training.
+    Train(u64),
     /// To set temperatures, thresholds and quantiles with.
     Calibrate,
     /// To measure with, once.
@@ -40,15 +40,15 @@ impl Eggs {
         threads: NonZero<usize>,
         progress: impl Fn(usize) + Sync,
     ) -> Self {
-        let stream = match purpose {
-            Purpose::Train => 1,
-            Purpose::Calibrate => 2,
-            Purpose::Test => 3,
+        let seed = match purpose {
+            Purpose::Train(chapter) => seed_of(seed_of(seed, 1), chapter),
+            Purpose::Calibrate => seed_of(seed, 2),
+            Purpose::Test => seed_of(seed, 3),
         };
         let mut before = 0;
         let mut made = Vec::new();
         for (part, index) in parts.iter().zip(0..) {
-            let seed = seed_of(seed_of(seed, stream), index);
+            let seed = seed_of(seed, index);
             let Part { profile, shares, count } = part;
             let so_far = |done| progress(before + done);
             made.push(Library::generate(profile, &Grid::STANDARD, *shares, *count, seed, threads, so_far));

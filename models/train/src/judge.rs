@@ -25,7 +25,7 @@ pub(crate) struct Raw {
     pub(crate) alive: Tensor,
     /// Logits of female, male.
     pub(crate) sex: Tensor,
-    /// What the head has seen, and how noisy the image is.
+    /// What the head has seen, how noisy the image is, and how far it looks like a mirror image.
     pub(crate) seen: Tensor,
     /// Logit of being mirrored.
     pub(crate) mirrored: Tensor,
@@ -35,6 +35,9 @@ pub(crate) struct Raw {
     pub(crate) views: Views,
 }
 
+/// Logits of being mirrored from each of which on there may be more doubt: most eggs lie below all of them.
+const MIRRORED_FROM: [f64; 3] = [-5.0, -2.5, 0.0];
+
 /// Runs all stages of a folded net.
 pub(crate) fn raw(net: &Net, input: &Tensor) -> Raw {
     let input = flat(input);
@@ -43,7 +46,9 @@ pub(crate) fn raw(net: &Net, input: &Tensor) -> Raw {
     let said = net.say(&input, &refined.frame, [&located.features, &refined.features], false);
     let means = image_means(&located.samples);
     let noise = log_noise(&means);
-    let seen = Tensor::cat(&[said.seen, noise.square(), noise], 1);
+    let beyond = MIRRORED_FROM.map(|from| (&said.mirrored - from).relu().unsqueeze(1));
+    let [a, b, c] = beyond;
+    let seen = Tensor::cat(&[said.seen, noise.square(), noise, a, b, c], 1);
     let views = [means, located.features, said.features];
     Raw {
         alive: said.alive,

@@ -44,7 +44,7 @@ use train::{Recipe, Session, train};
 #[command(name = "ovomesh-train", version)]
 pub struct Args {
     /// Name and version of the model to write.
-    #[arg(long, default_value = "egg-pose/0.2.0")]
+    #[arg(long, default_value = "egg-pose/0.3.0")]
     model: ModelId,
     /// The model repository.
     #[arg(long, default_value = "models", env = "OVOMESH_MODELS")]
@@ -65,14 +65,17 @@ pub struct Args {
     #[arg(long, value_enum, default_value_t = Size::Pose)]
     size: Size,
     /// Steps of gradient descent.
-    #[arg(long, default_value_t = 9_000)]
+    #[arg(long, default_value_t = 12_000)]
     steps: usize,
     /// Scans a step.
     #[arg(long, default_value_t = 64)]
     batch: usize,
-    /// Different eggs to learn from (128 KiB of memory each).
-    #[arg(long, default_value_t = 32_000)]
+    /// Different eggs to learn from in all.
+    #[arg(long, default_value_t = 256_000)]
     eggs: usize,
+    /// As many sets of eggs, one after the other, share them: only one set is in memory (128 KiB an egg).
+    #[arg(long, default_value = "16")]
+    chapters: NonZero<usize>,
     /// Highest learning rate.
     #[arg(long, default_value_t = 3e-3)]
     rate: f64,
@@ -107,6 +110,8 @@ const TRAINING_SNR: (f64, f64) = (8.0, 60.0);
 /// Eggs to calibrate with, and eggs of each set to measure with.
 const HELD_OUT: usize = 8_000;
 const MEASURED: usize = 6_000;
+/// A study does with a share of both: its figures are only compared with each other, on the same eggs.
+const STUDIED: usize = 2;
 /// Images of each kind that is no egg.
 const UNKNOWN: usize = 304;
 /// Rounds of the measurement of speed, of which the fastest counts: the others shared the caches with other work.
@@ -122,9 +127,9 @@ pub fn run(args: &Args) -> Result<()> {
     if args.card {
         return report::Report::read(&folder)?.publish(&folder);
     }
-    let training_eggs = args.make("eggs to train on", Purpose::Train, &eggs::mixture(recipe.eggs));
-    let session = Session { folder: &args.work, resume: args.resume, stop_at: args.stop_after };
-    let Some(trained) = train(&recipe, &training_eggs, &session)? else {
+    let session =
+        Session { folder: &args.work, resume: args.resume, stop_at: args.stop_after, threads: args.threads };
+    let Some(trained) = train(&recipe, &session)? else {
         println!("stopped as asked; go on with the same flags and --resume");
         return Ok(());
     };
@@ -132,13 +137,14 @@ pub fn run(args: &Args) -> Result<()> {
     let held_out =
         args.make("eggs to calibrate with", Purpose::Calibrate, &eggs::mixture(args.many(HELD_OUT)));
     let net = export::served(&trained.weights, recipe.widths, Kind::Float)?;
-    let calibrated = calibrate::calibrate(&net, &training_eggs, &held_out, &recipe.taking(), args.seed);
-    drop((training_eggs, held_out));
+    let calibrated = calibrate::calibrate(&net, &trained.eggs, &held_out, &recipe.taking(), args.seed);
+    let train::Trained { weights, eggs, seconds } = trained;
+    drop((eggs, held_out));
     let temporary = args.work.join("study");
     let models = if args.study.is_some() { &temporary } else { &args.models };
     let temperature = calibrated.temperature;
     let files = models.join(&args.model.name).join(&args.model.version);
-    let manifest = export::export(&files, &args.model, &trained.weights, recipe.widths, calibrated)?;
+    let manifest = export::export(&files, &args.model, &weights, recipe.widths, calibrated)?;
     // Twice: first what is needed to load the files, then also what was measured with them.
     write(&files.join("model.toml"), &toml::to_string(&manifest)?)?;
 
@@ -153,7 +159,7 @@ pub fn run(args: &Args) -> Result<()> {
         return study::add(&folder, study);
     }
     let report = report::Report {
-        provenance: report::Provenance::new(&trained, temperature),
+        provenance: report::Provenance::new(&weights, seconds, temperature),
         training: recipe,
         policy: report::Thresholds::of(&policy),
         measured: meter.measure(|part| println!("measured: {part}"))?,
@@ -183,7 +189,8 @@ impl Args {
             seed: self.seed,
             steps: self.steps,
             batch: self.batch,
-            eggs: if self.tiny { TINY } else { self.eggs },
+            eggs: if self.tiny { TINY * self.chapters.get() } else { self.eggs },
+            chapters: self.chapters.get(),
             rate: self.rate,
             snr: TRAINING_SNR,
             bf16: true,
@@ -192,7 +199,11 @@ impl Args {
     }
 
     fn many(&self, count: usize) -> usize {
-        if self.tiny { TINY } else { count }
+        match (self.tiny, &self.study) {
+            (true, _) => TINY,
+            (false, Some(_)) => count / STUDIED,
+            (false, None) => count,
+        }
     }
 
     fn make(&self, what: &'static str, purpose: Purpose, parts: &[Part]) -> Eggs {

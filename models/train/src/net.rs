@@ -41,7 +41,7 @@ pub(crate) struct Widths {
 impl Widths {
     /// The one that is served.
     pub(crate) const POSE: Self =
-        Self { locate: [32, 48, 64, 96], refine: [32, 48, 64], sex: [48, 80, 128], head: 64 };
+        Self { locate: [32, 32, 64, 96], refine: [32, 48, 64], sex: [48, 80, 128], head: 96 };
     /// For quick looks.
     pub(crate) const SMALL: Self =
         Self { locate: [16, 24, 32, 48], refine: [16, 24, 32], sex: [16, 24, 48], head: 32 };

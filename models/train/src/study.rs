@@ -75,6 +75,7 @@ mod tests {
             steps: 2,
             batch: 3,
             eggs: 4,
+            chapters: 1,
             rate: 0.1,
             snr: (8.0, 60.0),
             bf16: true,

@@ -3,16 +3,18 @@
 
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::data::{Batch, Taking, training_batch};
-use crate::eggs::Eggs;
+use crate::eggs::{Eggs, Purpose, mixture};
 use crate::loss::{Loss, Phase, loss};
 use crate::net::{Net, Widths};
 use crate::optim::{AdamW, move_average, paired};
 use crate::prepare::Step;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use ovomesh_phantom::seed_of;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
+use std::num::NonZero;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
@@ -30,8 +32,11 @@ pub(crate) struct Recipe {
     pub(crate) steps: usize,
     /// Scans a step.
     pub(crate) batch: usize,
-    /// Different eggs to learn from; each is scanned with fresh noise every time.
+    /// Different eggs to learn from in all; each is scanned with fresh noise every time.
     pub(crate) eggs: usize,
+    /// As many chapters of equal length share the eggs: those of one chapter are made when it begins, and are all that is
+    /// kept in memory. A net that sees the same 32,000 eggs to the end learns them by heart.
+    pub(crate) chapters: usize,
     /// Highest learning rate; it falls to zero along a cosine.
     pub(crate) rate: f64,
     /// Range of the trunk's signal to noise, drawn from it, higher ones more often.
@@ -51,15 +56,17 @@ impl Recipe {
 }
 
 /// Share of the steps in which the window is put where the gonads truly are, before the net can find them.
-const EARLY: f64 = 0.06;
+const EARLY: f64 = 0.05;
 /// Share of the steps after which the pose has been learnt and only the sex goes on.
-const POSE: f64 = 0.4;
+const POSE: f64 = 0.32;
 /// Share of the steps over which noise comes in: without it the net does not get going.
 const EASY: f64 = 0.2;
 /// Share of the images that are mirrored.
-const MIRRORED: f64 = 0.1;
+pub(crate) const MIRRORED: f64 = 0.15;
 /// Steps until the learning rate is at its highest.
 const WARM_UP: f64 = 100.0;
+/// Eggs of a chapter, so that there are some of each kind.
+const FEWEST: usize = 16;
 /// Steps between checkpoints: half a minute of work at most is lost.
 const CHECKPOINT_EVERY: usize = 500;
 /// Batches that are made ahead of their use.
@@ -76,19 +83,29 @@ pub(crate) struct Session<'a> {
     pub(crate) resume: bool,
     /// Stop before this step, with a checkpoint.
     pub(crate) stop_at: Option<usize>,
+    /// Threads that make eggs.
+    pub(crate) threads: NonZero<usize>,
 }
 
 /// What a training gives.
-#[derive(Debug)]
 pub(crate) struct Trained {
     /// Averaged over the last steps.
     pub(crate) weights: VarStore,
-    /// Seconds of all sessions.
+    /// The eggs of the last chapter.
+    pub(crate) eggs: Eggs,
+    /// Seconds of all sessions, eggs included.
     pub(crate) seconds: f64,
 }
 
 /// Trains, or gives nothing when it was to stop before the end.
-pub(crate) fn train(recipe: &Recipe, eggs: &Eggs, session: &Session<'_>) -> Result<Option<Trained>> {
+pub(crate) fn train(recipe: &Recipe, session: &Session<'_>) -> Result<Option<Trained>> {
+    ensure!(recipe.steps > 0, "--steps is 0; it must be 1 at least");
+    ensure!(
+        recipe.eggs / recipe.chapters >= FEWEST,
+        "--eggs {} in --chapters {} is less than {FEWEST} eggs at a time",
+        recipe.eggs,
+        recipe.chapters
+    );
     let kind = if recipe.bf16 { Kind::BFloat16 } else { Kind::Float };
     tch::manual_seed(recipe.seed as i64);
     let vars = VarStore::new(Device::Cpu);
@@ -107,7 +124,9 @@ pub(crate) fn train(recipe: &Recipe, eggs: &Eggs, session: &Session<'_>) -> Resu
 
     let (send, batches) = sync_channel::<Batch>(AHEAD);
     std::thread::scope(|scope| {
-        scope.spawn(move || make_batches(recipe, eggs, done..end, |batch| send.send(batch).is_ok()));
+        let making = scope.spawn(move || {
+            make_batches(recipe, session.threads, done..end, |batch| send.send(batch).is_ok())
+        });
         // Owned here, so that an error below also ends the thread that makes batches.
         let batches = batches;
         let mut shown = Shown::new(recipe, done);
@@ -130,22 +149,42 @@ pub(crate) fn train(recipe: &Recipe, eggs: &Eggs, session: &Session<'_>) -> Resu
                 shown.print();
             }
         }
-        Ok((end == recipe.steps).then(|| Trained { weights: average, seconds: seconds() }))
+        let eggs = making.join().map_err(|_| anyhow!("the thread that makes batches has panicked"))?;
+        Ok((end == recipe.steps).then(|| Trained { weights: average, eggs, seconds: seconds() }))
     })
 }
 
-/// Makes the batches of the steps in order, until `take` wants no more.
-fn make_batches(recipe: &Recipe, eggs: &Eggs, steps: std::ops::Range<usize>, take: impl Fn(Batch) -> bool) {
+/// Makes the batches of the steps in order, until `take` wants no more; gives the eggs of the last one's chapter.
+fn make_batches(
+    recipe: &Recipe,
+    threads: NonZero<usize>,
+    steps: Range<usize>,
+    take: impl Fn(Batch) -> bool,
+) -> Eggs {
+    let chapter = |step: usize| (step * recipe.chapters / recipe.steps).min(recipe.chapters - 1) as u64;
+    let make = |chapter| {
+        let purpose = Purpose::Train(chapter);
+        Eggs::make(purpose, &mixture(recipe.eggs / recipe.chapters), recipe.seed, threads, |_| ())
+    };
+    let mut now = chapter(steps.start);
+    let mut eggs = make(now);
     for step in steps {
+        if chapter(step) != now {
+            now = chapter(step);
+            // The old ones go first: there is room for one chapter.
+            drop(eggs);
+            eggs = make(now);
+        }
         let (low, high) = recipe.snr;
         // From the upper three fifths of the range (in decibels) down to all of it.
         let easy = 0.6 * (1.0 - share(recipe, step) / EASY).max(0.0);
         let low = (low.ln() + (high.ln() - low.ln()) * easy).exp();
         let taking = Taking { snr: (low, high), shift: 1, mirrored: Some(MIRRORED), ..recipe.taking() };
-        if !take(training_batch(eggs, recipe.batch, &taking, recipe.seed, step)) {
-            return;
+        if !take(training_batch(&eggs, recipe.batch, &taking, recipe.seed, step)) {
+            break;
         }
     }
+    eggs
 }
 
 fn share(recipe: &Recipe, step: usize) -> f64 {
