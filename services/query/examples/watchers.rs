@@ -113,7 +113,7 @@ fn row(n: u64) -> Row {
         scores: Some(Scores { female: 0.95, male: 0.03, infertile: 0.01, dead: 0.01, ..Default::default() }),
         quality: Some(Quality { snr: 21.0, motion: 1.0, coverage: 1.0, clipped: 0.0, egg_ml: 56.0 }),
         provenance: Some(Provenance {
-            model: "egg-pose/0.2.0".into(),
+            model: "egg-pose/0.3.0".into(),
             model_sha256: "0123456789abcdef".into(),
             preprocess: "1".into(),
             device: "cpu".into(),
