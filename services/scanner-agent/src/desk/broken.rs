@@ -26,7 +26,9 @@ impl Desk {
                 let desk = self.clone();
                 self.lifecycle.spawn("scan", async move {
                     metrics::counter!("ovomesh_agent_broken_total").increment(1);
-                    let stamp = Stamp { correction: desk.clock.correction(), acquired_here: true };
+                    // Whatever has no time of its own was stamped when it came.
+                    let acquired_here = meta.acquired_at == meta.received_at;
+                    let stamp = Stamp { correction: desk.clock.correction(), acquired_here };
                     desk.clock.settle(&mut meta, stamp);
                     let line = desk.settings.lines.get(&meta.place);
                     let row = meta.row(&line, undecided(&case.id, pb::UndecidedReason::Rejected, why), None);
