@@ -18,7 +18,10 @@ fn sender(calling: &'static str) -> Sender {
     static AGENT: OnceLock<(Edge, u16)> = OnceLock::new();
     let (_, port) = AGENT.get_or_init(|| {
         let port = free_port();
-        (Edge::start("dicom-1", LINES, &["--dicom-listen", &format!("127.0.0.1:{port}")]), port)
+        let listen = format!("127.0.0.1:{port}");
+        // Longer than a busy machine takes to start another storescu.
+        let flags = ["--dicom-listen", &listen, "--dicom-idle-ms", "8000", "--dicom-again-ms", "60000"];
+        (Edge::start("dicom-1", LINES, &flags), port)
     });
     Sender { calling, port: *port }
 }
@@ -176,7 +179,7 @@ async fn what_is_not_taken_is_told_why() {
 async fn an_agent_that_is_killed_in_the_middle_of_a_series_goes_on_with_what_it_has() {
     let port = free_port();
     let listen = format!("127.0.0.1:{port}");
-    let flags = ["--dicom-listen", listen.as_str(), "--dicom-again-ms", "60000"];
+    let flags = ["--dicom-listen", listen.as_str(), "--dicom-again-ms", "60000", "--dicom-idle-ms", "8000"];
     let mut agent = Edge::start("dicom-2", LINES, &flags);
     let sender = Sender { calling: "T_KILLED", port };
     let (id, files) = egg("killed", &["--single"]);
