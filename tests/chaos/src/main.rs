@@ -77,8 +77,20 @@ async fn main() -> anyhow::Result<ExitCode> {
     let only = |fault: &Fault| args.only.as_ref().is_none_or(|only| fault.name().contains(only.as_str()));
     let faults: Vec<Fault> = Fault::all(args.long).into_iter().filter(only).collect();
     anyhow::ensure!(!faults.is_empty(), "no fault has such a name; without --only all are run");
-    let eggs = Eggs::new();
     let mut outcomes = Vec::new();
+    let ran = run_all(&args, &faults, &mut outcomes).await;
+    // What is known is told, also when something went wrong in the middle.
+    println!("{}", table(&outcomes));
+    if let Some(file) = &args.json {
+        let text = serde_json::to_string_pretty(&json!({ "faults": outcomes }))?;
+        std::fs::write(file, text + "\n").with_context(|| format!("writing {}", file.display()))?;
+    }
+    ran?;
+    Ok(if outcomes.iter().all(Outcome::is_good) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn run_all(args: &Args, faults: &[Fault], outcomes: &mut Vec<Outcome>) -> anyhow::Result<()> {
+    let eggs = Eggs::new();
     for nodes in [1, 3] {
         let faults: Vec<Fault> = faults.iter().copied().filter(|fault| fault.nodes() == nodes).collect();
         if faults.is_empty() {
@@ -92,16 +104,11 @@ async fn main() -> anyhow::Result<ExitCode> {
                 continue;
             }
             eprintln!("{} ...", fault.name());
-            let outcome = run(&args, &mut world, fault, &eggs, outcomes.len()).await;
+            let outcome = run(args, &mut world, fault, &eggs, outcomes.len()).await;
             outcomes.push(outcome.with_context(|| format!("under the fault `{}`", fault.name()))?);
         }
     }
-    println!("{}", table(&outcomes));
-    if let Some(file) = &args.json {
-        let text = serde_json::to_string_pretty(&json!({ "faults": outcomes }))?;
-        std::fs::write(file, text + "\n").with_context(|| format!("writing {}", file.display()))?;
-    }
-    Ok(if outcomes.iter().all(Outcome::is_good) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(())
 }
 
 fn world(seed: u64, nodes: usize) -> anyhow::Result<World> {
