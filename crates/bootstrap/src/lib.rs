@@ -4,6 +4,7 @@
 //! together. Tests call the same `run` with a listener on port 0.
 
 mod args;
+mod configuration;
 pub mod discover;
 mod door;
 mod errors;
@@ -18,6 +19,7 @@ mod tls;
 pub mod trace;
 
 pub use args::{ClientTlsArgs, LogFormat, ServerArgs, TelemetryArgs};
+pub use configuration::configuration;
 pub use ovomesh_mesh::{Lifecycle, Load};
 pub use run::{main, runtime};
 pub use server::Server;

@@ -22,11 +22,10 @@ mod spooled;
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use ovomesh_api::pb::scanner::v1::scanner_service_server::ScannerServiceServer;
 use ovomesh_api::pb::sorter::v1::sorter_service_server::SorterServiceServer;
 use ovomesh_api::{LineBook, MAX_VOLUME_BYTES};
-use ovomesh_bootstrap::{ClientTlsArgs, Server, ServerArgs, TelemetryArgs};
+use ovomesh_bootstrap::{ClientTlsArgs, Server, ServerArgs, TelemetryArgs, configuration};
 use ovomesh_mesh::Lifecycle;
 use ovomesh_spool::{Limits, Spool};
 use tokio::net::TcpListener;
@@ -92,14 +91,7 @@ pub struct Args {
 
 /// Serves on `listener` until the drain is over.
 pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let lines = match &args.lines {
-        Some(file) => {
-            let yaml =
-                std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-            LineBook::from_yaml(&yaml).with_context(|| format!("in {}", file.display()))?
-        }
-        None => LineBook::default(),
-    };
+    let lines = configuration(args.lines.as_deref(), LineBook::from_yaml)?;
     let all = args.spool_mib << 20;
     let verdict_bytes = all / VERDICTS_PART;
     let limits = Limits { scan_bytes: all - verdict_bytes, verdict_bytes };

@@ -29,7 +29,7 @@ use ovomesh_api::pb::gateway::v1::gateway_service_server::GatewayServiceServer;
 use ovomesh_api::pb::load::v1::load_service_server::LoadServiceServer;
 use ovomesh_api::pb::scanner::v1::scanner_service_server::ScannerServiceServer;
 use ovomesh_api::{LineBook, MAX_VOLUME_BYTES};
-use ovomesh_bootstrap::{ClientTlsArgs, Server, ServerArgs, TelemetryArgs, discover};
+use ovomesh_bootstrap::{ClientTlsArgs, Server, ServerArgs, TelemetryArgs, configuration, discover};
 use ovomesh_mesh::{Lifecycle, PoolConfig, Stage, StreamPool};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -90,14 +90,7 @@ pub struct Args {
 
 /// Serves on `listener` until the drain is over.
 pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    let file = match &args.lines {
-        Some(file) => {
-            let yaml =
-                std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-            LineBook::from_yaml(&yaml).with_context(|| format!("in {}", file.display()))?
-        }
-        None => LineBook::default(),
-    };
+    let file = configuration(args.lines.as_deref(), LineBook::from_yaml)?;
     let lines = match &args.scanner_lines {
         Some(namespace) => resources(file, namespace, &lifecycle).await?,
         None => Lines::fixed(file),
