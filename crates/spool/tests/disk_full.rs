@@ -1,24 +1,26 @@
 //! A full disk refuses clearly, and takes nothing of what was accepted.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use ovomesh_spool::{Error, Limits, Spool};
 use ovomesh_testkit::SmallDisk;
 
 const MIB: u64 = 1 << 20;
+/// More than the disk has, as a careless configuration would.
+const LIMITS: Limits = Limits { scan_bytes: 128 * MIB, verdict_bytes: 16 * MIB };
+
+fn small_disk(folder: &Path) -> Option<SmallDisk> {
+    SmallDisk::mount(folder, 32).inspect_err(|error| eprintln!("SKIPPED: {error:#}")).ok()
+}
 
 #[tokio::test]
 async fn what_was_accepted_gets_its_verdict_written_down_on_a_disk_that_takes_no_scans_any_more() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = match SmallDisk::mount(folder.path(), 32) {
-        Ok(disk) => disk,
-        Err(error) => return eprintln!("SKIPPED: {error:#}"),
-    };
+    let Some(disk) = small_disk(folder.path()) else { return };
     let spool_folder = disk.path().join("spool");
-    // More than the disk has, as a careless configuration would.
-    let limits = Limits { scan_bytes: 128 * MIB, verdict_bytes: 16 * MIB };
-    let (spool, _) = Spool::open(&spool_folder, limits).unwrap();
+    let (spool, _) = Spool::open(&spool_folder, LIMITS).unwrap();
     let mut accepted = Vec::new();
     let refused = loop {
         match spool.accept(&format!("scan-{}", accepted.len()), vec![7; 128 << 10].into()).await {
@@ -34,7 +36,7 @@ async fn what_was_accepted_gets_its_verdict_written_down_on_a_disk_that_takes_no
     }
     assert_eq!(spool.scan(&accepted[0]).unwrap(), vec![7; 128 << 10]);
     drop(spool);
-    let (spool, left) = Spool::open(&spool_folder, limits).unwrap();
+    let (spool, left) = Spool::open(&spool_folder, LIMITS).unwrap();
     assert_eq!((left.undecided.len(), left.unsettled.len(), left.lost.len()), (0, accepted.len(), 0));
     // The scans have their verdicts, so their files go: by a thread of the spool's own.
     let begun = Instant::now();
@@ -47,13 +49,9 @@ async fn what_was_accepted_gets_its_verdict_written_down_on_a_disk_that_takes_no
 #[tokio::test]
 async fn a_record_that_hits_the_end_of_the_disk_is_cut_off_and_its_neighbours_stay() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = match SmallDisk::mount(folder.path(), 32) {
-        Ok(disk) => disk,
-        Err(error) => return eprintln!("SKIPPED: {error:#}"),
-    };
+    let Some(disk) = small_disk(folder.path()) else { return };
     let spool_folder = disk.path().join("spool");
-    let limits = Limits { scan_bytes: 128 * MIB, verdict_bytes: 16 * MIB };
-    let (spool, _) = Spool::open(&spool_folder, limits).unwrap();
+    let (spool, _) = Spool::open(&spool_folder, LIMITS).unwrap();
     let first = spool.release("first", vec![1; 2_000].into()).await.unwrap();
     // Verdicts may use all of the disk; here somebody else has.
     disk.fill(8 << 10).unwrap();
@@ -62,7 +60,7 @@ async fn a_record_that_hits_the_end_of_the_disk_is_cut_off_and_its_neighbours_st
     disk.empty().unwrap();
     spool.release("third", vec![3; 60 << 10].into()).await.unwrap();
     drop(spool);
-    let (spool, left) = Spool::open(&spool_folder, limits).unwrap();
+    let (spool, left) = Spool::open(&spool_folder, LIMITS).unwrap();
     let ids: Vec<&str> = left.unsettled.iter().map(|released| released.entry.id.as_str()).collect();
     assert_eq!((ids, left.lost.len()), (vec!["first", "third"], 0));
     assert_eq!(left.unsettled[0].entry, first.entry);

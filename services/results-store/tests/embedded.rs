@@ -3,14 +3,14 @@
 
 mod support;
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use ovomesh_api::pb::scan::v1::{Preview, Row};
 use ovomesh_results_store::{Embedded, Store, StoreError};
+use ovomesh_testkit::SmallDisk;
 use proptest::prelude::*;
 use support::conformance::{check, check_pages, rows};
 use support::{all, append, record, row};
@@ -186,44 +186,17 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// A file system of the test's own that is soon full. Needs a user that may mount, as CI's may.
-struct Small(tempfile::TempDir);
-
-impl Small {
-    fn mount(mib: u32) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let size = format!("size={mib}m");
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path()).output();
-        mounted.is_ok_and(|output| output.status.success()).then_some(Self(folder))
-    }
-
-    /// Takes all that is left.
-    fn fill(&self) -> PathBuf {
-        let path = self.0.path().join("ballast");
-        let mut file = std::fs::File::create(&path).unwrap();
-        while file.write_all(&[1u8; 1 << 12]).is_ok() {}
-        path
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        // Lazily: the store may still have files open.
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
 #[tokio::test]
 async fn a_full_disk_is_told_and_no_acknowledged_row_is_lost() {
-    let Some(small) = Small::mount(80) else {
-        eprintln!("not tried: this user may not mount a tmpfs");
-        return;
+    let folder = tempfile::tempdir().unwrap();
+    let disk = match SmallDisk::mount(folder.path(), 80) {
+        Ok(disk) => disk,
+        Err(error) => return eprintln!("not tried: {error:#}"),
     };
-    let data = small.0.path().join("data");
+    let data = disk.path().join("data");
     let store = Embedded::open(&data).unwrap();
     append(&store, (0..100).map(|n| row(&format!("before-{n:03}"), "egg", n))).await;
-    let ballast = small.fill();
+    disk.fill(0).unwrap();
     let mut acknowledged: Vec<_> = (0..100).map(|n| format!("before-{n:03}")).collect();
     let mut failures = Vec::new();
     // Until the disk is full, and then some more: each is told the same.
@@ -244,7 +217,7 @@ async fn a_full_disk_is_told_and_no_acknowledged_row_is_lost() {
         assert!(told.contains(data.to_str().unwrap()) && told.contains("No space left on device"), "{told}");
     }
     assert!(all(&store).await.len() >= acknowledged.len(), "it still answers");
-    std::fs::remove_file(ballast).unwrap();
+    disk.empty().unwrap();
     until_stored(&store, "after").await;
     acknowledged.push("after".into());
     let has_all = |found: &[String]| acknowledged.iter().all(|id| found.binary_search(id).is_ok());
