@@ -11,6 +11,6 @@ mod sorter;
 pub use fleet::{fleet, programs, query};
 pub use ovomesh_bootstrap::install_provider;
 pub use raw::{Raw, framed};
-pub use scans::{hello, place, scan, volume};
+pub use scans::{hello, phantom, place, scan, volume};
 pub use session::{Answer, LIMIT, Session};
 pub use sorter::{Sorter, start};

@@ -31,10 +31,15 @@ pub fn scan(scan_id: &str) -> Scan {
 
 /// A valid volume of 64 x 64 x 16 samples.
 pub fn volume() -> Volume {
-    static SAMPLES: LazyLock<Bytes> = LazyLock::new(|| {
-        let clean = Phantom::new(&Profile::nominal(), Class::Female, 11).render(&Grid::STANDARD);
-        Scanner::with_snr(30.0).acquire(&clean, &mut rng(11)).iter().flat_map(|v| v.to_le_bytes()).collect()
-    });
+    static VOLUME: LazyLock<Volume> = LazyLock::new(|| phantom(Class::Female, 11));
+    VOLUME.clone()
+}
+
+/// A phantom of 64 x 64 x 16 samples at a signal-to-noise ratio of 30.
+pub fn phantom(class: Class, seed: u64) -> Volume {
+    let clean = Phantom::new(&Profile::nominal(), class, seed).render(&Grid::STANDARD);
+    let noisy = Scanner::with_snr(30.0).acquire(&clean, &mut rng(seed));
+    let samples: Bytes = noisy.iter().flat_map(|sample| sample.to_le_bytes()).collect();
     Volume {
         columns: 64,
         rows: 64,
@@ -42,8 +47,8 @@ pub fn volume() -> Volume {
         spacing_x_mm: 1.0,
         spacing_y_mm: 1.0,
         spacing_z_mm: 2.8,
-        crc32c: Some(crc32c::crc32c(&SAMPLES)),
-        samples: SAMPLES.clone(),
+        crc32c: Some(crc32c::crc32c(&samples)),
+        samples,
         ..Default::default()
     }
 }
