@@ -141,7 +141,7 @@ impl Drain<'_> {
                     }
                 }
             }
-            if credit.is_some() && self.sent.is_empty() {
+            if credit.is_some() && self.sent.is_empty() && self.waiting.is_empty() {
                 return Ok(());
             }
             let response = tokio::time::timeout(PATIENCE, down.message()).await;
