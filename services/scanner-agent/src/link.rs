@@ -53,12 +53,15 @@ pub struct Gateways {
 pub async fn run(desk: Arc<Desk>, gateways: Gateways) {
     // Agents that start together should not all go to the first one.
     let mut next = rand::random_range(0..gateways.uris.len().max(1));
-    let mut pause = PAUSES.0;
+    let (mut pause, mut wait) = (PAUSES.0, Duration::ZERO);
     let mut leaving = FuturesUnordered::new();
     loop {
         let uri = &gateways.uris[next % gateways.uris.len()];
         next += 1;
+        let before = wait;
         let working = async {
+            // Here, because answers on links that are left are read meanwhile.
+            tokio::time::sleep(before).await;
             let link = Link::open(&desk, &gateways, uri).await?;
             tracing::info!(gateway = %uri, "linked");
             let begun = Instant::now();
@@ -71,24 +74,22 @@ pub async fn run(desk: Arc<Desk>, gateways: Gateways) {
                 Some(()) = leaving.next(), if !leaving.is_empty() => {}
             }
         };
-        match ended {
+        let at_once = match ended {
             Ok((Ended::Drains(link, grace), _)) => {
                 tracing::info!(gateway = %uri, "asks to leave");
                 leaving.push(link.finish(grace));
-                pause = PAUSES.0;
-                continue;
+                true
             }
             Ok((Ended::Broke(why), lasted)) => {
                 tracing::warn!(gateway = %uri, why, "the link broke");
-                if lasted > PAUSES.1 {
-                    pause = PAUSES.0;
-                    continue;
-                }
+                lasted > PAUSES.1
             }
-            Err(why) => tracing::warn!(gateway = %uri, why, "no link"),
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(PAUSES.1);
+            Err(why) => {
+                tracing::warn!(gateway = %uri, why, "no link");
+                false
+            }
+        };
+        (wait, pause) = if at_once { (Duration::ZERO, PAUSES.0) } else { (pause, (pause * 2).min(PAUSES.1)) };
     }
 }
 
