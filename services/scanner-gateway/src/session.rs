@@ -33,6 +33,10 @@ const TICK: Duration = Duration::from_millis(100);
 const MOVE_AFTER: Duration = Duration::from_secs(600);
 /// See [`MOVE_AFTER`].
 const MOVE_SPREAD: f64 = 0.2;
+/// A gateway that leaves asks its agents within this time, not all at once: a thousand of them open new links elsewhere.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
+/// Or within this part of its grace, where that is shorter: the rest is for answers.
+const LEAVE_PART: f64 = 0.25;
 
 /// Opens a session on a stream and returns what goes back.
 pub fn open<D: Dialect>(
@@ -45,10 +49,21 @@ pub fn open<D: Dialect>(
     // A Verdict and a Committed for each scan, a Committed for each row, and a few words beside.
     let (outbox, outgoing) = crate::outbox::channel(2 * IN_FLIGHT + SETTLED + 16);
     let drain = lifecycle.drain.clone();
-    let move_after = MOVE_AFTER.mul_f64(1.0 + MOVE_SPREAD * (2.0 * jitter - 1.0));
+    let moving = Moving {
+        after: MOVE_AFTER.mul_f64(1.0 + MOVE_SPREAD * (2.0 * jitter - 1.0)),
+        leave_after: LEAVE_WITHIN.min(grace.mul_f64(LEAVE_PART)).mul_f64(jitter),
+    };
     let session = Session::<D> { gateway, inbound, outbox, open: None, ending: None, drained: false, grace };
-    lifecycle.spawn("session", async move { session.run(drain, move_after).await });
+    lifecycle.spawn("session", async move { session.run(drain, moving).await });
     outgoing
+}
+
+/// When an agent is asked to move.
+struct Moving {
+    /// After its link was opened.
+    after: Duration,
+    /// After this gateway was told to end.
+    leave_after: Duration,
 }
 
 struct Session<D: Dialect> {
@@ -85,13 +100,15 @@ impl Open {
 type Answered = (Answer, u64, Option<OwnedSemaphorePermit>);
 
 impl<D: Dialect> Session<D> {
-    async fn run(mut self, drain: tokio_util::sync::CancellationToken, move_after: Duration) {
+    async fn run(mut self, drain: tokio_util::sync::CancellationToken, moving: Moving) {
         let mut deciding = FuturesUnordered::new();
         let mut storing = FuturesUnordered::new();
         let mut tick = tokio::time::interval(TICK);
         let greeting = tokio::time::sleep(GREETING);
-        let moving = tokio::time::sleep(move_after);
+        let Moving { after, leave_after } = moving;
+        let moving = tokio::time::sleep(after);
         tokio::pin!(greeting, moving);
+        let mut leaving = false;
         loop {
             if self.ending.is_some() && deciding.is_empty() && storing.is_empty() {
                 break;
@@ -120,7 +137,18 @@ impl<D: Dialect> Session<D> {
                 }
                 () = has_place.has_place(), if !reading && self.waits_for_place() => {}
                 () = self.outbox.closed() => break,
-                () = drain.cancelled(), if !self.drained => self.drain(),
+                () = drain.cancelled(), if !leaving => {
+                    leaving = true;
+                    if D::SETTLES && self.open.is_some() {
+                        let at = Instant::now() + leave_after;
+                        self.grace -= leave_after;
+                        if at < moving.deadline() {
+                            moving.as_mut().reset(at);
+                        }
+                    } else {
+                        self.drain();
+                    }
+                }
                 () = &mut moving, if D::SETTLES && !self.drained => self.drain(),
                 () = &mut greeting, if self.open.is_none() && self.ending.is_none() => {
                     let limit = GREETING.as_secs();
