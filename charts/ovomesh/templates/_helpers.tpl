@@ -17,9 +17,10 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
-{{/* What every pod has beside its containers and volumes. Takes {root, name, grace}. */}}
+{{/* What every pod has beside its containers and volumes. Takes {root, name, grace, balanced}.
+The drain, a margin to end in, and before both the time of preStop. */}}
 {{- define "ovomesh.pod" -}}
-terminationGracePeriodSeconds: {{ add .grace 5 }}
+terminationGracePeriodSeconds: {{ add .grace 5 (ternary .root.Values.leaveSeconds 0 (.balanced | default false)) }}
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:
 {{- range . }}
@@ -46,7 +47,7 @@ topologySpreadConstraints:
       matchLabels: {{- include "ovomesh.selector" . | nindent 8 }}
 {{- end }}
 
-{{/* What every container has beside its resources and mounts. Takes {root, name, port, grace}. */}}
+{{/* What every container has beside its resources and mounts. Takes {root, name, port, grace, balanced}. */}}
 {{- define "ovomesh.container" -}}
 name: {{ .name }}
 image: {{ include "ovomesh.image" .root }}
@@ -67,6 +68,10 @@ readinessProbe: {{- include "ovomesh.probe" (dict "root" .root "path" "/readyz")
 livenessProbe: {{- include "ovomesh.probe" (dict "root" .root "path" "/healthz") | nindent 2 }}
   periodSeconds: 10
   failureThreshold: 6
+{{- /* Whoever balances the Service's address learns that this pod leaves while it still takes connections. */}}
+{{- if .balanced }}
+lifecycle: {preStop: {sleep: {seconds: {{ .root.Values.leaveSeconds }}}}}
+{{- end }}
 {{- end }}
 
 {{/* A port that asks callers for certificates cannot be probed by HTTP. */}}
