@@ -1,88 +1,237 @@
-//! What a kubelet would do: a process for each pod, on the pod's own address. kwok says that the pods run.
+//! What a kubelet does: a process for each pod, on the pod's own address. The pod is Ready when its process says so; a
+//! deleted pod waits as long as its preStop says, its process gets SIGTERM and time to drain, and then the pod is removed.
+//! Only pods with the annotation of [`RUN`] are run so; kwok gives them their addresses.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
 
-use ovomesh_testkit::Process;
+use ovomesh_testkit::{Process, get};
 use ovomesh_tests::programs;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::world::{Namespace, World};
 
-/// Runs a program for each pod with a label, until it is dropped.
+/// The annotation that has kwok leave a pod's readiness and its end to a [`Kubelet`].
+pub const RUN: (&str, &str) = ("sim/kubelet", "process");
+
+/// What runs in the pods of one name.
+pub struct Program {
+    /// The pods' `app.kubernetes.io/name`.
+    pub name: &'static str,
+    /// Its file. It gets `--listen` and `--instance`.
+    pub file: &'static str,
+    /// Where it listens.
+    pub port: u16,
+    /// What else it gets.
+    pub flags: Vec<String>,
+    /// The account as which it asks the apiserver.
+    pub account: Option<&'static str>,
+}
+
+/// What became of a pod.
+#[derive(Clone, Debug)]
+pub struct Life {
+    /// Where its process listens.
+    pub address: SocketAddr,
+    /// When the apiserver was told that it is Ready.
+    pub ready: Option<Instant>,
+    /// It is being deleted.
+    pub deleted: bool,
+    /// How its process ended after SIGTERM.
+    pub ended: Option<ExitStatus>,
+}
+
+impl Life {
+    /// A counter of its process: the sum of those whose line begins with `name` and has `label` in it.
+    pub fn counter(&self, name: &str, label: &str) -> f64 {
+        let Ok((_, metrics)) = get(self.address, "/metrics") else { return 0.0 };
+        let lines = metrics.lines().filter(|line| line.starts_with(name) && line.contains(label));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+    }
+
+    /// Calls of its stage that it has answered.
+    pub fn answered(&self) -> f64 {
+        self.counter("ovomesh_mesh_served_total", "answered")
+    }
+}
+
+type Lives = Arc<Mutex<HashMap<String, Life>>>;
+
+/// Runs a program for each pod of a name, until it is dropped.
 pub struct Kubelet {
-    end: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    lives: Lives,
+    /// None once it ends. Its output is read by `thread`.
+    watch: Arc<Mutex<Option<Child>>>,
+    thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Kubelet {
-    /// `program` for each pod of `here` that is named `name`; it gets `--listen` and `--instance`.
-    pub fn start(
-        here: Namespace<'_>,
-        name: &'static str,
-        program: &'static str,
-        port: u16,
-        flags: &[&str],
-    ) -> Self {
-        let (world, namespace): (&'static World, _) = (World::get(), here.name);
-        let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
-        let end = Arc::new(AtomicBool::new(false));
-        let until = end.clone();
-        let thread = std::thread::spawn(move || {
-            let here = Namespace { world, name: namespace };
-            let mut running: HashMap<String, Process> = HashMap::new();
-            while !until.load(SeqCst) {
-                let pods = addresses(here, name);
-                running.retain(|pod, process| {
-                    let stays = pods.contains_key(pod);
-                    if !stays {
-                        // As a kubelet does: SIGTERM, then time to drain.
-                        process.terminate().unwrap();
-                    }
-                    stays
-                });
-                for (pod, address) in pods {
-                    running.entry(pod).or_insert_with_key(|pod| {
-                        let mut command = programs().command(program).unwrap();
-                        command
-                            .args(["--listen", &format!("{address}:{port}"), "--instance", pod])
-                            .args(&flags);
-                        let folder =
-                            std::env::temp_dir().join(format!("ovomesh-kubelet-{}", std::process::id()));
-                        std::fs::create_dir_all(&folder).unwrap();
-                        Process::start(pod, command, &folder).unwrap()
-                    });
-                }
-                world.pause(Duration::from_millis(300));
-            }
-        });
-        Self { end, thread: Some(thread) }
+    /// Runs `program` for the pods of `here`.
+    pub fn start(here: Namespace<'_>, program: Program) -> Self {
+        let (lives, thread) = (Lives::default(), None);
+        let mut command = here.world.cluster().kubectl_command();
+        let label = format!("app.kubernetes.io/name={}", program.name);
+        command.args(["-n", here.name, "get", "pods", "-l", &label, "--watch", "--output-watch-events"]);
+        command.args(["-o", "json"]).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let events = child.stdout.take().unwrap();
+        let mut kubelet = Self { lives, watch: Arc::new(Mutex::new(Some(child))), thread };
+        let pods = Pods::new(here, program, &kubelet.lives);
+        kubelet.thread = Some(std::thread::spawn(move || pods.follow(events)));
+        kubelet
+    }
+
+    /// The pods that have ever run, by name.
+    pub fn lives(&self) -> HashMap<String, Life> {
+        self.lives.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Those that are ready and are not being deleted.
+    pub fn ready(&self) -> HashMap<String, Life> {
+        self.lives().into_iter().filter(|(_, life)| life.ready.is_some() && !life.deleted).collect()
+    }
+
+    /// Waits until at least so many are ready.
+    pub fn until_ready(&self, world: &World, count: usize) -> HashMap<String, Life> {
+        let enough = || Some(self.ready()).filter(|ready| ready.len() >= count);
+        world.wait(&format!("{count} pods are ready"), enough).unwrap()
     }
 }
 
 impl Drop for Kubelet {
+    /// Processes are killed: nobody needs their answers any more.
     fn drop(&mut self) {
-        self.end.store(true, SeqCst);
+        if let Some(mut watch) = self.watch.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = watch.kill();
+            let _ = watch.wait();
+        }
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
     }
 }
 
-/// Pods that run and are not being deleted, with their addresses.
-pub fn addresses(here: Namespace<'_>, name: &str) -> HashMap<String, String> {
-    let label = format!("app.kubernetes.io/name={name}");
-    let text = here.kubectl(&["get", "pods", "-l", &label, "-o", "json"]).unwrap_or_default();
-    let pods: Value = serde_json::from_str(&text).unwrap_or_default();
-    let pods = pods["items"].as_array().into_iter().flatten();
-    let alive = pods.filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
-    alive
-        .filter_map(|pod| {
-            let (name, address) = (pod["metadata"]["name"].as_str()?, pod["status"]["podIP"].as_str()?);
-            Some((name.to_owned(), address.to_owned()))
-        })
-        .collect()
+/// The pods of one name.
+struct Pods {
+    program: Arc<Program>,
+    /// A namespace that outlives the test's borrow of it.
+    here: Namespace<'static>,
+    kubeconfig: Option<PathBuf>,
+    lives: Lives,
+    /// Whom to tell that a pod is deleted.
+    running: HashMap<String, mpsc::Sender<()>>,
+}
+
+impl Pods {
+    fn new(here: Namespace<'_>, program: Program, lives: &Lives) -> Self {
+        let account = |name| here.world.cluster().kubeconfig_of(here.name, name).unwrap();
+        Self {
+            kubeconfig: program.account.map(account),
+            program: Arc::new(program),
+            here: Namespace { world: World::get(), name: here.name },
+            lives: lives.clone(),
+            running: HashMap::new(),
+        }
+    }
+
+    /// Obeys each event, until there are no more.
+    fn follow(mut self, events: impl std::io::Read) {
+        let mut threads = Vec::new();
+        let events = std::io::BufReader::new(events);
+        for event in serde_json::Deserializer::from_reader(events).into_iter::<Value>().map_while(Result::ok)
+        {
+            let pod = &event["object"];
+            let (Some(name), Some(address)) =
+                (pod["metadata"]["name"].as_str(), pod["status"]["podIP"].as_str())
+            else {
+                continue;
+            };
+            if !pod["metadata"]["deletionTimestamp"].is_null() || event["type"] == "DELETED" {
+                // A second event about it finds nobody.
+                self.running.remove(name).map(|deleted| deleted.send(()));
+                continue;
+            }
+            if self.lives.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name) {
+                continue;
+            }
+            let address = format!("{address}:{}", self.program.port).parse().unwrap();
+            let life = Life { address, ready: None, deleted: false, ended: None };
+            self.lives.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), life);
+            let (tell, deleted) = mpsc::channel();
+            self.running.insert(name.to_owned(), tell);
+            let pod = Pod {
+                name: name.to_owned(),
+                address,
+                pre_stop: pre_stop(pod),
+                program: self.program.clone(),
+                here: self.here,
+                lives: self.lives.clone(),
+            };
+            let kubeconfig = self.kubeconfig.clone();
+            threads.push(std::thread::spawn(move || pod.live(kubeconfig, &deleted)));
+        }
+        self.running.clear();
+        threads.into_iter().for_each(|thread| drop(thread.join()));
+    }
+}
+
+/// How long the container wants to be left alone before it is told to end.
+fn pre_stop(pod: &Value) -> Duration {
+    let seconds = pod["spec"]["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"].as_u64();
+    Duration::from_secs(seconds.unwrap_or(0))
+}
+
+/// One of them.
+struct Pod {
+    name: String,
+    address: SocketAddr,
+    pre_stop: Duration,
+    program: Arc<Program>,
+    here: Namespace<'static>,
+    lives: Lives,
+}
+
+impl Pod {
+    /// From its start to its end. When nobody is left to tell that it is deleted, the process is killed.
+    fn live(self, kubeconfig: Option<PathBuf>, deleted: &mpsc::Receiver<()>) {
+        let mut command = programs().command(self.program.file).unwrap();
+        command.args(["--listen", &self.address.to_string(), "--instance", &self.name]);
+        command.args(&self.program.flags).envs(kubeconfig.map(|file| ("KUBECONFIG", file)));
+        let mut process = Process::start(&self.name, command, &self.here.folder()).unwrap();
+        process.ready().unwrap();
+        self.say_ready();
+        if deleted.recv().is_err() {
+            return;
+        }
+        self.note(|life| life.deleted = true);
+        self.here.world.pause(self.pre_stop);
+        let status = process.terminate().unwrap();
+        self.note(|life| life.ended = Some(status));
+        let _ =
+            self.here.kubectl(&["delete", "pod", &self.name, "--force", "--grace-period=0", "--wait=false"]);
+    }
+
+    fn say_ready(&self) {
+        let conditions =
+            ["ContainersReady", "Ready"].map(|condition| json!({"type": condition, "status": "True"}));
+        let patch = json!({"status": {"conditions": conditions}}).to_string();
+        let args = ["-n", self.here.name, "patch", "pod", &self.name, "--subresource=status", "-p", &patch];
+        let cluster = self.here.world.cluster();
+        // Nobody else's question is in the way from here on.
+        let at = Instant::now();
+        // A pod that is gone already cannot be told.
+        let _ = cluster.kubectl(&args);
+        drop(cluster);
+        self.note(|life| life.ready = Some(at));
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Life)) {
+        if let Some(life) = self.lives.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&self.name) {
+            note(life);
+        }
+    }
 }

@@ -9,9 +9,13 @@ mod cost;
 mod gateways;
 mod kubelet;
 mod lines;
+mod mesh;
 mod operator;
 mod outages;
+mod replicas;
 mod resources;
+mod rolling;
+mod service;
 mod surge;
 mod world;
 
@@ -44,6 +48,8 @@ fn main() -> ExitCode {
         operator::TESTS,
         lines::TESTS,
         surge::TESTS,
+        replicas::TESTS,
+        rolling::TESTS,
         chart::TESTS,
         cost::TESTS,
         outages::TESTS,

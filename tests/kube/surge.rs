@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use ovomesh_api::pb::scan::v1::{Call, UndecidedReason};
-use ovomesh_testkit::Process;
 use ovomesh_tests::{Answer, Session, scan};
 use serde_json::json;
 
-use crate::kubelet::{Kubelet, addresses};
+use crate::mesh::{Mesh, Setup};
 use crate::world::{Namespace, Test, World};
 
 pub const TESTS: &[Test] =
@@ -57,67 +56,22 @@ async fn scanner(gateway: String, rate: f64, seconds: f64, name: String, counts:
     }
 }
 
-/// The mesh of the chart in one namespace, as processes on the addresses of its pods.
-struct Mesh {
-    _kubelets: Vec<Kubelet>,
-    gateways: Vec<Process>,
-    _operator: Process,
-}
-
+/// Nobody stores here: verdicts need no store, and the rows of a few thousand scans may wait.
 fn start(here: Namespace<'_>) -> Mesh {
-    here.install(&["templates/gateway.yaml", "templates/preprocess.yaml", "templates/operator.yaml"]);
-    here.install(&["templates/inference.yaml"]);
-    let pool = json!({"spec": {
+    let pool = json!({
         "minReplicas": 1, "maxReplicas": 16, "scaleDownStabilizationSeconds": 60,
         "expectedScansPerSecond": replica_rate(),
-    }})
-    .to_string();
-    here.kubectl(&["patch", "inferencepool", "inference", "--type=merge", "-p", &pool]).unwrap();
-    let kubelets = vec![
-        Kubelet::start(here, "preprocess", "ovomesh-preprocess", 7710, &["--threads", "1"]),
-        Kubelet::start(
-            here,
-            "inference",
-            "ovomesh-slow-inference",
-            7720,
-            &["--rate", &replica_rate().to_string()],
-        ),
-    ];
-    let pods = here.world.wait("pods of the gateways", || {
-        let pods = addresses(here, "scanner-gateway");
-        (pods.len() == 2).then_some(pods)
     });
-    let gateways = pods.unwrap().into_iter().map(|(pod, address)| {
-        // Nobody stores here: verdicts need no store, and the rows of a few thousand scans may wait.
-        let (listen, store) = (format!("{address}:7700"), "http://127.0.0.1:9");
-        let flags = [
-            "--listen",
-            &listen,
-            "--instance",
-            &pod,
-            "--store",
-            store,
-            "--scanner-lines",
-            here.name,
-            "--preprocess",
-            "kubernetes:///preprocess:grpc",
-            "--inference",
-            "kubernetes:///inference:grpc",
-        ];
-        let mut gateway = here.program("scanner-gateway", "scanner-gateway", &flags).unwrap();
-        gateway.ready().unwrap();
-        gateway
-    });
-    let gateways = gateways.collect();
-    let flags = ["--namespace", here.name, "--listen", "127.0.0.1:0", "--lease-seconds", "3"];
-    let operator = here.program("operator", "operator", &flags).unwrap();
-    Mesh { _kubelets: kubelets, gateways, _operator: operator }
+    let rate = ["--rate".to_owned(), replica_rate().to_string()].to_vec();
+    let gateway_flags = ["--store", "http://127.0.0.1:9"].map(str::to_owned).to_vec();
+    let inference = ("ovomesh-slow-inference", rate);
+    Mesh::start(here, Setup { gateways: 2, gateway_flags, preprocess: 2, inference, pool })
 }
 
 fn a_surge_brings_replicas_and_they_get_work(world: &World) {
     let here = world.namespace("surge");
     let mesh = start(here);
-    let urls: Vec<_> = mesh.gateways.iter().map(Process::url).collect();
+    let urls = mesh.gateway_urls();
     let counts = Arc::new(Counts::default());
     let send = |rate: f64, seconds: f64, name: &'static str| {
         let scanners = urls.iter().cloned().enumerate().map(|(n, url)| {
@@ -133,7 +87,6 @@ fn a_surge_brings_replicas_and_they_get_work(world: &World) {
             }
         });
     };
-    here.until("the first replica", "deployment", "inference", |found| found["status"]["readyReplicas"] == 1);
     // A quiet quarter of a minute, at half of what one replica does.
     let (quiet, busy) = (0.6 * replica_rate(), 6.0 * replica_rate());
     join(send(quiet, 15.0, "quiet"));
@@ -158,16 +111,6 @@ fn a_surge_brings_replicas_and_they_get_work(world: &World) {
     assert_eq!(sent, answered, "every scan is answered");
     println!("    {sent} scans, {} of them judged in time", counts.judged.load(SeqCst));
     // New replicas work: those that are there now are all asked.
-    let pods = addresses(here, "inference");
-    assert!(pods.len() >= 5);
-    let served = |address: &str| {
-        let (_, metrics) =
-            ovomesh_testkit::get(format!("{address}:7720").parse().unwrap(), "/metrics").ok()?;
-        let line = metrics
-            .lines()
-            .find(|line| line.starts_with("ovomesh_mesh_served_total") && line.contains("answered"));
-        line?.rsplit(' ').next()?.parse::<f64>().ok()
-    };
-    let working = pods.values().filter(|address| served(address).is_some_and(|calls| calls > 0.0)).count();
-    assert!(working >= 5, "only {working} of {} replicas got work", pods.len());
+    let working = mesh.inference.until_ready(world, 5).values().filter(|pod| pod.answered() > 0.0).count();
+    assert!(working >= 5, "only {working} replicas got work");
 }

@@ -142,10 +142,18 @@ impl Namespace<'_> {
 
     /// Parts of the chart, as installed here.
     pub fn install(&self, templates: &[&str]) {
+        self.install_with(templates, &[]);
+    }
+
+    /// The same with values: `path=JSON`.
+    pub fn install_with(&self, templates: &[&str], values: &[String]) {
         let chart = repository().join("charts/ovomesh").display().to_string();
         let mut args = vec!["template", "mesh", &chart, "--namespace", self.name];
         for template in templates {
             args.extend(["-s", template]);
+        }
+        for value in values {
+            args.extend(["--set-json", value]);
         }
         let text = self.world.cluster().helm(&args).unwrap();
         self.apply(&text).unwrap();
@@ -156,9 +164,14 @@ impl Namespace<'_> {
         let kubeconfig = self.world.cluster().kubeconfig_of(self.name, account)?;
         let mut command: Command = programs().command(&format!("ovomesh-{name}"))?;
         command.env("KUBECONFIG", kubeconfig).args(flags);
-        let log = self.world.folder.join(self.name);
-        std::fs::create_dir_all(&log)?;
         let instance = flags.windows(2).find(|pair| pair[0] == "--instance").map_or(name, |pair| pair[1]);
-        Process::start(instance, command, &log)
+        Process::start(instance, command, &self.folder())
+    }
+
+    /// For what its processes write: it goes with the control plane.
+    pub fn folder(&self) -> PathBuf {
+        let folder = self.world.folder.join(self.name);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
     }
 }
