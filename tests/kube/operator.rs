@@ -19,6 +19,10 @@ pub const TESTS: &[Test] = &[
     ("a_deployment_edited_by_hand_is_set_back", a_deployment_edited_by_hand_is_set_back),
     ("a_spec_that_cannot_be_obeyed_changes_nothing", a_spec_that_cannot_be_obeyed_changes_nothing),
     ("a_spec_changed_in_mid_surge_is_obeyed_at_once", a_spec_changed_in_mid_surge_is_obeyed_at_once),
+    (
+        "an_operator_killed_in_mid_roll_out_is_followed_by_one_that_goes_on",
+        an_operator_killed_in_mid_roll_out_is_followed_by_one_that_goes_on,
+    ),
 ];
 
 /// A namespace with an operator's account, its gateways, and a pool named `inference`.
@@ -318,4 +322,45 @@ fn a_spec_changed_in_mid_surge_is_obeyed_at_once(world: &World) {
     scene.pool(&json!({"maxReplicas": 12, "podAnnotations": {"sim/ready-after": "20s"}}));
     scene.until_replicas("more are allowed", |n| n >= 8);
     scene.until_condition("AtMaximum", "Enough");
+}
+
+fn an_operator_killed_in_mid_roll_out_is_followed_by_one_that_goes_on(world: &World) {
+    let spec = |image: u32| {
+        json!({
+            "image": format!("none.invalid/ovomesh:{image}"), "minReplicas": 4,
+            "scaleDownStabilizationSeconds": 60, "podAnnotations": {"sim/ready-after": "1s"},
+        })
+    };
+    let scene = Scene::new(world, "killed", 1, &spec(1));
+    let mut one = scene.operator("one");
+    let count = |found: &Value, what: &str| found["status"][what].as_i64().unwrap_or(0);
+    let deployment = |what: &str, wanted: &dyn Fn(&Value) -> bool| {
+        scene.here.until(what, "deployment", "inference", wanted)
+    };
+    deployment("the fewest are ready", &|found| count(found, "readyReplicas") >= 4);
+    scene.pool(&spec(2));
+    deployment("the roll-out is in its middle", &|found| {
+        let (updated, all) = (count(found, "updatedReplicas"), count(found, "replicas"));
+        found["status"]["observedGeneration"] == found["metadata"]["generation"]
+            && 0 < updated
+            && updated < all
+    });
+    one.kill().unwrap();
+    // While nobody leads, the demand grows and the image changes again.
+    scene.gateways.rate(600.0);
+    scene.pool(&spec(3));
+    let _two = scene.operator("two");
+    let mut fewest = i64::MAX;
+    let done = world.wait("the roll-out of the last image is over", || {
+        let found = scene.here.read("deployment", "inference")?;
+        fewest = fewest.min(count(&found, "readyReplicas"));
+        let all = found["spec"]["replicas"].as_i64()?;
+        let image = &found["spec"]["template"]["spec"]["containers"][0]["image"];
+        let over =
+            ["replicas", "updatedReplicas", "readyReplicas"].iter().all(|what| count(&found, what) == all);
+        (image == "none.invalid/ovomesh:3" && all >= 12 && over).then_some(all)
+    });
+    let replicas = done.unwrap();
+    println!("    {replicas} replicas of the last image; never fewer than {fewest} were ready");
+    assert!(fewest >= 4);
 }
