@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -64,25 +64,24 @@ type Lives = Arc<Mutex<HashMap<String, Life>>>;
 /// Runs a program for each pod of a name, until it is dropped.
 pub struct Kubelet {
     lives: Lives,
-    /// None once it ends. Its output is read by `thread`.
-    watch: Arc<Mutex<Option<Child>>>,
+    watch: Arc<Mutex<Watch>>,
     thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// The program that tells what becomes of the pods. It ends with the apiserver, and is started again.
+#[derive(Default)]
+struct Watch {
+    running: Option<Child>,
+    over: bool,
 }
 
 impl Kubelet {
     /// Runs `program` for the pods of `here`.
     pub fn start(here: Namespace<'_>, program: Program) -> Self {
-        let (lives, thread) = (Lives::default(), None);
-        let mut command = here.world.cluster().kubectl_command();
-        let label = format!("app.kubernetes.io/name={}", program.name);
-        command.args(["-n", here.name, "get", "pods", "-l", &label, "--watch", "--output-watch-events"]);
-        command.args(["-o", "json"]).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let events = child.stdout.take().unwrap();
-        let mut kubelet = Self { lives, watch: Arc::new(Mutex::new(Some(child))), thread };
-        let pods = Pods::new(here, program, &kubelet.lives);
-        kubelet.thread = Some(std::thread::spawn(move || pods.follow(events)));
-        kubelet
+        let (lives, watch) = (Lives::default(), Arc::<Mutex<Watch>>::default());
+        let (pods, watches) = (Pods::new(here, program, &lives), watch.clone());
+        let thread = Some(std::thread::spawn(move || pods.follow(&watches)));
+        Self { lives, watch, thread }
     }
 
     /// The pods that have ever run, by name.
@@ -105,10 +104,12 @@ impl Kubelet {
 impl Drop for Kubelet {
     /// Processes are killed: nobody needs their answers any more.
     fn drop(&mut self) {
-        if let Some(mut watch) = self.watch.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = watch.kill();
-            let _ = watch.wait();
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        watch.over = true;
+        if let Some(running) = &mut watch.running {
+            let _ = running.kill();
         }
+        drop(watch);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -124,6 +125,7 @@ struct Pods {
     lives: Lives,
     /// Whom to tell that a pod is deleted.
     running: HashMap<String, mpsc::Sender<()>>,
+    threads: Vec<std::thread::JoinHandle<()>>,
 }
 
 impl Pods {
@@ -135,47 +137,69 @@ impl Pods {
             here: Namespace { world: World::get(), name: here.name },
             lives: lives.clone(),
             running: HashMap::new(),
+            threads: Vec::new(),
         }
     }
 
-    /// Obeys each event, until there are no more.
-    fn follow(mut self, events: impl std::io::Read) {
-        let mut threads = Vec::new();
-        let events = std::io::BufReader::new(events);
-        for event in serde_json::Deserializer::from_reader(events).into_iter::<Value>().map_while(Result::ok)
-        {
-            let pod = &event["object"];
-            let (Some(name), Some(address)) =
-                (pod["metadata"]["name"].as_str(), pod["status"]["podIP"].as_str())
-            else {
-                continue;
-            };
-            if !pod["metadata"]["deletionTimestamp"].is_null() || event["type"] == "DELETED" {
-                // A second event about it finds nobody.
-                self.running.remove(name).map(|deleted| deleted.send(()));
-                continue;
-            }
-            if self.lives.lock().unwrap_or_else(PoisonError::into_inner).contains_key(name) {
-                continue;
-            }
-            let address = format!("{address}:{}", self.program.port).parse().unwrap();
-            let life = Life { address, ready: None, deleted: false, ended: None };
-            self.lives.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), life);
-            let (tell, deleted) = mpsc::channel();
-            self.running.insert(name.to_owned(), tell);
-            let pod = Pod {
-                name: name.to_owned(),
-                address,
-                pre_stop: pre_stop(pod),
-                program: self.program.clone(),
-                here: self.here,
-                lives: self.lives.clone(),
-            };
-            let kubeconfig = self.kubeconfig.clone();
-            threads.push(std::thread::spawn(move || pod.live(kubeconfig, &deleted)));
+    /// Obeys each event, until it is over. Pods that go while the apiserver is away are not missed: none does.
+    fn follow(mut self, watch: &Mutex<Watch>) {
+        while let Some(events) = self.watch(watch) {
+            let events = std::io::BufReader::new(events);
+            let events = serde_json::Deserializer::from_reader(events).into_iter::<Value>();
+            events.map_while(Result::ok).for_each(|event| self.obey(&event));
+            self.here.world.pause(Duration::from_millis(300));
         }
         self.running.clear();
-        threads.into_iter().for_each(|thread| drop(thread.join()));
+        self.threads.into_iter().for_each(|thread| drop(thread.join()));
+    }
+
+    /// What a watch tells from now on.
+    fn watch(&self, watch: &Mutex<Watch>) -> Option<ChildStdout> {
+        let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mut before) = watch.running.take() {
+            let _ = before.wait();
+        }
+        if watch.over {
+            return None;
+        }
+        let mut command = self.here.world.cluster().kubectl_command();
+        let label = format!("app.kubernetes.io/name={}", self.program.name);
+        command.args(["-n", self.here.name, "get", "pods", "-l", &label, "--watch", "--output-watch-events"]);
+        command.args(["-o", "json"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let running = watch.running.insert(command.spawn().unwrap());
+        running.stdout.take()
+    }
+
+    fn obey(&mut self, event: &Value) {
+        let pod = &event["object"];
+        let (Some(name), Some(address)) = (pod["metadata"]["name"].as_str(), pod["status"]["podIP"].as_str())
+        else {
+            return;
+        };
+        if !pod["metadata"]["deletionTimestamp"].is_null() || event["type"] == "DELETED" {
+            // A second event about it finds nobody.
+            self.running.remove(name).map(|deleted| deleted.send(()));
+            return;
+        }
+        let address = format!("{address}:{}", self.program.port).parse().unwrap();
+        let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        if lives.contains_key(name) {
+            return;
+        }
+        lives.insert(name.to_owned(), Life { address, ready: None, deleted: false, ended: None });
+        drop(lives);
+        let (tell, deleted) = mpsc::channel();
+        self.running.insert(name.to_owned(), tell);
+        let pod = Pod {
+            name: name.to_owned(),
+            address,
+            pre_stop: pre_stop(pod),
+            program: self.program.clone(),
+            here: self.here,
+            lives: self.lives.clone(),
+        };
+        let kubeconfig = self.kubeconfig.clone();
+        self.threads.push(std::thread::spawn(move || pod.live(kubeconfig, &deleted)));
     }
 }
 

@@ -21,8 +21,8 @@ pub const TESTS: &[Test] = &[(
 /// a replica that is told to end has something to answer.
 const RATES: (f64, f64) = (20.0, 30.0);
 
-/// Sends scans until it is told to stop; all verdicts.
-async fn scanner(gateway: String, stop: Arc<AtomicBool>) -> Vec<Verdict> {
+/// Sends scans to a gateway until it is told to stop; all verdicts.
+pub async fn scanner(gateway: String, stop: Arc<AtomicBool>) -> Vec<Verdict> {
     let (mut session, _) = Session::open(&gateway).await;
     let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / RATES.1));
     let (mut sent, mut verdicts) = (0, Vec::new());
