@@ -62,7 +62,8 @@ fn pod(pool: &InferencePool) -> Value {
         "nodeSelector": spec.node_selector,
         "tolerations": spec.tolerations,
         "imagePullSecrets": secrets,
-        // The drain and a margin to end in.
+        // The drain and a margin to end in. No preStop: gateways are told on their streams that a replica drains, and nobody
+        // connects to it by an address that others balance.
         "terminationGracePeriodSeconds": spec.drain_seconds + 5,
         "securityContext": {
             "runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "fsGroup": 65532,
