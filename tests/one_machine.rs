@@ -12,11 +12,11 @@ use tonic::transport::Endpoint;
 
 fn start(folder: &Path, query: std::net::SocketAddr) -> Process {
     let mut command = programs().command("ovomeshd").unwrap();
-    let models = programs().models().display().to_string();
+    let models = programs().model_flags().join(" ");
     command
         .args(["--listen", "127.0.0.1:0", "--query-listen", &query.to_string(), "--data"])
         .arg(folder.join("data"))
-        .arg(format!("--inference-flags=--models {models}"));
+        .arg(format!("--inference-flags={models}"));
     let mut process = Process::start("ovomeshd", command, folder).unwrap();
     process.ready().unwrap();
     process

@@ -111,8 +111,7 @@ impl Fleet {
         let shape = self.shape.clone();
         // Inference first: warming its model takes longest, and nobody needs to wait for it until the end.
         for n in 1..=shape.inference {
-            let models = self.programs.models().display().to_string();
-            let flags = [vec!["--models".into(), models], threads(shape.inference_threads)].concat();
+            let flags = [self.programs.model_flags(), threads(shape.inference_threads)].concat();
             self.launch(&format!("inference-{n}"), 7719 + n, flags)?;
         }
         let data = self.store_flags();

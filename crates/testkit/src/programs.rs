@@ -10,12 +10,19 @@ use anyhow::Context as _;
 pub struct Programs {
     folder: PathBuf,
     models: PathBuf,
+    model: Option<String>,
 }
 
 impl Programs {
     /// Programs in `folder`, with the committed models.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into(), models: repository().join("models") }
+        Self { folder: folder.into(), models: repository().join("models"), model: None }
+    }
+
+    /// The same with another model: `NAME/VERSION` in the folder `models`.
+    #[must_use]
+    pub fn with_model(self, models: PathBuf, model: String) -> Self {
+        Self { models, model: Some(model), ..self }
     }
 
     /// The folder that cargo built this very program or test into.
@@ -35,9 +42,11 @@ impl Programs {
         Ok(Command::new(path))
     }
 
-    /// The models that inference loads.
-    pub fn models(&self) -> &Path {
-        &self.models
+    /// Flags that tell inference which model to load.
+    pub fn model_flags(&self) -> Vec<String> {
+        let folder = ["--models".to_owned(), self.models.display().to_string()];
+        let model = self.model.iter().flat_map(|model| ["--model".to_owned(), model.clone()]);
+        folder.into_iter().chain(model).collect()
     }
 }
 
