@@ -5,18 +5,19 @@
 
 #![allow(clippy::unwrap_used, reason = "an example")]
 
+#[path = "../../results-store/examples/support/row.rs"]
+mod row;
+
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use clap::Parser as _;
-use jiff::Timestamp;
 use ovomesh_api::pb::query::v1::WatchRequest;
 use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
 use ovomesh_api::pb::query::v1::watch_response::Message;
-use ovomesh_api::pb::scan::v1::{Call, Place, Provenance, Purpose, Quality, Row, Scores, Timings, Verdict};
+use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::stages::Append;
-use ovomesh_api::time::to_pb;
 use ovomesh_mesh::{Connector, Lifecycle, PoolConfig, Request, StreamPool, discover};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -102,44 +103,9 @@ fn serve(store: &str) -> anyhow::Result<(Child, String)> {
     Ok((child, format!("http://{}", line.trim().rsplit(' ').next().unwrap_or_default())))
 }
 
-/// A row as the gateway makes them, without its picture.
+/// A row without its picture, which watchers are not given.
 fn row(n: u64) -> Row {
-    let scan_id = format!("018f3c2e-7b1a-7cc0-9c3e-{n:012x}");
-    let now = to_pb(Timestamp::now());
-    let verdict = Verdict {
-        scan_id: scan_id.clone(),
-        call: Call::Female.into(),
-        p_female: Some(0.97),
-        scores: Some(Scores { female: 0.95, male: 0.03, infertile: 0.01, dead: 0.01, ..Default::default() }),
-        quality: Some(Quality { snr: 21.0, motion: 1.0, coverage: 1.0, clipped: 0.0, egg_ml: 56.0 }),
-        provenance: Some(Provenance {
-            model: "egg-pose/0.3.0".into(),
-            model_sha256: "0123456789abcdef".into(),
-            preprocess: "1".into(),
-            device: "cpu".into(),
-            cpu_capability: "AVX512".into(),
-            batch: 8,
-            policy: "default/1".into(),
-        }),
-        timings: Some(Timings {
-            total_us: 6_000,
-            preprocess_us: 400,
-            inference_us: 900,
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    let place = Place { site: "north".into(), line: (n % 8).to_string(), tray_run: "run-7".into(), slot: 1 };
-    Row {
-        egg_id: format!("egg-{n}"),
-        place: Some(place),
-        purpose: Purpose::Test.into(),
-        acquired_at: Some(now),
-        received_at: Some(now),
-        verdict: Some(verdict),
-        scan_id,
-        ..Default::default()
-    }
+    Row { preview: None, ..row::row(n) }
 }
 
 fn cpu(child: &Child) -> Duration {
