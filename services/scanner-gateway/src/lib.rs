@@ -11,6 +11,7 @@ mod gateway;
 mod lines;
 mod load;
 mod memory;
+mod outage;
 mod outbox;
 mod pace;
 mod pipeline;

@@ -1,16 +1,18 @@
 //! Rows on their way to the store: kept until they are durable, whatever becomes of the session they came from.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::stages::Append;
 use ovomesh_mesh::{CallError, Request, StreamPool};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::describe::describe;
 use crate::load::Demand;
+use crate::outage::{News, Outage};
 
 /// First and longest pause between tries; the store may be away for minutes.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -23,6 +25,7 @@ pub struct Storing {
     most: usize,
     drain: CancellationToken,
     demand: Arc<Demand>,
+    outage: Arc<Mutex<Outage>>,
 }
 
 /// How it ended.
@@ -39,7 +42,8 @@ pub enum Stored {
 impl Storing {
     /// At most `most` rows wait at a time, over all sessions.
     pub fn new(pool: StreamPool<Append>, most: usize, drain: CancellationToken, demand: Arc<Demand>) -> Self {
-        Self { pool, room: Arc::new(Semaphore::new(most)), most, drain, demand }
+        let outage = Arc::default();
+        Self { pool, room: Arc::new(Semaphore::new(most)), most, drain, demand, outage }
     }
 
     /// A place for one row, taken before its scan is begun: a verdict that is sent can always be stored.
@@ -73,29 +77,61 @@ impl Storing {
     pub async fn store(self, row: Row, place: OwnedSemaphorePermit) -> Stored {
         let scan_id = row.scan_id.clone();
         let mut pause = PAUSES.0;
+        let mut has_failed = false;
         let going = self.demand.store.begin();
-        loop {
+        let stored = loop {
             let error = match self.pool.call(Self::request(&row)).await {
                 Ok(reply) => {
                     going.done(reply.worked);
                     drop(place);
-                    return Stored::Committed(scan_id);
+                    break Stored::Committed(scan_id);
                 }
                 Err(CallError::Failed { code: tonic::Code::InvalidArgument, message, .. }) => {
                     metrics::counter!("ovomesh_gateway_rows_refused_total").increment(1);
                     tracing::error!(scan_id, message, "the store refused a row for good");
-                    return Stored::Refused(scan_id, message);
+                    break Stored::Refused(scan_id, message);
                 }
                 Err(error) => error,
             };
-            tracing::warn!(scan_id, %error, "storing a row failed, trying again");
+            self.news(|outage| outage.failed(!has_failed, Instant::now()), &error.to_string());
+            has_failed = true;
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSES.1),
                 () = self.drain.cancelled() => {
-                    tracing::error!(scan_id, %error, "left without storing a row");
-                    return Stored::GaveUp;
+                    tracing::debug!(scan_id, %error, "left without storing a row");
+                    break Stored::GaveUp;
                 }
             }
+        };
+        if has_failed {
+            let left = matches!(stored, Stored::GaveUp);
+            self.news(|outage| outage.ended(left, Instant::now()), "");
+        }
+        stored
+    }
+
+    /// One line for many rows: an outage at full load would otherwise be thousands a second.
+    fn news(&self, change: impl FnOnce(&mut Outage) -> Option<News>, error: &str) {
+        // Each change is one step, so it holds whatever panicked elsewhere.
+        let news = change(&mut self.outage.lock().unwrap_or_else(PoisonError::into_inner));
+        match news {
+            Some(News::Begun) => {
+                tracing::warn!(error, "the store takes no rows; they wait here and are sent again");
+            }
+            Some(News::Lasts(time, waiting, so_far)) => {
+                let seconds = time.as_secs();
+                tracing::warn!(error, seconds, waiting, tries = so_far.tries, "the store takes no rows yet");
+            }
+            Some(News::Over(time, all)) if all.left > 0 => {
+                let seconds = time.as_secs();
+                let (rows, left) = (all.rows, all.left);
+                tracing::error!(seconds, rows, left, "left without storing rows: their senders have them");
+            }
+            Some(News::Over(time, all)) => {
+                let seconds = time.as_secs();
+                tracing::warn!(seconds, rows = all.rows, tries = all.tries, "the store takes rows again");
+            }
+            None => {}
         }
     }
 }
