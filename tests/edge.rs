@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{HashMap, HashSet};
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
 use ovomesh_api::pb::query::v1::GetScanRequest;
@@ -115,6 +116,122 @@ async fn a_scan_is_accepted_decided_and_stored_and_a_repeat_gets_the_same_answer
     session.scan(other).await;
     assert_eq!(session.rejected().await.code(), RejectCode::IdReused);
     fleet.stop().unwrap();
+}
+
+#[tokio::test]
+async fn a_scan_whose_image_can_never_be_computed_is_rejected_once_and_its_egg_is_stored_as_undecided() {
+    let fleet = edge();
+    let mut session = open(&fleet).await;
+    let broken = |id: &str| {
+        let mut scan = Scan { purpose: Purpose::Production.into(), ..scan(id) };
+        scan.volume.as_mut().unwrap().samples.truncate(1_000);
+        scan
+    };
+    let url = fleet.get(AGENT).unwrap().url();
+    let (mut sorter, _) = Sorter::open(&url, start()).await.unwrap();
+    for _ in 0..2 {
+        session.scan(broken("short")).await;
+        let rejected = session.rejected().await;
+        assert_eq!((rejected.code(), rejected.retryable), (RejectCode::SizeMismatch, false));
+        assert_eq!((rejected.field.as_str(), rejected.value.as_str()), ("volume.samples", "1,000"));
+    }
+    assert_eq!(sorter.released().await, "short", "its tray is complete");
+    let mut query = query(&fleet).await;
+    let verdict = until_stored(&mut query, "short").await.verdict.unwrap();
+    assert_eq!((verdict.call(), verdict.reason()), (Call::Undecided, UndecidedReason::Rejected));
+    assert!(verdict.detail.contains("1,000 bytes"), "{}", verdict.detail);
+    // What was decided stands: the egg may be scanned again, under another id.
+    session.scan(scan("short")).await;
+    let reused = session.rejected().await;
+    assert!(reused.code() == RejectCode::IdReused && reused.message.contains("rescan_of"), "{reused:?}");
+
+    // Damage on the way says nothing of the image: sent again whole, it is decided.
+    let mut damaged = scan("damaged");
+    damaged.volume.as_mut().unwrap().crc32c = Some(1);
+    session.scan(damaged).await;
+    assert_eq!(session.rejected().await.code(), RejectCode::Checksum);
+    session.scan(scan("damaged")).await;
+    assert_eq!(session.verdict().await.call(), Call::Female);
+    // Nor has a scan a row that cannot say whose it is.
+    session.scan(Scan { place: None, ..broken("nowhere") }).await;
+    assert_eq!(session.rejected().await.field, "place");
+    let unknown = query.get_scan(GetScanRequest { scan_id: "nowhere".into() }).await.unwrap_err();
+    assert_eq!(unknown.code(), tonic::Code::NotFound);
+}
+
+/// The same scan again, long after: an agent that has forgotten it is one that never knew it. Its own time is an hour old.
+#[tokio::test]
+async fn a_scan_that_comes_again_when_its_agent_has_forgotten_it_leaves_its_row_as_it_is() {
+    const OTHER: &str = "scanner-agent-2";
+    let mut fleet = edge();
+    fleet.add_agent(OTHER).unwrap();
+    let old = |id: &str| {
+        let acquired_at = Some(prost_types::Timestamp { seconds: now() - 3_600, nanos: 0 });
+        Scan { acquired_at, ..scan(id) }
+    };
+    let mut query = query(&fleet).await;
+    let (again, undecided) = (old("again"), old("undecided"));
+    let mut session = open(&fleet).await;
+    session.scan(again.clone()).await;
+    let told = session.verdict().await;
+    fleet.get("preprocess-1").unwrap().freeze().unwrap();
+    session.scan(undecided.clone()).await;
+    assert_eq!(session.verdict().await.reason(), UndecidedReason::Expired);
+    fleet.get("preprocess-1").unwrap().thaw().unwrap();
+    let first = [until_stored(&mut query, "again").await, until_stored(&mut query, "undecided").await];
+
+    let (mut session, _) = Session::open(&fleet.get(OTHER).unwrap().url()).await;
+    let mut late = Vec::new();
+    let mut committed = 0;
+    for scan in [again, undecided] {
+        session.scan(scan).await;
+    }
+    while committed < 2 {
+        match session.answer().await {
+            Answer::Verdict(verdict) => late.push(verdict),
+            Answer::Committed(_) => committed += 1,
+            Answer::Accepted(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(late.iter().find(|late| late.scan_id == "again").unwrap().call(), told.call());
+    let second = [until_stored(&mut query, "again").await, until_stored(&mut query, "undecided").await];
+    assert_eq!(first, second, "the first rows stand, to the last field");
+    // What was told otherwise is kept for people, with the reason.
+    let failed = fleet.folder().join(OTHER).join("failed");
+    let reason = std::fs::read_to_string(failed.join("undecided.reason")).unwrap();
+    assert!(reason.contains("stored before with another decision, which stands"), "{reason}");
+    assert!(failed.join("undecided.row").exists() && !failed.join("again.row").exists());
+    let line = ListScansRequest { site: "test".into(), line: "1".into(), ..Default::default() };
+    let from = Some(prost_types::Timestamp { seconds: now() - 7_200, nanos: 0 });
+    let rows = query.list_scans(ListScansRequest { from, ..line }).await.unwrap().into_inner().rows;
+    assert_eq!(rows.len(), 2, "{rows:?}");
+}
+
+#[tokio::test]
+async fn systemd_is_told_that_the_agent_serves_is_alive_and_leaves() {
+    let mut fleet = Fleet::start(&programs(), Shape::default()).unwrap();
+    let path = fleet.folder().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+    let variables = [("NOTIFY_SOCKET", path.display().to_string()), ("WATCHDOG_USEC", "200000".into())];
+    fleet.set_variables(AGENT, variables.map(|(name, value)| (name.to_owned(), value)).to_vec());
+    fleet.add_agent(AGENT).unwrap();
+    let told = |what: &str| {
+        let mut buffer = [0; 256];
+        for _ in 0..1_000 {
+            let length = socket.recv(&mut buffer).unwrap();
+            if buffer[..length].starts_with(what.as_bytes()) {
+                return;
+            }
+        }
+        panic!("{what} is not among all that was told");
+    };
+    told("READY=1");
+    told("WATCHDOG=1");
+    told("WATCHDOG=1");
+    fleet.get_mut(AGENT).unwrap().terminate().unwrap();
+    told("STOPPING=1");
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ mod run;
 mod server;
 mod stalled;
 pub mod status;
+mod supervisor;
 mod telemetry;
 mod tls;
 pub mod trace;

@@ -8,7 +8,7 @@ use ovomesh_mesh::Lifecycle;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::{ServerArgs, TelemetryArgs, metrics, telemetry, tls};
+use crate::{ServerArgs, TelemetryArgs, metrics, supervisor, telemetry, tls};
 
 /// Runs a service to its end. Prints `<service> listening on <address>` once it can be connected to.
 ///
@@ -71,6 +71,7 @@ where
         () = obey(service, signals, &lifecycle) => {
             anyhow::bail!("{service} was told twice to end and left at once: {} tasks were not finished", lifecycle.tasks.len())
         }
+        () = supervisor::is_alive() => Ok(()),
     }
 }
 
@@ -86,6 +87,7 @@ async fn obey(service: &str, (mut terminate, mut interrupt): (Signal, Signal), l
     let mut next = async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
     next().await;
     tracing::info!("{service} drains: it finishes what it has and takes nothing new");
+    supervisor::leaves();
     lifecycle.drain.cancel();
     next().await;
 }

@@ -15,7 +15,7 @@ use tower::util::MapRequestLayer;
 
 use crate::health::Health;
 use crate::status::{Status, StatusServer, pb};
-use crate::{ServerArgs, door, metrics, stalled};
+use crate::{ServerArgs, door, metrics, stalled, supervisor};
 
 /// HTTP/2 receive windows of a stream and of a connection: a few messages of the largest usual size.
 const WINDOWS: (u32, u32) = (4 << 20, 8 << 20);
@@ -105,6 +105,7 @@ impl<'a> Server<'a> {
             .http2_keepalive_interval(Some(KEEPALIVE.0))
             .http2_keepalive_timeout(Some(KEEPALIVE.1));
         let drained = lifecycle.drain.clone().cancelled_owned();
+        supervisor::serves();
         let served = match self.args.tls()? {
             Some(tls) => {
                 let incoming = door::tls(listener, tls);
