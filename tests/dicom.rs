@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use ovomesh_api::pb::scan::v1::{Call, DecidedBy, Row, UndecidedReason};
 use ovomesh_tests::dcmtk::{self, Sender};
 use ovomesh_tests::edge::{Edge, eggs, free_port, row, rows};
-use ovomesh_tests::fleet;
+use ovomesh_tests::{fleet, programs};
 
 /// Each test has a line of its own, named by its sender.
 const LINES: &str = "default: {read: [{from: calling_ae, pattern: '^(?<site>T)_(?<line>\\w+)$'}, {from: PatientID, into: egg_id}]}";
@@ -194,4 +194,38 @@ async fn an_agent_that_is_killed_in_the_middle_of_a_series_goes_on_with_what_it_
     one_decided_row(&id, "KILLED").await;
     let left: Vec<_> = std::fs::read_dir(agent.folder.join("spool/dicom")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn half_a_series_in_a_spool_whose_agent_never_comes_back_is_stored_by_hand() {
+    let port = free_port();
+    let listen = format!("127.0.0.1:{port}");
+    let flags = ["--dicom-listen", listen.as_str(), "--dicom-again-ms", "60000", "--dicom-idle-ms", "60000"];
+    let mut agent = Edge::start("dicom-3", LINES, &flags);
+    let sender = Sender { calling: "T_ORPHAN", port };
+    let (id, files) = egg("orphan", &["--single"]);
+    sender.store_all(&["--abort"], &files[..7]);
+    agent.kill();
+    let drain = |lines: &[&str]| {
+        let mut command = programs().command("ovomesh").unwrap();
+        let gateway = fleet().gateway().unwrap();
+        command.args(["--output", "json", "--gateway", &gateway, "spool", "drain"]).args(lines);
+        let output = command.arg(agent.folder.join("spool")).output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.success(), told["stored"].as_u64(), told["images"].as_u64(), said)
+    };
+    let (is_all, stored, images, said) = drain(&[]);
+    assert!(!is_all && stored == Some(0) && images == Some(1) && said.contains("--lines"), "{said}");
+    let lines = agent.folder.join("lines.yaml").display().to_string();
+    let (is_all, stored, images, said) = drain(&["--lines", &lines]);
+    assert!(is_all && stored == Some(1) && images == Some(0), "{said}");
+    let row = row(&id).await;
+    let verdict = row.verdict.as_ref().unwrap();
+    assert_eq!((verdict.call(), verdict.reason()), (Call::Undecided, UndecidedReason::Rejected));
+    assert_eq!(verdict.detail, "missing slices: 7 of 16 images came before the agent ended");
+    assert!(row.clock_suspect, "nobody knows when it came");
+    assert_eq!(rows("T", "ORPHAN").await, [Row { preview: None, ..row }]);
+    let (is_all, stored, ..) = drain(&["--lines", &lines]);
+    assert!(is_all && stored == Some(0), "what is stored is known to be");
 }

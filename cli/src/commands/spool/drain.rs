@@ -1,6 +1,6 @@
 //! `ovomesh spool drain`: stores what a spool still holds, when its agent will not start again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -13,13 +13,16 @@ use ovomesh_api::pb::gateway::v1::gateway_service_client::GatewayServiceClient;
 use ovomesh_api::pb::gateway::v1::{ConnectRequest, Hello, Settled};
 use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::pb::spool::v1::Spooled;
-use ovomesh_api::{LineConfig, Scan, thousands, time, undecided};
-use ovomesh_spool::{Entry, Limits, Released, Spool};
+use ovomesh_api::{LineBook, LineConfig, Scan, thousands, time, undecided};
+use ovomesh_bootstrap::configuration;
+use ovomesh_intake::Intake;
+use ovomesh_spool::{Entry, Left, Limits, Released, Spool};
 use prost::Message as _;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::images::{self, Series};
 use crate::backoff::Backoff;
 use crate::{Global, Out, client};
 
@@ -47,15 +50,34 @@ struct Done {
     undecided: u64,
     refused: u64,
     unreadable: u64,
+    /// Whose verdicts could not be written down, so that they could not be stored.
+    unwritten: u64,
+    /// Series of images whose line is not known.
+    images: u64,
 }
 
-pub(super) async fn run(folder: &Path, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
+/// Why a scan has no verdict yet.
+#[derive(Debug, thiserror::Error)]
+enum Undecidable {
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
+    #[error("its verdict cannot be written down: {0}")]
+    Unwritten(#[from] ovomesh_spool::Error),
+}
+
+pub(super) async fn run(
+    folder: &Path,
+    lines: Option<&Path>,
+    global: &Global,
+    out: &mut Out,
+) -> anyhow::Result<ExitCode> {
     // Whatever its agent was allowed: a verdict must be written down before it is stored, however full the spool is.
     let limits = Limits { scan_bytes: u64::MAX / 2, verdict_bytes: u64::MAX / 2 };
     anyhow::ensure!(folder.is_dir(), "there is no spool {}", folder.display());
     let (spool, left) = Spool::open(folder, limits).context("is its agent running? Stop it first")?;
     let mut done = Done::default();
-    let mut waiting: VecDeque<Released> = left.unsettled.into();
+    let mut waiting = decide_images(folder, lines, &spool, &left, &mut done, out).await?;
+    waiting.extend(left.unsettled);
     for entry in &left.undecided {
         match decide(&spool, entry).await {
             Ok(released) => {
@@ -63,8 +85,11 @@ pub(super) async fn run(folder: &Path, global: &Global, out: &mut Out) -> anyhow
                 done.undecided += 1;
             }
             Err(error) => {
-                done.unreadable += 1;
-                out.remark(format!("{}: cannot be read: {error}", entry.id))?;
+                match error {
+                    Undecidable::Unreadable(_) => done.unreadable += 1,
+                    Undecidable::Unwritten(_) => done.unwritten += 1,
+                }
+                out.remark(format!("{}: {error}", entry.id))?;
             }
         }
     }
@@ -74,20 +99,81 @@ pub(super) async fn run(folder: &Path, global: &Global, out: &mut Out) -> anyhow
     drain.run(out).await?;
     drain.bar.finish_and_clear();
     tell(&drain.done, out)?;
-    let all = drain.done.refused + drain.done.unreadable == 0;
-    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if drain.done.left() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Verdicts for series of images that are not whole.
+async fn decide_images(
+    folder: &Path,
+    lines: Option<&Path>,
+    spool: &Spool,
+    left: &Left,
+    done: &mut Done,
+    out: &mut Out,
+) -> anyhow::Result<VecDeque<Released>> {
+    let folder = folder.join(ovomesh_spool::images::FOLDER);
+    let series = ovomesh_spool::images::series(&folder)
+        .with_context(|| format!("listing the images in {}", folder.display()))?;
+    let mut released = VecDeque::new();
+    if series.is_empty() {
+        return Ok(released);
+    }
+    if lines.is_none() {
+        done.images = series.len() as u64;
+        out.remark(format!(
+            "{} holds images of {} series that are not whole, and nobody says whose they are: run this again with --lines, \
+             the agent's own file of lines",
+            folder.display(),
+            series.len()
+        ))?;
+        return Ok(released);
+    }
+    let intake = Intake::new(configuration(lines, LineBook::from_yaml)?)?;
+    let verdicts = left.unsettled.iter().chain(&left.settled).map(|released| &released.entry);
+    let known: HashSet<String> = verdicts.chain(&left.undecided).map(|entry| entry.id.clone()).collect();
+    for id in series {
+        match images::decide(spool, &folder, &id, &known, &intake).await {
+            Ok(Series::Undecided(one)) => {
+                released.push_back(one);
+                done.undecided += 1;
+            }
+            Ok(Series::Done) => {}
+            Err(error) => {
+                done.images += 1;
+                out.remark(format!("series {id}: {error:#}; its images stay in {}", folder.display()))?;
+            }
+        }
+    }
+    Ok(released)
 }
 
 /// The sorter has long done without a verdict: it is UNDECIDED, as its agent would have said.
-async fn decide(spool: &Spool, entry: &Entry) -> anyhow::Result<Released> {
-    let spooled = Spooled::decode(spool.scan(entry)?)?;
-    let received_at = time::from_pb("received_at", spooled.received_at.unwrap_or_default())?;
-    let Scan { meta, .. } = Scan::parse(spooled.scan.context("it holds no scan")?, u64::MAX, received_at)?;
-    // The gateway sets what comes from the line's configuration.
-    let row = meta.row(&LineConfig::default(), undecided::timed_out(&meta), None);
+async fn decide(spool: &Spool, entry: &Entry) -> Result<Released, Undecidable> {
+    let unreadable = |error: &dyn std::fmt::Display| Undecidable::Unreadable(error.to_string());
+    let bytes = spool.scan(entry).map_err(|error| unreadable(&error))?;
+    let row = undecided_row(bytes).map_err(|error| unreadable(&error))?;
     let released = spool.release(&entry.id, row.encode_to_vec().into()).await?;
     spool.decided(entry);
     Ok(released)
+}
+
+/// What is stored of a scan that nobody decided.
+fn undecided_row(spooled: bytes::Bytes) -> anyhow::Result<Row> {
+    let spooled = Spooled::decode(spooled)?;
+    let received_at = time::from_pb("received_at", spooled.received_at.unwrap_or_default())?;
+    let Scan { mut meta, .. } =
+        Scan::parse(spooled.scan.context("it holds no scan")?, u64::MAX, received_at)?;
+    // Its agent had heard of no gateway's clock: nobody can vouch for its times.
+    meta.clock_suspect |= spooled.clock_correction_us.is_none();
+    // The gateway sets what comes from the line's configuration.
+    Ok(meta.row(&LineConfig::default(), undecided::timed_out(&meta), None))
+}
+
+impl Done {
+    /// What is still in the spool.
+    fn left(&self) -> u64 {
+        self.refused + self.unreadable + self.unwritten + self.images
+    }
 }
 
 impl Drain<'_> {
@@ -179,10 +265,11 @@ fn row(bytes: bytes::Bytes) -> Result<Row, String> {
 }
 
 fn tell(done: &Done, out: &mut Out) -> anyhow::Result<()> {
-    let Done { stored, undecided, refused, unreadable } = done;
+    let Done { stored, undecided, refused, unreadable, unwritten, images } = done;
     if out.is_json() {
         return out.json(&json!({
             "stored": stored, "undecided": undecided, "refused": refused, "unreadable": unreadable,
+            "unwritten": unwritten, "images": images,
         }));
     }
     let mut text = format!("{} verdicts stored", thousands(*stored));
@@ -190,8 +277,16 @@ fn tell(done: &Done, out: &mut Out) -> anyhow::Result<()> {
         text +=
             &format!(", {} of them UNDECIDED: nobody had decided their scans in time", thousands(*undecided));
     }
-    if refused + unreadable > 0 {
-        text += &format!("; {refused} refused and {unreadable} unreadable: they are still in the spool");
+    let left = [
+        (*refused, "refused"),
+        (*unreadable, "unreadable"),
+        (*unwritten, "that could not be written down (is there room?)"),
+        (*images, "series of images"),
+    ];
+    let left: Vec<_> =
+        left.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", thousands(*n))).collect();
+    if !left.is_empty() {
+        text += &format!("; still in the spool: {}", left.join(", "));
     }
     Ok(out.line(text)?)
 }
@@ -210,12 +305,44 @@ mod tests {
         let mut out = Out::stdout(Format::Json);
         let limits = Limits { scan_bytes: 1 << 20, verdict_bytes: 1 << 20 };
         drop(Spool::open(folder.path(), limits).unwrap());
-        assert_eq!(run(folder.path(), &global, &mut out).await.unwrap(), ExitCode::SUCCESS);
-        let missing = run(&folder.path().join("nowhere"), &global, &mut out).await.unwrap_err();
+        assert_eq!(run(folder.path(), None, &global, &mut out).await.unwrap(), ExitCode::SUCCESS);
+        let missing = run(&folder.path().join("nowhere"), None, &global, &mut out).await.unwrap_err();
         assert!(missing.to_string().contains("there is no spool"), "{missing:#}");
         let held = Spool::open(folder.path(), limits).unwrap();
-        let in_use = run(folder.path(), &global, &mut out).await.unwrap_err();
+        let in_use = run(folder.path(), None, &global, &mut out).await.unwrap_err();
         assert!(format!("{in_use:#}").contains("Stop it first"), "{in_use:#}");
         drop(held);
+    }
+
+    #[test]
+    fn times_that_nobody_vouches_for_are_marked() {
+        let volume = ovomesh_api::pb::scan::v1::Volume {
+            columns: 8,
+            rows: 8,
+            slices: 4,
+            spacing_x_mm: 1.0,
+            spacing_y_mm: 1.0,
+            spacing_z_mm: 1.0,
+            samples: vec![0; 512].into(),
+            ..Default::default()
+        };
+        let place =
+            ovomesh_api::pb::scan::v1::Place { site: "s".into(), line: "l".into(), ..Default::default() };
+        let at = Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 0 });
+        let scan = ovomesh_api::pb::scan::v1::Scan {
+            scan_id: "a".into(),
+            place: Some(place),
+            volume: Some(volume),
+            acquired_at: at,
+            ..Default::default()
+        };
+        let row = |clock_correction_us| {
+            let scan = Some(scan.clone());
+            let spooled = Spooled { scan, received_at: at, clock_correction_us, ..Default::default() };
+            undecided_row(spooled.encode_to_vec().into()).unwrap()
+        };
+        assert!(row(None).clock_suspect, "its agent had heard of no gateway's clock");
+        assert!(!row(Some(7)).clock_suspect);
+        assert!(undecided_row(Spooled::default().encode_to_vec().into()).is_err());
     }
 }

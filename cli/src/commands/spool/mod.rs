@@ -1,6 +1,7 @@
 //! `ovomesh spool`: what an agent's spool holds, while no agent has it open.
 
 mod drain;
+mod images;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,6 +45,10 @@ enum What {
         /// The folder that the agent had as --spool, or a copy of it
         #[arg(value_name = "DIR")]
         folder: PathBuf,
+        /// The agent's file of lines (an empty one if it had none). Needed only when the spool holds images of series that
+        /// are not whole: it says whose they are, and they become UNDECIDED
+        #[arg(long, env = "OVOMESH_LINES", value_name = "FILE")]
+        lines: Option<PathBuf>,
     },
     /// Whether every record in it is as it was written
     Verify {
@@ -66,7 +71,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
             }
             Ok(ExitCode::SUCCESS)
         }
-        What::Drain { folder } => drain::run(folder, global, out).await,
+        What::Drain { folder, lines } => drain::run(folder, lines.as_deref(), global, out).await,
         What::Verify { folder } => {
             let inspected = open(folder)?;
             for lost in &inspected.lost {

@@ -34,8 +34,6 @@ use self::series::Limits;
 use self::staging::Staging;
 use crate::desk::Desk;
 
-/// Folder of the images within the spool's.
-const FOLDER: &str = "dicom";
 /// Series that are being put together: eight senders, and many that were left half.
 const SERIES: usize = 64;
 /// Images of a series: several echoes of the deepest volume.
@@ -95,7 +93,7 @@ impl Provider {
     ) -> anyhow::Result<Option<Self>> {
         let Some(listen) = args.dicom_listen else { return Ok(None) };
         let listener = TcpListener::bind(listen).await.with_context(|| format!("--dicom-listen {listen}"))?;
-        let folder = spool.join(FOLDER);
+        let folder = spool.join(ovomesh_spool::images::FOLDER);
         let staging = Staging::open(&folder, args.dicom_staging_mib << 20)
             .with_context(|| format!("opening {}", folder.display()))?;
         let image_bytes = desk.settings.max_volume_bytes + BESIDE_BYTES;

@@ -61,7 +61,8 @@ impl Receiver {
             let is_torn = images.is_empty();
             for image in images {
                 let bytes = image.file.len() as u64;
-                let incoming = Incoming { instance: image.instance, came: image.came, file: image.file };
+                let incoming =
+                    Incoming { instance: image.instance, came: image.came, file: image.file.into() };
                 let Ok((looked, _)) = self.look(incoming, image.at).await else { continue };
                 let whole = self.table().add(Image { bytes, ..looked });
                 if let Some(whole) = whole {
@@ -222,7 +223,7 @@ impl Receiver {
         let wanted = self.intake.wanted().to_vec();
         let read = blocking(move || {
             let images = staging.read(&name)?;
-            let files = images.iter().map(|image| (image.instance.as_str(), image.file.as_slice()));
+            let files = images.iter().map(|image| (image.instance.as_str(), &image.file[..]));
             io::Result::Ok(dicom::read(files, &wanted).pop())
         });
         let read = read.await.and_then(|read| read).map_err(|error| error.to_string())?;

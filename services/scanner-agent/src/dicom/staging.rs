@@ -9,16 +9,15 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ovomesh_api::pb::spool::v1::Deadline;
+use bytes::Bytes;
+use ovomesh_api::pb::spool::v1::Image;
 use ovomesh_intake::Came;
-use ovomesh_spool::frame::{self, Found};
+use ovomesh_spool::{frame, images};
 use prost::Message as _;
 use tokio::time::Instant;
 
 use crate::deadline;
 
-/// The kind of the records.
-const IMAGE: frame::Kind = 1;
 /// How long the time of an image's arrival is known after a restart: longer than any budget.
 const KNOWN_FOR: Duration = Duration::from_secs(120);
 
@@ -32,20 +31,6 @@ pub struct Staging {
     open: Mutex<HashMap<String, Arc<Mutex<File>>>>,
 }
 
-/// An image, and how it came. Its fields are on disk: only ever add some.
-#[derive(Clone, PartialEq, prost::Message)]
-struct Record {
-    #[prost(string, tag = "1")]
-    calling_ae: String,
-    #[prost(string, tag = "2")]
-    called_ae: String,
-    /// Of its arrival, and [`KNOWN_FOR`] later.
-    #[prost(message, optional, tag = "3")]
-    known_until: Option<Deadline>,
-    #[prost(bytes = "vec", tag = "4")]
-    file: Vec<u8>,
-}
-
 /// An image that was read back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Staged {
@@ -56,7 +41,7 @@ pub struct Staged {
     /// When it came.
     pub at: Instant,
     /// The DICOM file.
-    pub file: Vec<u8>,
+    pub file: Bytes,
 }
 
 impl Staging {
@@ -70,21 +55,16 @@ impl Staging {
 
     /// Series of which images are there.
     pub fn series(&self) -> io::Result<Vec<String>> {
-        let mut series = Vec::new();
-        for entry in std::fs::read_dir(&self.folder)? {
-            let name = entry?.file_name();
-            series.extend(name.to_str().and_then(|name| name.strip_suffix(SUFFIX)).map(str::to_owned));
-        }
-        Ok(series)
+        images::series(&self.folder)
     }
 
     /// Keeps an image; when this returns it is on disk.
     pub fn append(&self, series: &str, instance: &str, came: &Came, file: Vec<u8>) -> io::Result<()> {
-        let record = Record {
+        let record = Image {
             calling_ae: came.calling_ae.clone().unwrap_or_default(),
             called_ae: came.called_ae.clone().unwrap_or_default(),
             known_until: Some(deadline::write(Instant::now() + KNOWN_FOR)),
-            file,
+            file: file.into(),
         };
         let payload = record.encode_to_vec();
         let bytes = frame::length(instance, payload.len()) as u64;
@@ -104,7 +84,7 @@ impl Staging {
         let file = self.file(series)?;
         let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
         let before = file.metadata()?.len();
-        let (head, tail) = frame::around(IMAGE, instance, payload);
+        let (head, tail) = frame::around(images::KIND, instance, payload);
         let written = [&head[..], payload, &tail[..]].iter().try_for_each(|part| file.write_all(part));
         let written = written.and_then(|()| file.sync_data());
         if written.is_err() {
@@ -129,27 +109,15 @@ impl Staging {
 
     /// All images of a series, in the order of their arrival; none when it was let go.
     pub fn read(&self, series: &str) -> io::Result<Vec<Staged>> {
-        let bytes = match std::fs::read(self.path(series)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            read => read?,
-        };
-        let mut images: Vec<Staged> = Vec::new();
-        for found in frame::parse(&bytes) {
-            let Found::Record(record) = found else { continue };
-            let Ok(read) = Record::decode(&bytes[record.payload]) else { continue };
-            if images.iter().any(|image| image.instance == record.id) {
-                continue;
-            }
-            let came = Came {
-                calling_ae: Some(read.calling_ae),
-                called_ae: Some(read.called_ae),
-                ..Came::default()
-            };
-            let until = deadline::read(&read.known_until.unwrap_or_default());
+        let staged = |(instance, record): (String, Vec<u8>)| {
+            let Image { calling_ae, called_ae, known_until, file } =
+                Image::decode(Bytes::from(record)).ok()?;
+            let came = Came { calling_ae: Some(calling_ae), called_ae: Some(called_ae), ..Came::default() };
+            let until = deadline::read(&known_until.unwrap_or_default());
             let at = until.checked_sub(KNOWN_FOR).unwrap_or(until);
-            images.push(Staged { instance: record.id, came, at, file: read.file });
-        }
-        Ok(images)
+            Some(Staged { instance, came, at, file })
+        };
+        Ok(images::read(&self.folder, series)?.into_iter().filter_map(staged).collect())
     }
 
     /// Lets a series go.
@@ -174,7 +142,7 @@ impl Staging {
         std::fs::create_dir_all(folder)?;
         let path = self.path(series);
         let bytes = std::fs::metadata(&path)?.len();
-        std::fs::rename(&path, folder.join(format!("{series}{SUFFIX}")))?;
+        std::fs::rename(&path, images::path(folder, series))?;
         self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(series);
         self.used.fetch_sub(bytes, Relaxed);
         Ok(())
@@ -185,13 +153,11 @@ impl Staging {
         (self.used.load(Relaxed), self.limit)
     }
 
-    /// UIDs hold digits and dots; callers check that they are names of files.
+    /// Callers check that series are names of files.
     fn path(&self, series: &str) -> PathBuf {
-        self.folder.join(format!("{series}{SUFFIX}"))
+        images::path(&self.folder, series)
     }
 }
-
-const SUFFIX: &str = ".images";
 
 #[cfg(test)]
 mod tests {
@@ -217,7 +183,7 @@ mod tests {
         series.sort();
         assert_eq!(series, ["1", "2"]);
         let images = staging.read("1").unwrap();
-        let read: Vec<_> = images.iter().map(|i| (i.instance.as_str(), i.file.as_slice())).collect();
+        let read: Vec<_> = images.iter().map(|i| (i.instance.as_str(), &i.file[..])).collect();
         assert_eq!(read, [("1.1", &b"1.1"[..]), ("1.2", b"1.2")]);
         assert_eq!(images[0].came, came());
         assert!(images[0].at <= Instant::now(), "it came before now");

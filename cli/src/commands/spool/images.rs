@@ -1,0 +1,76 @@
+//! Series of images that are not whole, in a spool whose agent will not start again: each was acknowledged image by image, so
+//! its egg gets the verdict that its agent would have given it when no more came.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use jiff::Timestamp;
+use ovomesh_api::pb::scan::v1::UndecidedReason;
+use ovomesh_api::pb::spool::v1::Image;
+use ovomesh_api::{LineConfig, undecided};
+use ovomesh_imaging::dicom;
+use ovomesh_intake::{Came, Intake};
+use ovomesh_spool::{Released, Spool, images};
+use prost::Message as _;
+
+/// One series, decided.
+pub(super) enum Series {
+    /// UNDECIDED, and written down.
+    Undecided(Released),
+    /// It holds nothing that anybody was told is kept, or its scan has a verdict or a record of its own; it is removed.
+    Done,
+}
+
+/// Decides one series of the folder `images`. `known`: scans that the spool holds otherwise.
+pub(super) async fn decide(
+    spool: &Spool,
+    folder: &Path,
+    series: &str,
+    known: &HashSet<String>,
+    intake: &Intake,
+) -> anyhow::Result<Series> {
+    let read = if known.contains(series) { Vec::new() } else { images::read(folder, series)? };
+    if read.is_empty() {
+        std::fs::remove_file(images::path(folder, series))?;
+        return Ok(Series::Done);
+    }
+    let mut first = None;
+    let mut last_error = None;
+    let (mut came, mut expected) = (0, None);
+    for (instance, record) in read {
+        let image = Image::decode(&record[..])?;
+        match dicom::look(&instance, &image.file, intake.wanted()) {
+            Ok(look) => {
+                came += 1;
+                expected = expected.max(look.expected);
+                first.get_or_insert((image, look));
+            }
+            Err(unusable) => last_error = Some(unusable.error),
+        }
+    }
+    let Some((image, look)) = first else {
+        anyhow::bail!("{}", last_error.map_or_else(|| "no image".into(), |error| error.to_string()));
+    };
+    let by = Came { calling_ae: Some(image.calling_ae), called_ae: Some(image.called_ae), ..Came::default() };
+    let mut meta = intake.broken(series, &by, &look.attributes, look.acquired, Timestamp::now())?;
+    // It came earlier, and nobody can tell when.
+    meta.clock_suspect = true;
+    let verdict = match expected {
+        Some(expected) if came >= expected => undecided::timed_out(&meta),
+        _ => undecided::undecided(series, UndecidedReason::Rejected, missing(came, expected)),
+    };
+    // The gateway sets what comes from the line's configuration.
+    let row = meta.row(&LineConfig::default(), verdict, None);
+    let released = spool.release(series, row.encode_to_vec().into()).await?;
+    std::fs::remove_file(images::path(folder, series))?;
+    Ok(Series::Undecided(released))
+}
+
+fn missing(came: usize, expected: Option<usize>) -> String {
+    match expected {
+        Some(expected) => {
+            format!("missing slices: {came} of {expected} images came before the agent ended")
+        }
+        None => format!("missing slices: the agent ended after {came} images"),
+    }
+}
