@@ -179,6 +179,7 @@ impl ScanMeta {
 
 fn optional<T>(text: &str, parse: fn(&str) -> Result<T, Invalid>) -> Result<Option<T>, Invalid> {
     if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
+            settled: false,
 }
 
 #[cfg(test)]

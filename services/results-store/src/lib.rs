@@ -1,6 +1,6 @@
 //! results-store keeps every decision, durably, and alone talks to the database.
 //!
-//! [`service`] is the gRPC surface; [`committer`] makes batches of what comes; [`store`] says what a store must do,
+//! [`service`] is the gRPC surface; [`committer`] makes batches of what comes, [`late`] keeps what is there when an old scan comes again; [`store`] says what a store must do,
 //! [`embedded`] is the one of one machine, [`cql`] the one on Cassandra or ScyllaDB; [`feed`] tells who listens.
 
 mod committer;
@@ -9,6 +9,7 @@ mod embedded;
 mod error;
 mod feed;
 mod keys;
+mod late;
 mod record;
 mod service;
 mod store;
@@ -99,7 +100,9 @@ pub async fn serve<S: Store>(
         span: trace::child,
         ..ServerConfig::default()
     };
-    let stage = StageServer::new(config, move |work| service::append(committer.clone(), work), lifecycle);
+    let own = store.clone();
+    let append = move |work| service::append(own.clone(), committer.clone(), work);
+    let stage = StageServer::new(config, append, lifecycle);
     let service = Service::new(store, stage, feed, lifecycle.clone());
     let server = StoreServiceServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
     Server::new(NAME, args)

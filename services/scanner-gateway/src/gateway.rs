@@ -116,6 +116,7 @@ impl Gateway {
     pub fn settle(&self, mut row: Row) -> Result<Row, Invalid> {
         let place = Place::parse(row.place.clone())?;
         row.owner.clone_from(&self.lines.get(&place).owner);
+        row.settled = true;
         Ok(row)
     }
 }
