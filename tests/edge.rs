@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use ovomesh_api::pb::query::v1::GetScanRequest;
+use ovomesh_api::pb::query::v1::{GetScanRequest, ListScansRequest};
 use ovomesh_api::pb::scan::v1::{Call, DecidedBy, Purpose, RejectCode, Row, Scan, UndecidedReason, Verdict};
 use ovomesh_api::pb::sorter::v1::Start;
 use ovomesh_testkit::{Fleet, Shape, wrong_clock};

@@ -41,6 +41,13 @@ impl Invalid {
         self
     }
 
+    /// Whether the image itself can never be computed, so that its egg can only be UNDECIDED. A checksum that does not fit says
+    /// that the message was damaged on its way, and nothing of the image.
+    pub fn is_of_the_image(&self) -> bool {
+        use RejectCode::{Encoding, Invalid, SizeMismatch, TooLarge};
+        self.field.starts_with("volume") && matches!(self.code, Invalid | SizeMismatch | TooLarge | Encoding)
+    }
+
     /// The answer on the wire. Nothing that is invalid becomes valid by sending it again.
     pub fn rejected(&self, scan_id: &str) -> Rejected {
         let scan_id = shorten_to(scan_id, 128);

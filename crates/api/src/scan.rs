@@ -68,38 +68,12 @@ pub struct Place {
 impl Scan {
     /// Checks a scan that was received at `now`; `max_bytes` is the largest volume taken.
     pub fn parse(scan: pb::Scan, max_bytes: u64, now: Timestamp) -> Result<Self, Invalid> {
-        let scan_id = ScanId::parse(&scan.scan_id)?;
-        let egg_id = optional(&scan.egg_id, EggId::parse)?;
-        let place = Place::parse(scan.place)?;
-        check_text("batch_id", &scan.batch_id, 128)?;
-        check_text("coil", &scan.coil, 64)?;
+        let meta = ScanMeta::parse(&scan, now)?;
         check_text("traceparent", &scan.traceparent, 64)?;
-        let rescan_of = optional(&scan.rescan_of, ScanId::parse)?;
-        let purpose = match pb::Purpose::try_from(scan.purpose) {
-            Ok(pb::Purpose::Unspecified) => pb::Purpose::Production,
-            Ok(known) => known,
-            Err(_) => return Err(Invalid::field("purpose", scan.purpose, "1 to 3")),
-        };
-        let acquired_at = match scan.acquired_at {
-            Some(at) => time::from_pb("acquired_at", at)?,
-            None => now,
-        };
         let budget = scan.budget.map(|b| time::budget_from_pb("budget", b)).transpose()?;
         let volume = scan.volume.ok_or_else(|| Invalid::field("volume", "", "present"))?;
         let volume = Volume::parse(volume, max_bytes)?;
-        let meta = ScanMeta {
-            scan_id,
-            egg_id,
-            place,
-            batch_id: scan.batch_id,
-            coil: scan.coil,
-            purpose,
-            rescan_of,
-            acquired_at,
-            received_at: now,
-            clock_suspect: time::is_suspect(acquired_at, now),
-            checksum: volume.checksum(),
-        };
+        let meta = ScanMeta { checksum: volume.checksum(), ..meta };
         Ok(Self { meta, budget, traceparent: scan.traceparent, volume })
     }
 }
@@ -145,6 +119,38 @@ impl Place {
 }
 
 impl ScanMeta {
+    /// Checks all of a scan that was received at `now` but its volume, whose checksum is taken as 0.
+    pub fn parse(scan: &pb::Scan, now: Timestamp) -> Result<Self, Invalid> {
+        let scan_id = ScanId::parse(&scan.scan_id)?;
+        let egg_id = optional(&scan.egg_id, EggId::parse)?;
+        let place = Place::parse(scan.place.clone())?;
+        check_text("batch_id", &scan.batch_id, 128)?;
+        check_text("coil", &scan.coil, 64)?;
+        let rescan_of = optional(&scan.rescan_of, ScanId::parse)?;
+        let purpose = match pb::Purpose::try_from(scan.purpose) {
+            Ok(pb::Purpose::Unspecified) => pb::Purpose::Production,
+            Ok(known) => known,
+            Err(_) => return Err(Invalid::field("purpose", scan.purpose, "1 to 3")),
+        };
+        let acquired_at = match scan.acquired_at {
+            Some(at) => time::from_pb("acquired_at", at)?,
+            None => now,
+        };
+        Ok(Self {
+            scan_id,
+            egg_id,
+            place,
+            batch_id: scan.batch_id.clone(),
+            coil: scan.coil.clone(),
+            purpose,
+            rescan_of,
+            acquired_at,
+            received_at: now,
+            clock_suspect: time::is_suspect(acquired_at, now),
+            checksum: 0,
+        })
+    }
+
     /// The error for this scan when its id came before with other samples.
     pub fn reused(&self) -> Invalid {
         let message = format!(
@@ -173,13 +179,13 @@ impl ScanMeta {
             volume_crc32c: self.checksum,
             verdict: Some(verdict),
             preview,
+            settled: false,
         }
     }
 }
 
 fn optional<T>(text: &str, parse: fn(&str) -> Result<T, Invalid>) -> Result<Option<T>, Invalid> {
     if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
-            settled: false,
 }
 
 #[cfg(test)]

@@ -339,7 +339,16 @@ fn sample_bytes(scan: &pb::Scan) -> u64 {
 }
 
 fn must_be_same(meta: &ScanMeta, checksum: u32) -> Result<(), Invalid> {
-    if meta.checksum == checksum { Ok(()) } else { Err(meta.reused()) }
+    match checksum {
+        _ if meta.checksum == checksum => Ok(()),
+        0 => Err(Invalid {
+            message: "this id came before with an image that cannot be used, and its egg is UNDECIDED; give another scan of \
+                      the egg an id of its own, with rescan_of"
+                .into(),
+            ..meta.reused()
+        }),
+        _ => Err(meta.reused()),
+    }
 }
 
 fn no_room(meta: &ScanMeta) -> Invalid {

@@ -66,6 +66,14 @@ struct Open {
     max_volume_bytes: u64,
 }
 
+/// A scan whose scanner waits for an answer.
+struct Due {
+    id: String,
+    taken: Taken,
+    /// Why its image can never be computed; its verdict is UNDECIDED then.
+    rejected: Option<Invalid>,
+}
+
 impl Session {
     async fn run(mut self, mut inbound: Streaming<ConnectRequest>, drain: CancellationToken) {
         let mut answering = FuturesUnordered::new();
@@ -88,8 +96,8 @@ impl Session {
                 (place, message) = next => match message {
                     Ok(Some(message)) => {
                         let wants_committed = answering.len() < UNCOMMITTED;
-                        if let (Some(taken), Ok(place)) = (self.read(message, Instant::now()).await, place) {
-                            answering.push(answer(self.out.clone(), taken, place, wants_committed));
+                        if let (Some(due), Ok(place)) = (self.read(message, Instant::now()).await, place) {
+                            answering.push(answer(self.out.clone(), due, place, wants_committed));
                         }
                     }
                     Ok(None) => break Ok(()),
@@ -116,15 +124,15 @@ impl Session {
         }
     }
 
-    /// Reads one message; a scan that was taken is left to answer.
-    async fn read(&mut self, message: ConnectRequest, received: Instant) -> Option<(String, Taken)> {
+    /// Reads one message; a scan that is kept is left to answer.
+    async fn read(&mut self, message: ConnectRequest, received: Instant) -> Option<Due> {
         match message.message {
             Some(Up::Hello(hello)) => self.hello(hello).await,
             Some(Up::Scan(scan)) => {
                 self.advise().await;
                 let id = scan.scan_id.clone();
                 match self.scan(scan, received) {
-                    Ok(taken) => return Some((id, taken)),
+                    Ok((taken, rejected)) => return Some(Due { id, taken, rejected }),
                     Err(invalid) => self.reject(&id, &invalid).await,
                 }
             }
@@ -167,11 +175,18 @@ impl Session {
         }
     }
 
-    fn scan(&self, scan: Scan, received: Instant) -> Result<Taken, Invalid> {
+    /// A scan that is kept; with the reason, when it is kept only as UNDECIDED.
+    fn scan(&self, scan: Scan, received: Instant) -> Result<(Taken, Option<Invalid>), Invalid> {
         let Some(open) = &self.open else {
             return Err(Invalid::field("hello", "", "the first message of a session"));
         };
-        self.desk.take(scan, &open.lines, open.max_volume_bytes, received)
+        match self.desk.take(scan.clone(), &open.lines, open.max_volume_bytes, received) {
+            Ok(taken) => Ok((taken, None)),
+            Err(why) => {
+                let (taken, why) = self.desk.settle_refused(&scan, &open.lines, why)?;
+                Ok((taken, Some(why)))
+            }
+        }
     }
 
     async fn reject(&self, scan_id: &str, invalid: &Invalid) {
@@ -180,7 +195,15 @@ impl Session {
 }
 
 /// Tells a scanner how far its scan is. Its place is free again when it has its verdict.
-async fn answer(out: Out, (id, taken): (String, Taken), place: OwnedSemaphorePermit, wants_committed: bool) {
+async fn answer(out: Out, due: Due, place: OwnedSemaphorePermit, wants_committed: bool) {
+    let Due { id, taken, rejected } = due;
+    if let Some(invalid) = rejected {
+        // Told when its UNDECIDED is on disk: whoever was told need not send it again.
+        if taken.row().await.is_ok() {
+            out.send(Down::Rejected(invalid.rejected(&id))).await;
+        }
+        return;
+    }
     match taken {
         Taken::Known(row) => {
             out.send(Down::Accepted(Accepted { scan_id: id.clone() })).await;

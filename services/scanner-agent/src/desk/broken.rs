@@ -1,15 +1,16 @@
-//! What images that come by DICOM or as files need of the desk beside [`Desk::take`]: their scans are not always whole
-//! volumes, and whoever sent them waits until they are kept.
+//! Scans whose image can never be computed: their eggs get a verdict and a row all the same. And what images that come by
+//! DICOM or as files need of the desk beside [`Desk::take`]: whoever sent them waits until they are kept.
 
 use std::collections::hash_map::Entry as Place;
 use std::sync::Arc;
 
-use ovomesh_api::ScanMeta;
 use ovomesh_api::pb::scan::v1 as pb;
+use ovomesh_api::pb::scanner::v1::Line;
 use ovomesh_api::undecided::undecided;
+use ovomesh_api::{Invalid, ScanMeta};
 use tokio::time::Instant;
 
-use super::{Desk, Known, Taken, lock};
+use super::{Desk, Known, Taken, lock, no_room};
 use crate::case::{Case, Progress};
 use crate::clock::Stamp;
 
@@ -39,6 +40,28 @@ impl Desk {
             }
         }
         self.known(meta.scan_id.as_str())
+    }
+
+    /// Settles a scan that [`Desk::take`] refused with `why`, when the fault is in its image and its words say whose it is;
+    /// `lines`: those of its session. The error, when it is another fault, or when there is no room for its verdict.
+    pub fn settle_refused(
+        self: &Arc<Self>,
+        scan: &pb::Scan,
+        lines: &[Line],
+        why: Invalid,
+    ) -> Result<(Taken, Invalid), Invalid> {
+        if !why.is_of_the_image() {
+            return Err(why);
+        }
+        let Ok(meta) = ScanMeta::parse(scan, self.clock.now()) else { return Err(why) };
+        meta.place.must_be_one_of(lines)?;
+        if self.fullness_of_verdicts() >= 1_000 && self.known(meta.scan_id.as_str()).is_none() {
+            return Err(no_room(&meta));
+        }
+        match self.settle_broken(meta, why.to_string()) {
+            Some(taken) => Ok((taken, why)),
+            None => Err(why),
+        }
     }
 
     /// What is known of a scan; nothing when it never came, or long ago, or its verdict cannot be read.
