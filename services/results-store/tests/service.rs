@@ -112,6 +112,13 @@ async fn a_row_that_was_acknowledged_is_found_by_every_question() {
 }
 
 #[tokio::test]
+async fn the_first_row_of_a_scan_that_its_agent_has_forgotten_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Embedded::open(folder.path()).unwrap();
+    support::late::the_first_row_of_a_forgotten_scan_stands(store).await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_answered_or_stored_is_refused_by_name() {
     let (_folder, mut store) = Running::embedded().await;
     let error = store.append(Row { egg_id: "two words".into(), ..row("one", "", 5) }).await.unwrap_err();

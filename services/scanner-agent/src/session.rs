@@ -131,7 +131,7 @@ impl Session {
             Some(Up::Scan(scan)) => {
                 self.advise().await;
                 let id = scan.scan_id.clone();
-                match self.scan(scan, received) {
+                match self.scan(&scan, received) {
                     Ok((taken, rejected)) => return Some(Due { id, taken, rejected }),
                     Err(invalid) => self.reject(&id, &invalid).await,
                 }
@@ -176,14 +176,14 @@ impl Session {
     }
 
     /// A scan that is kept; with the reason, when it is kept only as UNDECIDED.
-    fn scan(&self, scan: Scan, received: Instant) -> Result<(Taken, Option<Invalid>), Invalid> {
+    fn scan(&self, scan: &Scan, received: Instant) -> Result<(Taken, Option<Invalid>), Invalid> {
         let Some(open) = &self.open else {
             return Err(Invalid::field("hello", "", "the first message of a session"));
         };
         match self.desk.take(scan.clone(), &open.lines, open.max_volume_bytes, received) {
             Ok(taken) => Ok((taken, None)),
             Err(why) => {
-                let (taken, why) = self.desk.settle_refused(&scan, &open.lines, why)?;
+                let (taken, why) = self.desk.settle_refused(scan, &open.lines, why)?;
                 Ok((taken, Some(why)))
             }
         }

@@ -4,6 +4,7 @@
 
 pub mod cassandra;
 pub mod conformance;
+pub mod late;
 pub mod load;
 
 use jiff::{Timestamp, ToSpan as _};
