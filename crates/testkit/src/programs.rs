@@ -42,6 +42,11 @@ impl Programs {
         Ok(Command::new(path))
     }
 
+    /// The folder of the models that inference loads.
+    pub fn models(&self) -> &Path {
+        &self.models
+    }
+
     /// Flags that tell inference which model to load.
     pub fn model_flags(&self) -> Vec<String> {
         let folder = ["--models".to_owned(), self.models.display().to_string()];
