@@ -19,6 +19,13 @@ async fn it_is_a_store() {
     check(&store).await;
 }
 
+#[tokio::test]
+async fn the_first_row_of_a_scan_that_its_agent_has_forgotten_stands() {
+    let life = Lifecycle::new();
+    let store = cql(&flags(&shared().contact_points(), &keyspace()), &life).await;
+    support::late::the_first_row_of_a_forgotten_scan_stands(store).await;
+}
+
 #[test]
 fn pages_are_whole_and_in_order() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
