@@ -183,7 +183,7 @@ mod tests {
             ready: true,
             backlog: 12,
             oldest_unanswered_ms: 8,
-            details: [("model".to_owned(), "egg-pose/0.3.0".to_owned()), ("device".into(), "cpu".into())]
+            details: [("model".to_owned(), "egg-pose/0.3.1".to_owned()), ("device".into(), "cpu".into())]
                 .into(),
             ..Default::default()
         };
@@ -212,7 +212,7 @@ scanner-gateway  gw           http://127.0.0.1:7700  0.1.0    no                
             "\
 SERVICE    INSTANCE     FACT    VALUE
 inference  inference-1  device  cpu
-inference  inference-1  model   egg-pose/0.3.0"
+inference  inference-1  model   egg-pose/0.3.1"
         );
     }
 

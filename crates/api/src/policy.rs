@@ -36,9 +36,9 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            name: "default/3".into(),
+            name: "default/4".into(),
             costs: Costs::default(),
-            clear_snr: 20.0,
+            clear_snr: 27.0,
             no_embryo_at: 0.80,
             living_at: 0.80,
             max_strangeness: 1.0,
@@ -64,9 +64,9 @@ pub struct Costs {
 }
 
 impl Default for Costs {
-    /// An assumption until a hatchery states its own: a mistake in either direction is as bad as 8 eggs withheld.
+    /// An assumption until a hatchery states its own: a mistake in either direction is as bad as 6 eggs withheld.
     fn default() -> Self {
-        Self { culled_female: 8.0, hatched_male: 8.0, withheld: 1.0 }
+        Self { culled_female: 6.0, hatched_male: 6.0, withheld: 1.0 }
     }
 }
 
@@ -197,7 +197,7 @@ impl Policy {
         }
     }
 
-    /// What a verdict records: the name and a fingerprint of all values, such as `default/3#1f0c22aa`, so that a name
+    /// What a verdict records: the name and a fingerprint of all values, such as `default/4#1f0c22aa`, so that a name
     /// that was kept while a value changed is found out. The same values give the same fingerprint in the same version.
     pub fn label(&self) -> String {
         let values = Self { name: String::new(), ..self.clone() };
@@ -305,7 +305,7 @@ mod tests {
     fn a_label_tells_a_changed_value_though_the_name_was_kept() {
         let policy = Policy::default();
         let changed = Policy { min_snr: 5.0, ..policy.clone() };
-        assert!(policy.label().starts_with("default/3#") && changed.label().starts_with("default/3#"));
+        assert!(policy.label().starts_with("default/4#") && changed.label().starts_with("default/4#"));
         assert_ne!(policy.label(), changed.label());
         assert_eq!(policy.label(), policy.clone().label());
     }

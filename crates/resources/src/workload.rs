@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.url) == has(self.sha256)").message("url and sha256 come together: what is pulled is checked"))]
 pub struct Model {
-    /// Name and version, such as egg-pose/0.3.0.
+    /// Name and version, such as egg-pose/0.3.1.
     #[serde(default = "name")]
     #[schemars(regex(pattern = r"^[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*$"), length(max = 128))]
     pub name: String,
@@ -35,7 +35,7 @@ impl Default for Model {
 }
 
 fn name() -> String {
-    "egg-pose/0.3.0".into()
+    "egg-pose/0.3.1".into()
 }
 
 /// What one replica needs. Requests and limits of memory are the same, so that no replica is put where it cannot stay.

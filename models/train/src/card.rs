@@ -301,8 +301,8 @@ fn studies(report: &Report, text: &mut String) {
     line(
         text,
         "## Other seeds, and preprocessing with and without its steps\n\n\
-         Each row is a short training of its own, measured on the same 3,000 eggs at SNR 30 (the fp32 file): right of those called /\n\
-         undecided / right with nothing withheld, in per cent. Rows are comparable with each other, not with the model above.\n\n\
+         Each row is a training of its own, measured on the same 3,000 eggs at SNR 30 (the fp32 file): right of those called /\n\
+         undecided / right with nothing withheld, in per cent. Rows of as many steps and eggs are comparable with each other.\n\n\
          | training | seed | steps, eggs | nominal | hard | small gonads |\n|---|---|---|---|---|---|",
     );
     for study in &report.studies {

@@ -44,7 +44,7 @@ use train::{Recipe, Session, train};
 #[command(name = "ovomesh-train", version)]
 pub struct Args {
     /// Name and version of the model to write.
-    #[arg(long, default_value = "egg-pose/0.3.0")]
+    #[arg(long, default_value = "egg-pose/0.3.1")]
     model: ModelId,
     /// The model repository.
     #[arg(long, default_value = "models", env = "OVOMESH_MODELS")]

@@ -6,7 +6,7 @@ use tch::{Kind, Tensor};
 /// This share of held-out eggs has a strangeness below 1.
 pub(crate) const QUANTILE: f64 = 0.997;
 /// This share of held-out living eggs is not taken for mirrored.
-const MIRROR_QUANTILE: f64 = 0.998;
+const MIRROR_QUANTILE: f64 = 0.995;
 /// Added to the variances, as a share of their mean: directions in which training images hardly vary must not count
 /// without bound.
 const RIDGE: f64 = 1e-3;

@@ -18,7 +18,7 @@ fn train(folder: &Path, more: &[&str]) {
 }
 
 fn load(folder: &Path, precision: Precision) -> Model {
-    let id: ModelId = "egg-pose/0.3.0".parse().expect("it is an id");
+    let id: ModelId = "egg-pose/0.3.1".parse().expect("it is an id");
     Model::load(&folder.join("models"), &id, Device::Cpu, precision).expect("what was trained can be loaded")
 }
 
@@ -44,7 +44,7 @@ fn a_trained_model_is_exported_and_both_files_agree() {
             "{full:?} {half:?}"
         );
     }
-    let card = std::fs::read_to_string(folder.path().join("models/egg-pose/0.3.0/CARD.md"))
+    let card = std::fs::read_to_string(folder.path().join("models/egg-pose/0.3.1/CARD.md"))
         .expect("there is a card");
     assert!(card.contains("phantoms only"), "{card}");
 }

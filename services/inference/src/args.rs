@@ -26,7 +26,7 @@ pub struct Args {
     #[arg(long, env = "OVOMESH_MODELS", value_name = "DIR", default_value = "models")]
     pub models: PathBuf,
     /// Which model
-    #[arg(long, env = "OVOMESH_MODEL", value_name = "NAME/VERSION", default_value = "egg-pose/0.3.0")]
+    #[arg(long, env = "OVOMESH_MODEL", value_name = "NAME/VERSION", default_value = "egg-pose/0.3.1")]
     pub model: ModelId,
     /// Folder of models to pull the model from at the start: s3://BUCKET/PATH, https://HOST/PATH or file:///PATH. It is kept in
     /// --models. Without: it is there

@@ -92,7 +92,7 @@ impl FromStr for ModelId {
             Some((name, version)) if is_part(name) && is_part(version) => {
                 Ok(Self { name: name.to_owned(), version: version.to_owned() })
             }
-            _ => Err(format!("`{text}` is not name/version, such as egg-pose/0.3.0")),
+            _ => Err(format!("`{text}` is not name/version, such as egg-pose/0.3.1")),
         }
     }
 }

@@ -15,7 +15,7 @@ fn load(precision: Precision) -> Model {
     // As a worker of the service: with more threads the work on a batch is cut up at places that depend on the batch.
     tch::set_num_threads(1);
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models");
-    let id: ModelId = "egg-pose/0.3.0".parse().expect("it is an id");
+    let id: ModelId = "egg-pose/0.3.1".parse().expect("it is an id");
     Model::load(&repository, &id, Device::Cpu, precision).expect("the committed model loads")
 }
 

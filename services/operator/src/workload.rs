@@ -174,7 +174,7 @@ mod tests {
     fn a_gpu_and_a_model_from_elsewhere_reach_the_container() {
         let made = deployment(&pool(json!({
             "image": "i:1", "resources": {"gpus": 1, "cpu": "2", "memory": "4Gi"},
-            "model": {"name": "egg-pose/0.3.0", "url": "s3://models", "sha256": "0".repeat(64), "secret": "keys"},
+            "model": {"name": "egg-pose/0.3.1", "url": "s3://models", "sha256": "0".repeat(64), "secret": "keys"},
             "env": [{"name": "AWS_REGION", "value": "eu-1"}, {"name": "OVOMESH_LISTEN", "value": "0.0.0.0:1"}],
             "podLabels": {"ovomesh.dev/pool": "other", "team": "vision"},
         })));

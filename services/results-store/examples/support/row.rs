@@ -24,7 +24,7 @@ pub fn row(n: u64) -> Row {
         }),
         quality: Some(Quality { snr: 21.0, motion: 1.0, coverage: 1.0, clipped: 0.0, egg_ml: 56.0 }),
         provenance: Some(Provenance {
-            model: "egg-pose/0.3.0".into(),
+            model: "egg-pose/0.3.1".into(),
             model_sha256: "0123456789abcdef".into(),
             preprocess: "1".into(),
             device: "cpu".into(),
