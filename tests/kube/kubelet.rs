@@ -18,6 +18,9 @@ use crate::world::{Namespace, World};
 /// The annotation that has kwok leave a pod's readiness and its end to a [`Kubelet`].
 pub const RUN: (&str, &str) = ("sim/kubelet", "process");
 
+/// How long a watch that has ended is left alone: the apiserver may be away.
+const AGAIN: Duration = Duration::from_secs(2);
+
 /// What runs in the pods of one name.
 pub struct Program {
     /// The pods' `app.kubernetes.io/name`.
@@ -147,7 +150,7 @@ impl Pods {
             let events = std::io::BufReader::new(events);
             let events = serde_json::Deserializer::from_reader(events).into_iter::<Value>();
             events.map_while(Result::ok).for_each(|event| self.obey(&event));
-            self.here.world.pause(Duration::from_millis(300));
+            self.here.world.pause(AGAIN);
         }
         self.running.clear();
         self.threads.into_iter().for_each(|thread| drop(thread.join()));

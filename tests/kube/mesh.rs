@@ -1,6 +1,7 @@
 //! The mesh of the chart in one namespace, with a process for each of its pods.
 
 use ovomesh_testkit::Process;
+use ovomesh_tests::programs;
 use serde_json::{Value, json};
 
 use crate::kubelet::{Kubelet, Program, RUN};
@@ -9,7 +10,7 @@ use crate::world::Namespace;
 /// What a test wants of it.
 pub struct Setup {
     pub gateways: u32,
-    /// What gateways get beside the stages.
+    /// What gateways get beside the stages and the store.
     pub gateway_flags: Vec<String>,
     pub preprocess: u32,
     /// The program of inference and its flags.
@@ -24,11 +25,15 @@ pub struct Mesh {
     pub gateways: Kubelet,
     pub inference: Kubelet,
     pub preprocess: Kubelet,
+    /// Without a pod: it stays.
+    pub store: Process,
 }
 
 impl Mesh {
     /// Starts it, and waits until each part has a pod that is ready.
     pub fn start(here: Namespace<'_>, setup: Setup) -> Self {
+        let data = here.folder().join("store").display().to_string();
+        let store = process(here, "results-store", "results-store", &["--data", &data]);
         let annotations = json!({RUN.0: RUN.1});
         let mut pool = setup.pool;
         pool["podAnnotations"] = annotations.clone();
@@ -57,7 +62,9 @@ impl Mesh {
         let (file, flags) = setup.inference;
         let inference = kubelet("inference", file, 7720, flags);
         let stages = ["--preprocess", "kubernetes:///preprocess:grpc", "--inference"].map(str::to_owned);
-        let lines = ["kubernetes:///inference:grpc", "--scanner-lines", here.name].map(str::to_owned);
+        let url = store.url();
+        let lines = ["kubernetes:///inference:grpc", "--store", &url, "--scanner-lines", here.name]
+            .map(str::to_owned);
         let program = Program {
             name: "scanner-gateway",
             file: "ovomesh-scanner-gateway",
@@ -65,8 +72,13 @@ impl Mesh {
             flags: stages.into_iter().chain(lines).chain(setup.gateway_flags).collect(),
             account: Some("scanner-gateway"),
         };
-        let mesh =
-            Self { _operator: operator, gateways: Kubelet::start(here, program), inference, preprocess };
+        let mesh = Self {
+            _operator: operator,
+            store,
+            gateways: Kubelet::start(here, program),
+            inference,
+            preprocess,
+        };
         mesh.gateways.until_ready(here.world, setup.gateways as usize);
         mesh.preprocess.until_ready(here.world, setup.preprocess as usize);
         mesh.inference.until_ready(here.world, 1);
@@ -77,4 +89,13 @@ impl Mesh {
     pub fn gateway_urls(&self) -> Vec<String> {
         self.gateways.ready().values().map(|life| format!("http://{}", life.address)).collect()
     }
+}
+
+/// A program without a pod, on a free port of the loopback.
+pub fn process(here: Namespace<'_>, name: &str, instance: &str, flags: &[&str]) -> Process {
+    let mut command = programs().command(&format!("ovomesh-{name}")).unwrap();
+    command.args(["--listen", "127.0.0.1:0", "--instance", instance]).args(flags);
+    let mut process = Process::start(instance, command, &here.folder()).unwrap();
+    process.ready().unwrap();
+    process
 }

@@ -27,7 +27,7 @@ fn an_apiserver_that_is_away_takes_nothing_away(world: &World) {
         world.namespace("scans"),
         Setup {
             gateways: 1,
-            gateway_flags: ["--store", "http://127.0.0.1:9"].map(str::to_owned).to_vec(),
+            gateway_flags: Vec::new(),
             preprocess: 1,
             inference: ("ovomesh-slow-inference", ["--rate", "100"].map(str::to_owned).to_vec()),
             pool: json!({"fixedReplicas": 2}),
@@ -60,7 +60,7 @@ fn an_apiserver_that_is_away_takes_nothing_away(world: &World) {
     });
     // Gateways went on with the replicas they knew.
     stop.store(true, SeqCst);
-    let verdicts = world.runtime.block_on(scans).unwrap();
+    let verdicts = world.finish(scans);
     let judged = verdicts.iter().filter(|verdict| verdict.call() == Call::Female).count();
     println!("    {judged} of {} scans judged meanwhile", verdicts.len());
     assert!(judged * 10 > verdicts.len() * 9);

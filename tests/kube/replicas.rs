@@ -40,13 +40,12 @@ pub async fn scanner(gateway: String, stop: Arc<AtomicBool>) -> Vec<Verdict> {
 
 fn a_new_replica_gets_work_and_a_deleted_one_is_drained_first(world: &World) {
     let here = world.namespace("replicas");
-    let flags = ["--store", "http://127.0.0.1:9"].map(str::to_owned).to_vec();
     let rate = ["--rate".to_owned(), RATES.0.to_string()].to_vec();
     let mesh = Mesh::start(
         here,
         Setup {
             gateways: 1,
-            gateway_flags: flags,
+            gateway_flags: Vec::new(),
             preprocess: 1,
             inference: ("ovomesh-slow-inference", rate),
             pool: json!({"fixedReplicas": 2}),
@@ -76,7 +75,7 @@ fn a_new_replica_gets_work_and_a_deleted_one_is_drained_first(world: &World) {
     let status = world.wait("the deleted replica ends", || mesh.inference.lives()[deleted].ended).unwrap();
     assert!(status.success(), "it answered all that it had: {status}");
     stop.store(true, SeqCst);
-    let verdicts = world.runtime.block_on(scanning).unwrap();
+    let verdicts = world.finish(scanning);
     // Not one call was on a stream that broke: the gateway stopped to send before the replica ended.
     let gateway = mesh.gateways.ready().into_values().next().unwrap();
     assert_eq!(gateway.counter("ovomesh_mesh_losses_total", "inference"), 0.0);

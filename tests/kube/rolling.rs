@@ -16,7 +16,7 @@ use serde_json::json;
 use tonic::transport::Endpoint;
 
 use crate::kubelet::Kubelet;
-use crate::mesh::{Mesh, Setup};
+use crate::mesh::{Mesh, Setup, process};
 use crate::service::Service;
 use crate::world::{LIMIT, Namespace, Test, World};
 
@@ -31,15 +31,6 @@ const AGENTS: usize = 2;
 /// what lines have by default.
 fn budget_ms() -> u64 {
     std::env::var("OVOMESH_TEST_BUDGET_MS").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000)
-}
-
-/// A program without a pod, on a free port of the loopback.
-fn process(here: Namespace<'_>, name: &str, instance: &str, flags: &[&str]) -> Process {
-    let mut command = programs().command(&format!("ovomesh-{name}")).unwrap();
-    command.args(["--listen", "127.0.0.1:0", "--instance", instance]).args(flags);
-    let mut process = Process::start(instance, command, &here.folder()).unwrap();
-    process.ready().unwrap();
-    process
 }
 
 fn text(path: &Path) -> String {
@@ -120,14 +111,12 @@ fn a_rolling_restart_loses_nothing(world: &World) {
     let folder = here.folder();
     let lines = folder.join("lines.yaml");
     std::fs::write(&lines, format!("default: {{ budget_ms: {} }}", budget_ms())).unwrap();
-    let store = process(here, "results-store", "results-store", &["--data", &text(&folder.join("store"))]);
-    let query = process(here, "query", "query", &["--store", &store.url()]);
     let models = text(programs().models());
     let mesh = Mesh::start(
         here,
         Setup {
             gateways: 2,
-            gateway_flags: ["--store", &store.url(), "--lines", &text(&lines)].map(str::to_owned).to_vec(),
+            gateway_flags: ["--lines", &text(&lines)].map(str::to_owned).to_vec(),
             preprocess: 1,
             inference: (
                 "ovomesh-inference",
@@ -137,6 +126,7 @@ fn a_rolling_restart_loses_nothing(world: &World) {
         },
     );
     mesh.inference.until_ready(world, 2);
+    let query = process(here, "query", "query", &["--store", &mesh.store.url()]);
     let service = Service::start(here, "scanner-gateway");
     let agents = (1..=AGENTS).map(|n| {
         let (name, spool) = (format!("agent-{n}"), text(&folder.join(format!("spool-{n}"))));
@@ -160,13 +150,7 @@ fn a_rolling_restart_loses_nothing(world: &World) {
     restart(here, "scanner-gateway", &mesh.gateways);
     world.pause(Duration::from_secs(3));
     stop.store(true, SeqCst);
-    let told = world.runtime.block_on(async {
-        let mut all = Vec::new();
-        for scanner in scanners {
-            all.push(tokio::time::timeout(LIMIT, scanner).await.expect("all is stored in time").unwrap());
-        }
-        all
-    });
+    let told: Vec<_> = scanners.into_iter().map(|scanner| world.finish(scanner)).collect();
     audit(world, &query, &told);
 }
 

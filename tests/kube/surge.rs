@@ -56,16 +56,14 @@ async fn scanner(gateway: String, rate: f64, seconds: f64, name: String, counts:
     }
 }
 
-/// Nobody stores here: verdicts need no store, and the rows of a few thousand scans may wait.
 fn start(here: Namespace<'_>) -> Mesh {
     let pool = json!({
         "minReplicas": 1, "maxReplicas": 16, "scaleDownStabilizationSeconds": 60,
         "expectedScansPerSecond": replica_rate(),
     });
     let rate = ["--rate".to_owned(), replica_rate().to_string()].to_vec();
-    let gateway_flags = ["--store", "http://127.0.0.1:9"].map(str::to_owned).to_vec();
     let inference = ("ovomesh-slow-inference", rate);
-    Mesh::start(here, Setup { gateways: 2, gateway_flags, preprocess: 2, inference, pool })
+    Mesh::start(here, Setup { gateways: 2, gateway_flags: Vec::new(), preprocess: 2, inference, pool })
 }
 
 fn a_surge_brings_replicas_and_they_get_work(world: &World) {
@@ -81,11 +79,7 @@ fn a_surge_brings_replicas_and_they_get_work(world: &World) {
         scanners.collect::<Vec<_>>()
     };
     let join = |scanners: Vec<tokio::task::JoinHandle<()>>| {
-        world.runtime.block_on(async {
-            for scanner in scanners {
-                scanner.await.unwrap();
-            }
-        });
+        scanners.into_iter().for_each(|scanner| world.finish(scanner));
     };
     // A quiet quarter of a minute, at half of what one replica does.
     let (quiet, busy) = (0.6 * replica_rate(), 6.0 * replica_rate());

@@ -83,6 +83,12 @@ impl World {
         self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 
+    /// Waits for a task that is about to end, and gives what it gives.
+    pub fn finish<T>(&self, task: tokio::task::JoinHandle<T>) -> T {
+        let ended = self.runtime.block_on(async { tokio::time::timeout(LIMIT, task).await });
+        ended.expect("a task ends in time").expect("it does not panic")
+    }
+
     /// Makes a namespace.
     pub fn namespace(&self, name: &'static str) -> Namespace<'_> {
         self.cluster().kubectl(&["create", "namespace", name]).unwrap();
