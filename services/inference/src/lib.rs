@@ -16,6 +16,7 @@ mod service;
 mod worker;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use ovomesh_api::pb::inference::v1::inference_service_server::InferenceServiceServer;
@@ -48,6 +49,7 @@ pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> any
     let server = ServerConfig {
         messages: u32::try_from(args.credit())?,
         max_message_bytes: MAX_MESSAGE_BYTES as u64,
+        drain_grace: Duration::from_secs(args.server.drain_seconds),
         span: trace::child,
         ..ServerConfig::default()
     };

@@ -7,6 +7,8 @@ mod queue;
 mod service;
 mod workers;
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use ovomesh_api::MAX_VOLUME_BYTES;
 use ovomesh_api::pb::preprocess::v1::preprocess_service_server::PreprocessServiceServer;
@@ -57,6 +59,7 @@ pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> any
         messages: u32::try_from(threads)?.saturating_mul(AHEAD),
         total_bytes: args.memory_mib << 20,
         max_message_bytes,
+        drain_grace: Duration::from_secs(args.server.drain_seconds),
         span: trace::child,
         ..ServerConfig::default()
     };

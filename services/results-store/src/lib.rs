@@ -17,6 +17,7 @@ mod subscriber;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ovomesh_api::pb::store::v1::store_service_server::StoreServiceServer;
 use ovomesh_bootstrap::{Server, ServerArgs, TelemetryArgs, trace};
@@ -97,6 +98,7 @@ pub async fn serve<S: Store>(
         bytes: CREDIT_BYTES,
         total_bytes: ALL_BYTES,
         max_message_bytes: MAX_MESSAGE_BYTES as u64,
+        drain_grace: Duration::from_secs(args.drain_seconds),
         span: trace::child,
         ..ServerConfig::default()
     };
