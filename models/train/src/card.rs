@@ -57,8 +57,8 @@ fn head(report: &Report, text: &mut String) {
     line(
         text,
         &format!(
-            "| training | seed {}, {} steps of {}, {:.0} minutes |",
-            training.seed, training.steps, training.batch, provenance.training_minutes
+            "| training | seed {}, {} steps of {}, {:.0} CPU minutes |",
+            training.seed, training.steps, training.batch, provenance.training_cpu_minutes
         ),
     );
     line(text, &format!("| trainer | {} |", provenance.trainer));

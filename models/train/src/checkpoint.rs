@@ -21,8 +21,8 @@ pub(crate) struct Checkpoint<'a> {
 pub(crate) struct Progress {
     /// Steps done.
     pub(crate) done: usize,
-    /// Seconds that they took, over all sessions.
-    pub(crate) seconds: f64,
+    /// Seconds of processor time that they took, over all sessions.
+    pub(crate) cpu_seconds: f64,
 }
 
 #[derive(Serialize, Deserialize)]

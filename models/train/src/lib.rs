@@ -3,6 +3,7 @@
 mod calibrate;
 mod card;
 mod checkpoint;
+mod cpu;
 mod data;
 mod eggs;
 mod evaluate;
@@ -138,7 +139,7 @@ pub fn run(args: &Args) -> Result<()> {
         args.make("eggs to calibrate with", Purpose::Calibrate, &eggs::mixture(args.many(HELD_OUT)));
     let net = export::served(&trained.weights, recipe.widths, Kind::Float)?;
     let calibrated = calibrate::calibrate(&net, &trained.eggs, &held_out, &recipe.taking(), args.seed);
-    let train::Trained { weights, eggs, seconds } = trained;
+    let train::Trained { weights, eggs, cpu_seconds } = trained;
     drop((eggs, held_out));
     let temporary = args.work.join("study");
     let models = if args.study.is_some() { &temporary } else { &args.models };
@@ -159,7 +160,7 @@ pub fn run(args: &Args) -> Result<()> {
         return study::add(&folder, study);
     }
     let report = report::Report {
-        provenance: report::Provenance::new(&weights, seconds, temperature),
+        provenance: report::Provenance::new(&weights, cpu_seconds, temperature),
         training: recipe,
         policy: report::Thresholds::of(&policy),
         measured: meter.measure(|part| println!("measured: {part}"))?,

@@ -52,8 +52,8 @@ pub(crate) struct Provenance {
     pub(crate) weights: usize,
     /// What logits of the kind of egg are divided by.
     pub(crate) temperature: f64,
-    /// Minutes of the training loop by the clock, on the machine that trained it and beside its other work.
-    pub(crate) training_minutes: f64,
+    /// Minutes of processor time that the training took, eggs included, on the machine that trained it.
+    pub(crate) training_cpu_minutes: f64,
 }
 
 /// What the released policy asks for, out of what mistakes cost.
@@ -75,7 +75,7 @@ pub(crate) struct Thresholds {
 
 impl Provenance {
     /// Of a training that just ended.
-    pub(crate) fn new(weights: &VarStore, seconds: f64, temperature: f64) -> Self {
+    pub(crate) fn new(weights: &VarStore, cpu_seconds: f64, temperature: f64) -> Self {
         Self {
             trainer: format!("ovomesh-train {}, tch 0.26, torch 2.13", env!("CARGO_PKG_VERSION")),
             data: "ovomesh-phantom: 45 % hard, 30 % nominal, 10 % hard with small gonads, 15 % small"
@@ -83,7 +83,7 @@ impl Provenance {
             preprocess: ovomesh_imaging::VERSION.to_owned(),
             weights: export::learnt(weights),
             temperature,
-            training_minutes: (seconds / 60.0).round(),
+            training_cpu_minutes: (cpu_seconds / 60.0).round(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How long the served files take.
 
-use anyhow::{Context, Result};
+use crate::cpu::thread_seconds;
+use anyhow::Result;
 use ovomesh_inference::model::{Model, Precision};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
@@ -19,7 +20,7 @@ pub(crate) struct Speed {
 const BATCHES: [usize; 5] = [1, 2, 4, 8, 16];
 /// Not counted: libtorch compiles on the first runs.
 const WARM_RUNS: usize = 5;
-/// Scans a round: a tenth of a second, because the kernel counts a thread's time in steps of a few milliseconds.
+/// Scans a round: a few tenths of a second.
 pub(crate) const SCANS: usize = 1024;
 
 /// Measures on this thread and this machine, `scans` a round; the fastest of `rounds` counts.
@@ -37,23 +38,13 @@ fn one(model: &Model, batch: usize, rounds: usize, scans: usize) -> Result<Speed
     }
     let mut best = f64::INFINITY;
     for _ in 0..rounds {
-        let began = cpu_seconds()?;
+        let began = thread_seconds();
         for _ in 0..scans / batch {
             model.run(&input, batch)?;
         }
-        best = best.min(cpu_seconds()? - began);
+        best = best.min(thread_seconds() - began);
     }
     let us_per_scan = (best / scans as f64 * 1e6).round();
     let precision = if model.precision == Precision::Bf16 { "bf16" } else { "fp32" };
     Ok(Speed { precision: precision.to_owned(), batch, us_per_scan })
 }
-
-/// Seconds that this thread has spent on a core, so that other work on the machine counts less.
-fn cpu_seconds() -> Result<f64> {
-    let text = std::fs::read_to_string(CPU_TIME).context(CPU_TIME)?;
-    let nanoseconds: f64 = text.split_whitespace().next().context(CPU_TIME)?.parse().context(CPU_TIME)?;
-    Ok(nanoseconds / 1e9)
-}
-
-/// Its first number is the thread's time on a core in nanoseconds.
-const CPU_TIME: &str = "/proc/thread-self/schedstat";

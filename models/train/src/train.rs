@@ -2,6 +2,7 @@
 //! off and resumed is the same run.
 
 use crate::checkpoint::{Checkpoint, Progress};
+use crate::cpu::process_seconds;
 use crate::data::{Batch, Taking, training_batch};
 use crate::eggs::{Eggs, Purpose, mixture};
 use crate::loss::{Loss, Phase, loss};
@@ -17,7 +18,6 @@ use std::num::NonZero;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
-use std::time::Instant;
 use tch::nn::VarStore;
 use tch::{Device, Kind};
 
@@ -93,8 +93,8 @@ pub(crate) struct Trained {
     pub(crate) weights: VarStore,
     /// The eggs of the last chapter.
     pub(crate) eggs: Eggs,
-    /// Seconds of all sessions, eggs included.
-    pub(crate) seconds: f64,
+    /// Seconds of processor time of all sessions, eggs included.
+    pub(crate) cpu_seconds: f64,
 }
 
 /// Trains, or gives nothing when it was to stop before the end.
@@ -130,8 +130,8 @@ pub(crate) fn train(recipe: &Recipe, session: &Session<'_>) -> Result<Option<Tra
         // Owned here, so that an error below also ends the thread that makes batches.
         let batches = batches;
         let mut shown = Shown::new(recipe, done);
-        let began = Instant::now();
-        let seconds = || before.seconds + began.elapsed().as_secs_f64();
+        let began = process_seconds();
+        let spent = || before.cpu_seconds + process_seconds() - began;
         for step in done..end {
             let batch = batches.recv().context("the thread that makes batches has ended")?;
             // What is random in the net (dropout, jitter) depends on the step alone, not on the steps of this session.
@@ -144,13 +144,13 @@ pub(crate) fn train(recipe: &Recipe, session: &Session<'_>) -> Result<Option<Tra
             move_average(&pairs, step + 1);
             shown.step(&loss)?;
             if (step + 1) % CHECKPOINT_EVERY == 0 || step + 1 == end {
-                let progress = Progress { done: step + 1, seconds: seconds() };
+                let progress = Progress { done: step + 1, cpu_seconds: spent() };
                 checkpoint.save(&vars, &average, &optimiser, progress)?;
                 shown.print();
             }
         }
         let eggs = making.join().map_err(|_| anyhow!("the thread that makes batches has panicked"))?;
-        Ok((end == recipe.steps).then(|| Trained { weights: average, eggs, seconds: seconds() }))
+        Ok((end == recipe.steps).then(|| Trained { weights: average, eggs, cpu_seconds: spent() }))
     })
 }
 
