@@ -21,8 +21,11 @@ struct Args {
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
     /// Draws of each trace, 1 to 100
-    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=100))]
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=100))]
     seeds: u64,
+    /// The first of the draws: others than the decision was made with tell whether it was made for them
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=1_000_000))]
+    first_seed: u64,
     /// Only traces whose name contains this: steady, tray-bursts, morning-ramp, fail-over, surge, pod-crash
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
@@ -43,11 +46,12 @@ fn main() -> anyhow::Result<()> {
         starts[0],
         starts[1]
     );
-    let traces = study::study(args.seeds, starts, args.only.as_deref());
+    let traces = study::study(args.first_seed..args.first_seed + args.seeds, starts, args.only.as_deref());
     anyhow::ensure!(!traces.is_empty(), "no trace is named {:?}: see --help", args.only.unwrap_or_default());
     println!("{}", table(&traces));
     if let Some(file) = &args.json {
-        let report = Report { seeds: args.seeds, start_seconds: starts, traces: &traces };
+        let report =
+            Report { seeds: args.seeds, first_seed: args.first_seed, start_seconds: starts, traces: &traces };
         fs::write(file, serde_json::to_string_pretty(&report)? + "\n")
             .with_context(|| format!("cannot write {}", file.display()))?;
     }

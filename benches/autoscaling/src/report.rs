@@ -11,6 +11,8 @@ use crate::study::{Compared, Sum};
 pub struct Report<'a> {
     /// Draws of each trace.
     pub seeds: u64,
+    /// The first of them.
+    pub first_seed: u64,
     /// The fastest and the slowest start of a replica in seconds.
     pub start_seconds: [f64; 2],
     /// One for each trace.

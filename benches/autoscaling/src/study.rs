@@ -5,6 +5,7 @@
 //! all seeds are within 2 % of ours, and of all these the one with the fewest late scans is taken: KEDA with the best
 //! target that could have been chosen in hindsight.
 
+use std::ops::Range;
 use std::thread;
 
 use ovomesh_scaling::Spec;
@@ -85,10 +86,10 @@ struct Case {
     phases: [f64; 2],
 }
 
-/// All traces, each with so many seeds, or only those whose name contains `only`.
-pub fn study(seeds: u64, starts: [f64; 2], only: Option<&str>) -> Vec<Compared> {
+/// All traces, each with these seeds, or only those whose name contains `only`.
+pub fn study(seeds: Range<u64>, starts: [f64; 2], only: Option<&str>) -> Vec<Compared> {
     let mut traces: Vec<Vec<Case>> = Vec::new();
-    for seed in 0..seeds {
+    for seed in seeds {
         let starts = Starts { from: starts[0], to: starts[1], seed };
         // Where in its period KEDA and the HPA are: spread evenly, not by luck.
         let phases = [0.618, 0.414].map(|step| (seed as f64 * step + 0.5).fract());

@@ -1,4 +1,4 @@
-//! What the arrivals of the last two minutes say about the demand.
+//! What the arrivals of the last five minutes say about the demand.
 //!
 //! Kept in slots of about a second. All of it is sums, means and one measure of noise, so that a decision can be told in
 //! a sentence and checked with a pocket calculator.
@@ -6,20 +6,22 @@
 use std::collections::VecDeque;
 use std::ops::Add;
 
+use crate::line::Line;
+
 /// A slot is closed once it is so long, in seconds. The operator observes once a second.
 const SLOT: f64 = 0.8;
-/// So much is kept, in seconds: a surge of half a minute and a minute before it, or the four parts of a trend.
-const KEPT: f64 = 125.0;
+/// So much is kept, in seconds: it tells what noise there is.
+const KEPT: f64 = 300.0;
 /// Never more slots than this, whatever the clock does.
-const MOST_SLOTS: usize = 256;
+const MOST_SLOTS: usize = 400;
 /// The rate is a mean over so many seconds: with 20 % noise a second it is good to 3 %.
 const RATE_WINDOW: f64 = 40.0;
 /// What was before the newest seconds is told by so many.
 const BEFORE_WINDOW: f64 = 60.0;
 /// A surge is looked for in the last 2 to 30 slots. One slot is a burst, which has its own rule.
 const SURGE_SLOTS: std::ops::RangeInclusive<usize> = 2..=30;
-/// A surge has to be so many times the noise above what was before: by chance once in some hundred hours.
-const SURGE_SIGMAS: f64 = 5.0;
+/// A surge and the slope of a trend have to be so many times what noise makes of them: by chance once in some hundred hours.
+const SIGMAS: f64 = 5.0;
 /// A surge is at least so many times what was before: less, the headroom bears until the rate of the minute shows it.
 const SURGE_RATIO: f64 = 1.4;
 /// Slots that are needed to know what was before.
@@ -29,9 +31,10 @@ const BEFORE_SLOTS: usize = 10;
 const NOISE_BLOCKS: [f64; 2] = [3.0, 10.0];
 /// With less than so many seconds a rate is not known yet, and taken for lower than it looks; bursts are seen at once.
 const SHORTEST_RATE: f64 = 10.0;
-/// A trend is growth over each of four such parts, in seconds. A single step, wherever it lies, leaves one of the three
-/// differences unmoved, so it is not taken for a trend.
-const TREND_PART: f64 = 30.0;
+/// A trend is a line through the last so many seconds: steep ones show after a few, slight ones later.
+const TREND_WINDOWS: [f64; 3] = [60.0, 90.0, 120.0];
+/// The noise of a trend is looked for in stretches of so many slots, longer than jams last.
+const STRETCH: usize = 20;
 /// Less growth is left to the headroom.
 const LEAST_GROWTH: f64 = 1.1;
 /// A forecast is at most so many times the rate of now: nothing of the last two minutes vouches for more.
@@ -120,7 +123,7 @@ impl Arrivals {
             }
             let Some((mean, noise)) = self.before(slots) else { break };
             let rate = recent.scans / recent.seconds;
-            let beyond = rate > (mean + SURGE_SIGMAS * noise / recent.seconds.sqrt()).max(mean * SURGE_RATIO);
+            let beyond = rate > (mean + SIGMAS * noise / recent.seconds.sqrt()).max(mean * SURGE_RATIO);
             if beyond && found.is_none_or(|found| rate > found.rate) {
                 found = Some(Surge { before: mean, rate, seconds: recent.seconds });
             }
@@ -130,21 +133,24 @@ impl Arrivals {
 
     /// Scans a second, and how fast they surely grow (scans/s per second), where they do.
     pub(crate) fn trend(&self) -> Option<(f64, f64)> {
-        let mut parts = [0.0; 4];
-        for (n, part) in parts.iter_mut().enumerate() {
-            let [scans, seconds] = self.newest_seconds(n as f64 * TREND_PART, TREND_PART);
-            if seconds < TREND_PART * 0.9 {
-                return None;
-            }
-            *part = scans / seconds;
-        }
         // Without the newest slot, or one scan more could look like more noise than growth.
         let (_, noise) = self.before(1)?;
-        let [newest, ..] = parts;
-        let growth = parts.windows(2).map(|pair| pair[0] - pair[1]).fold(f64::INFINITY, f64::min);
-        // Half the noise of a difference of two parts: the least of three differences is low already.
-        let sure = growth - 0.5 * noise * (2.0 / TREND_PART).sqrt();
-        (sure > 0.0).then(|| (newest + sure / 2.0, sure / TREND_PART))
+        let noise = noise.max(self.unrest()?);
+        let mut least = f64::INFINITY;
+        for window in TREND_WINDOWS {
+            let line = self.line(window)?;
+            // What the newest seconds contradict is over.
+            least = least.min(line.slope + noise * line.error);
+            if least <= 0.0 {
+                return None;
+            }
+            let sure = line.slope > SIGMAS * noise * line.error;
+            // A single step, wherever it lies, is better told by a step.
+            if sure && line.explained > line.by_step + noise.powi(2) {
+                return Some((line.now, least.min(line.slope)));
+            }
+        }
+        None
     }
 
     /// The rate of now and that in so many seconds, if it grows: by a tenth at least, and at most to twice as much.
@@ -169,6 +175,37 @@ impl Arrivals {
             }
         }
         burst
+    }
+
+    /// The line through the last so many seconds, if they are known.
+    fn line(&self, length: f64) -> Option<Line> {
+        let (mut seconds, mut count) = (0.0, 0);
+        for slot in self.slots.iter().rev() {
+            if seconds >= length - SLOT / 2.0 {
+                break;
+            }
+            seconds += slot.seconds;
+            count += 1;
+        }
+        let slots = self.slots.iter().rev().take(count).map(|slot| (slot.scans, slot.seconds));
+        if seconds >= length * 0.9 { Line::through(&slots.collect::<Vec<_>>()) } else { None }
+    }
+
+    /// Noise (of one second) of all that is kept, out of how the rate bends over three stretches, wherever they lie: a
+    /// steady growth does not, and jams do. Nothing, as long as there is too little to tell.
+    fn unrest(&self) -> Option<f64> {
+        let slots: Vec<_> = self.slots.iter().copied().collect();
+        let (mut squares, mut count) = (0.0, 0);
+        for three in slots.windows(3 * STRETCH) {
+            let sum = |n: usize| {
+                three[n * STRETCH..(n + 1) * STRETCH].iter().fold(Slot::default(), |sum, slot| sum + *slot)
+            };
+            let [a, b, c] = [0, 1, 2].map(sum);
+            let bend = a.scans / a.seconds - 2.0 * b.scans / b.seconds + c.scans / c.seconds;
+            squares += bend.powi(2) * b.seconds;
+            count += 1;
+        }
+        (count >= STRETCH).then(|| (squares / (6 * count) as f64).sqrt())
     }
 
     /// Sum of scans and seconds over whole slots that begin at most `skip` to `skip + length` seconds before now.
@@ -274,6 +311,33 @@ mod tests {
             assert_eq!(step.trend(), None, "a step {at} s after the begin");
         }
         assert_eq!(seconds(steady(100.0)).trend(), None);
+    }
+
+    #[test]
+    fn growth_shows_within_a_minute_and_a_half_of_its_begin_and_ends_with_it() {
+        let noisy = |n: i32| if n % 4 < 2 { -8.0 } else { 8.0 };
+        let rate = |n: i32| 60.0 + 0.4 * f64::from(n.clamp(0, 300)) + noisy(n);
+        let at = |now: i32| seconds((now - 300..=now).map(rate)).trend();
+        assert_eq!(at(20), None);
+        let (now, growth) = at(80).expect("it has grown for 80 s");
+        assert!((86.0..98.0).contains(&now) && (0.3..0.5).contains(&growth), "{now} {growth}");
+        assert_eq!(at(360), None, "the newest minute is level");
+    }
+
+    #[test]
+    fn jams_of_ten_seconds_are_no_trend_wherever_they_lie() {
+        let mut seed = 1_u32;
+        let rates: Vec<f64> = (0..20_000)
+            .scan(0.0, |jam, n| {
+                if n % 10 == 0 {
+                    seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    *jam = 100.0 * (0.8 + 0.4 * f64::from(seed) / f64::from(u32::MAX));
+                }
+                Some(*jam)
+            })
+            .collect();
+        let trends = rates.windows(301).filter(|window| seconds(window.iter().copied()).trend().is_some());
+        assert!(trends.count() < 20, "of 20,000 seconds");
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod capacity;
 mod decide;
 mod decision;
 mod history;
+mod line;
 mod observation;
 mod peaks;
 mod schedule;
