@@ -22,6 +22,10 @@ fn replica_rate() -> f64 {
     std::env::var("OVOMESH_TEST_REPLICA_RATE").ok().and_then(|text| text.parse().ok()).unwrap_or(10.0)
 }
 
+/// Scanners at each gateway. A gateway takes only so many scans of a session at once, and a line has 7 a second: two sessions
+/// with all of a surge would be held back to what replicas do, and nobody could see what is still to come.
+const SESSIONS: usize = 20;
+
 /// What became of the scans of a scanner.
 #[derive(Default)]
 struct Counts {
@@ -113,18 +117,19 @@ fn a_surge_brings_replicas_and_they_get_work(world: &World) {
     let urls = mesh.gateway_urls();
     let counts = Arc::new(Counts::default());
     let send = |rate: f64, seconds: f64, name: &'static str| {
-        let scanners = urls.iter().cloned().enumerate().map(|(n, url)| {
-            let name = format!("{name}-{n}");
-            world.runtime.spawn(scanner(url, rate / urls.len() as f64, seconds, name, counts.clone()))
+        let sessions = urls.iter().flat_map(|url| vec![url; SESSIONS]).cloned().enumerate();
+        let rate = rate / (urls.len() * SESSIONS) as f64;
+        let scanners = sessions.map(|(n, url)| {
+            world.runtime.spawn(scanner(url, rate, seconds, format!("{name}-{n}"), counts.clone()))
         });
         scanners.collect::<Vec<_>>()
     };
     let join = |scanners: Vec<tokio::task::JoinHandle<()>>| {
         scanners.into_iter().for_each(|scanner| world.finish(scanner));
     };
-    // A quiet quarter of a minute, at half of what one replica does.
+    // Quiet, at half of what one replica does, for so long that the begin of it is not the largest noise that is known.
     let (quiet, busy) = (0.6 * replica_rate(), 6.0 * replica_rate());
-    join(send(quiet, 15.0, "quiet"));
+    join(send(quiet, 45.0, "quiet"));
     let judged = counts.judged.load(SeqCst);
     assert!(judged > 0, "scans are judged through EndpointSlices");
     let ordered = Ordered::watch(here);
