@@ -134,7 +134,7 @@ fn a_surge_brings_replicas_and_they_get_work(world: &World) {
     assert!(judged > 0, "scans are judged through EndpointSlices");
     let ordered = Ordered::watch(here);
     let (_, before) = world.wait("the replicas are known", || ordered.at_least(1)).unwrap();
-    assert!(before <= 3, "{before} replicas for {quiet}/s");
+    assert!(before < 5, "{before} replicas for {quiet}/s");
     // Ten times as many.
     let surge = Instant::now();
     let scanners = send(busy, 20.0, "surge");
