@@ -102,13 +102,13 @@ impl Arrivals {
 
     /// Scans a second over the last seconds, long enough for noise to even out.
     pub(crate) fn rate(&self) -> f64 {
-        let [scans, seconds] = self.newest_seconds(0.0, RATE_WINDOW);
-        scans / seconds.max(SHORTEST_RATE)
+        let newest = self.newest(RATE_WINDOW).fold(Slot::default(), Add::add);
+        newest.scans / newest.seconds.max(SHORTEST_RATE)
     }
 
     /// Scans of the last so many seconds, whole slots.
     pub(crate) fn within(&self, seconds: f64) -> f64 {
-        self.newest_seconds(0.0, seconds)[0]
+        self.newest(seconds).map(|slot| slot.scans).sum()
     }
 
     /// The highest rate of the last seconds that noise cannot explain.
@@ -179,16 +179,9 @@ impl Arrivals {
 
     /// The line through the last so many seconds, if they are known.
     fn line(&self, length: f64) -> Option<Line> {
-        let (mut seconds, mut count) = (0.0, 0);
-        for slot in self.slots.iter().rev() {
-            if seconds >= length - SLOT / 2.0 {
-                break;
-            }
-            seconds += slot.seconds;
-            count += 1;
-        }
-        let slots = self.slots.iter().rev().take(count).map(|slot| (slot.scans, slot.seconds));
-        if seconds >= length * 0.9 { Line::through(&slots.collect::<Vec<_>>()) } else { None }
+        let slots: Vec<_> = self.newest(length).map(|slot| (slot.scans, slot.seconds)).collect();
+        let seconds: f64 = slots.iter().map(|(_, seconds)| seconds).sum();
+        if seconds >= length * 0.9 { Line::through(&slots) } else { None }
     }
 
     /// Noise (of one second) of all that is kept, out of how the rate bends over three stretches, wherever they lie: a
@@ -198,7 +191,7 @@ impl Arrivals {
         let (mut squares, mut count) = (0.0, 0);
         for three in slots.windows(3 * STRETCH) {
             let sum = |n: usize| {
-                three[n * STRETCH..(n + 1) * STRETCH].iter().fold(Slot::default(), |sum, slot| sum + *slot)
+                three[n * STRETCH..(n + 1) * STRETCH].iter().copied().fold(Slot::default(), Add::add)
             };
             let [a, b, c] = [0, 1, 2].map(sum);
             let bend = a.scans / a.seconds - 2.0 * b.scans / b.seconds + c.scans / c.seconds;
@@ -208,19 +201,13 @@ impl Arrivals {
         (count >= STRETCH).then(|| (squares / (6 * count) as f64).sqrt())
     }
 
-    /// Sum of scans and seconds over whole slots that begin at most `skip` to `skip + length` seconds before now.
-    fn newest_seconds(&self, skip: f64, length: f64) -> [f64; 2] {
-        let (mut age, mut sum) = (0.0, [0.0, 0.0]);
-        for slot in self.slots.iter().rev() {
-            if age >= skip + length - SLOT / 2.0 {
-                break;
-            }
-            if age >= skip - SLOT / 2.0 {
-                sum = [sum[0] + slot.scans, sum[1] + slot.seconds];
-            }
-            age += slot.seconds;
-        }
-        sum
+    /// The whole slots of the last so many seconds, the newest first.
+    fn newest(&self, length: f64) -> impl Iterator<Item = Slot> {
+        self.slots.iter().rev().copied().scan(0.0, move |age, slot| {
+            let within = *age < length - SLOT / 2.0;
+            *age += slot.seconds;
+            within.then_some(slot)
+        })
     }
 
     /// Mean and noise (of one second) of the minute before the newest slots. Noise is what differs from one block of
