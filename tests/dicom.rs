@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use ovomesh_api::pb::scan::v1::{Call, DecidedBy, Row, UndecidedReason};
 use ovomesh_tests::dcmtk::{self, Sender};
-use ovomesh_tests::edge::{Edge, eggs, free_port, row, rows};
+use ovomesh_tests::edge::{self, Edge, free_port, row, rows};
 use ovomesh_tests::{fleet, programs};
 
 /// Each test has a line of its own, named by its sender.
@@ -28,10 +28,7 @@ fn sender(calling: &'static str) -> Sender {
 
 /// An egg in a folder of its own, named like the sender: its scan id and its files.
 fn egg(name: &str, flags: &[&str]) -> (String, Vec<PathBuf>) {
-    let folder = fleet().folder().join(format!("eggs-{name}"));
-    // Each name is another egg.
-    let seed = name.bytes().fold(7u32, |seed, b| seed.wrapping_mul(31).wrapping_add(b.into())).to_string();
-    eggs(&folder, &[&["--count", "1", "--class", "female", "--seed", &seed], flags].concat()).remove(0)
+    edge::egg(name, "female", flags)
 }
 
 fn folder(name: &str) -> PathBuf {

@@ -70,6 +70,13 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
+/// An egg of a class in a folder of its own: its scan id and its files. Each name is another egg, the same one in each run.
+pub fn egg(name: &str, class: &str, flags: &[&str]) -> (String, Vec<PathBuf>) {
+    let folder = fleet().folder().join(format!("eggs-{name}"));
+    let seed = name.bytes().fold(7u32, |seed, b| seed.wrapping_mul(31).wrapping_add(b.into())).to_string();
+    eggs(&folder, &[&["--count", "1", "--class", class, "--seed", &seed], flags].concat()).remove(0)
+}
+
 /// Synthetic eggs as DICOM files in a folder of their own; their scan ids, and the files of each.
 pub fn eggs(folder: &Path, flags: &[&str]) -> Vec<(String, Vec<PathBuf>)> {
     let mut command = programs().command("ovomesh").expect("it is built");
