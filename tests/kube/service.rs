@@ -2,7 +2,6 @@
 //! known a second ago; connections that are there stay.
 
 use std::net::SocketAddr;
-use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use crate::world::Namespace;
+use crate::world::{Namespace, Watch};
 
 /// How much later than the EndpointSlices new connections know.
 const LAG: Duration = Duration::from_secs(1);
@@ -21,45 +20,38 @@ type Known = Arc<Mutex<(usize, Vec<SocketAddr>)>>;
 /// An address for a Service, until it is dropped.
 pub struct Service {
     pub url: String,
-    watch: Child,
+    _watch: Watch,
     accepting: tokio::task::JoinHandle<()>,
 }
 
 impl Service {
     /// For the Service `name` of a namespace, which has one EndpointSlice.
     pub fn start(here: Namespace<'_>, name: &str) -> Self {
-        let mut command = here.world.cluster().kubectl_command();
         let label = format!("kubernetes.io/service-name={name}");
-        command.args(["-n", here.name, "get", "endpointslices", "-l", &label, "--watch", "-o", "json"]);
-        let mut watch = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
-        let events = std::io::BufReader::new(watch.stdout.take().unwrap());
         let known = Known::default();
         let (learns, runtime) = (known.clone(), here.world.runtime.handle().clone());
-        std::thread::spawn(move || {
-            let slices = serde_json::Deserializer::from_reader(events).into_iter::<Value>();
-            for (number, slice) in slices.map_while(Result::ok).enumerate() {
-                let (known, ready) = (learns.clone(), ready(&slice));
-                runtime.spawn(async move {
-                    tokio::time::sleep(LAG).await;
-                    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-                    if known.0 <= number {
-                        *known = (number, ready);
-                    }
-                });
-            }
+        let mut number = 0;
+        let watch = here.watch(&["endpointslices", "-l", &label], move |slice| {
+            let (known, ready, this) = (learns.clone(), ready(&slice), number);
+            number += 1;
+            runtime.spawn(async move {
+                tokio::time::sleep(LAG).await;
+                let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+                if known.0 <= this {
+                    *known = (this, ready);
+                }
+            });
         });
         let listener = here.world.runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let accepting = here.world.runtime.spawn(accept(listener, known));
-        Self { url, watch, accepting }
+        Self { url, _watch: watch, accepting }
     }
 }
 
 impl Drop for Service {
     fn drop(&mut self) {
         self.accepting.abort();
-        let _ = self.watch.kill();
-        let _ = self.watch.wait();
     }
 }
 

@@ -1,7 +1,8 @@
 //! What all tests share: the control plane, and ways to ask and to wait.
 
+use std::io::BufReader;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -112,6 +113,16 @@ impl std::ops::DerefMut for Held<'_> {
     }
 }
 
+/// A kubectl that watches, until it is dropped.
+pub struct Watch(Child);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The namespace of one test.
 #[derive(Clone, Copy)]
 pub struct Namespace<'a> {
@@ -144,6 +155,19 @@ impl Namespace<'_> {
             wanted(&last).then(|| last.clone())
         });
         found.unwrap_or_else(|error| panic!("{error}; it is {last:#}"))
+    }
+
+    /// Tells an object, or those with a label (`-l`, its value), as they are and each time that they change.
+    pub fn watch(&self, what: &[&str], mut tell: impl FnMut(Value) + Send + 'static) -> Watch {
+        let mut command = self.world.cluster().kubectl_command();
+        command.args(["-n", self.name, "get"]).args(what).args(["--watch", "-o", "json"]);
+        let mut kubectl = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let objects = BufReader::new(kubectl.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            let objects = serde_json::Deserializer::from_reader(objects).into_iter::<Value>();
+            objects.map_while(Result::ok).for_each(&mut tell);
+        });
+        Watch(kubectl)
     }
 
     /// Parts of the chart, as installed here.
