@@ -4,15 +4,16 @@
 //! is left to see is that fine detail along the phase direction (y here, as a phantom's) grows weaker against
 //! detail along x, and that the quiet parts of the egg are less quiet. So the energy of small differences is
 //! taken in blocks all over the egg's core, at two scales, in units of the noise; how these energies are
-//! spread, and at which SNR, is weighed by a linear discriminant that was fitted to phantoms ([`weights`]).
+//! spread, and at which SNR, is judged by a net of one hidden layer that was fitted to phantoms ([`weights`]).
 //!
 //! Measured on phantoms that it was not fitted to (`tests/motion.rs`): see [`Quality`](crate::Quality).
 
 #[cfg(test)]
 mod fit;
+#[allow(clippy::approx_constant, reason = "what looks like a constant is chance")]
 mod weights;
 
-use self::weights::WEIGHTS;
+use self::weights::{HIDDEN, OUT};
 use crate::{grid::Work, mask::Mask, sums::Sums};
 
 /// Differences at each scale: first ones along x and y, second ones along x and y, and a mixed one.
@@ -27,9 +28,10 @@ const GAINS: [f32; FILTERS] = [2.0, 2.0, 6.0, 6.0, 4.0, 8.0, 8.0, 24.0, 24.0, 16
 const SHARES: [f32; 5] = [0.1, 0.3, 0.5, 0.7, 0.9];
 /// Logarithms of energies: for each filter the mean, then for each filter one for each share.
 const ENERGIES: usize = FILTERS * (1 + SHARES.len());
-/// The energies, the same without what noise adds to them, the SNR and its square; all of that once more times
-/// the SNR; and a constant.
-const FEATURES: usize = 2 * (2 * ENERGIES) + 3;
+/// The energies and the SNR.
+const FEATURES: usize = ENERGIES + 1;
+/// Hidden units of the net. Twice as many tell no more.
+const UNITS: usize = 16;
 /// The core of the egg, in its semi-axes: its shell, and ghosts of it, lie outside.
 const CORE: f64 = 0.8;
 /// Samples of a block along x and y.
@@ -38,8 +40,6 @@ const BLOCK: usize = 4;
 const ENOUGH: u32 = 64;
 /// Energies below this, in units of the noise, are none: with less a block would not be one of noise.
 const LEAST: f32 = 0.0625;
-/// The least that energies have beyond the noise.
-const BEYOND: f32 = 0.03;
 /// Bins of an energy's logarithm: eight an octave from [`LEAST`] on.
 const BINS: usize = 256;
 const PER_OCTAVE: u32 = 8;
@@ -75,30 +75,18 @@ impl Motion {
         // Resampled noise and detail are others than those that the weights know.
         let can_tell = noise.mean_square() > 0.0 && work.as_sent;
         let features = if can_tell { self.features(work, mask, noise) } else { None };
-        let score =
-            |features: [f32; FEATURES]| features.iter().zip(&WEIGHTS).map(|(f, w)| f * w).sum::<f32>();
-        features.map(score).map_or(1.0, |score| score.clamp(-LIMIT, LIMIT).exp())
+        features.map_or(1.0, |features| score(&features).clamp(-LIMIT, LIMIT).exp())
     }
 
-    /// What the discriminant weighs; nothing of too small an egg, or too low or high an SNR.
+    /// What the net judges; nothing of too small an egg, or too low or high an SNR.
     fn features(&mut self, work: &Work, mask: &Mask, noise: &Sums) -> Option<[f32; FEATURES]> {
         let variance = noise.mean_square() / 2.0;
         let snr = ((mask.mean() / variance.sqrt()) as f32 / SNR).ln();
         if snr.abs() > SNR_OFF {
             return None;
         }
-        let energies = self.energies(work, mask, variance as f32)?;
-        let beyond = |log: f32| (log.exp() - 1.0).max(BEYOND).ln();
-        let mut features = [1.0; FEATURES];
-        for (i, &energy) in energies.iter().enumerate() {
-            let beyond = beyond(energy);
-            for (at, value) in [(i, energy), (ENERGIES + i, beyond)] {
-                features[at] = value;
-                features[2 * ENERGIES + at] = value * snr;
-            }
-        }
-        features[4 * ENERGIES] = snr;
-        features[4 * ENERGIES + 1] = snr * snr;
+        let mut features = [snr; FEATURES];
+        features[..ENERGIES].copy_from_slice(&self.energies(work, mask, variance as f32)?);
         Some(features)
     }
 
@@ -180,6 +168,16 @@ impl Motion {
             }
         }
     }
+}
+
+/// The net: what its units see beyond their thresholds, weighed. The last weight of each is its constant.
+fn score(features: &[f32; FEATURES]) -> f32 {
+    let sum = |weights: &[f32], values: &[f32], constant: f32| {
+        weights.iter().zip(values).fold(constant, |sum, (weight, value)| sum + weight * value)
+    };
+    let units = HIDDEN.each_ref().map(|[weights @ .., constant]| sum(weights, features, *constant).max(0.0));
+    let [weights @ .., constant] = &OUT;
+    sum(weights, &units, *constant)
 }
 
 /// Books the energies of blocks of N sums each; returns their sum.

@@ -36,7 +36,7 @@ pub struct Quality {
     /// Mean of the egg over the standard deviation of the noise, 0 to 999. The noise is told from the image's
     /// corners, where neither egg nor ghosts are.
     pub snr: f32,
-    /// Signs of motion: about 1 (0.2 to 3 for 98 of 100 eggs) when nothing moved, 1 where it cannot be told. It
+    /// Signs of motion: about 1 (0.1 to 2.5 for 98 of 100 eggs) when nothing moved, 1 where it cannot be told. It
     /// is the sum of two figures.
     ///
     /// One is what an embryo does that moves alone, whose ghosts stay inside the egg. It takes y for the phase
@@ -46,11 +46,11 @@ pub struct Quality {
     /// shakes.
     ///
     /// The chance that a moving embryo reads more than a living one that keeps still (AUC, phantoms that
-    /// nothing was fitted to, SNR 30, nominal / hard profile): 0.62 / 0.59 for an amplitude of 0.2 to 0.35 mm,
-    /// 0.73 / 0.71 from there to 0.5 mm, 0.84 / 0.82 to 0.8 mm, 0.95 / 0.93 to 1.5 mm; 0.91 / 0.89 from 0.5 mm
-    /// on, 0.86 / 0.84 for any. With a tenth of the eggs infertile or dead, which are easier: 0.93 / 0.91 from
-    /// 0.5 mm on, 0.88 / 0.86 for any; at SNR 15 0.83 / 0.80 and 0.79 / 0.76, at SNR 10 0.76 / 0.73 and
-    /// 0.73 / 0.70.
+    /// nothing was fitted to, SNR 30, nominal / hard profile): 0.66 / 0.60 for an amplitude of 0.2 to 0.35 mm,
+    /// 0.74 / 0.72 from there to 0.5 mm, 0.86 / 0.83 to 0.8 mm, 0.96 / 0.93 to 1.5 mm; 0.93 / 0.90 from 0.5 mm
+    /// on, 0.88 / 0.85 for any. With a tenth of the eggs infertile or dead, which are easier: 0.94 / 0.92 from
+    /// 0.5 mm on, 0.89 / 0.87 for any; at SNR 15 0.85 / 0.80 and 0.81 / 0.77, at SNR 10 0.76 / 0.72 and
+    /// 0.73 / 0.70. (`cargo test --release -p ovomesh-imaging --test motion -- --ignored --nocapture` prints them.)
     pub motion: f32,
     /// Share of the egg inside the image, 0 to 1: what an ellipsoid would lose that is cut where this one is.
     pub coverage: f32,
