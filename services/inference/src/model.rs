@@ -81,9 +81,19 @@ impl Model {
         Ok(Self { manifest, device, sha256, precision, path, module })
     }
 
-    /// Runs one batch: `input` is u8 `[batch, z, y, x]` in main memory, and the first `wanted` results are returned.
-    /// Callers hold a `tch::no_grad_guard`.
+    /// Runs one batch of which every result must be one: `input` is u8 `[batch, z, y, x]` in main memory, and the first
+    /// `wanted` results are returned. Callers hold a `tch::no_grad_guard`.
     pub fn run(&self, input: &Tensor, wanted: usize) -> Result<Vec<Scores>, EngineError> {
+        self.run_each(input, wanted)?.into_iter().collect()
+    }
+
+    /// As [`Model::run`], but a volume of which the model says a number that is not finite fails alone: it is not to take
+    /// those down that are computed with it.
+    pub fn run_each(
+        &self,
+        input: &Tensor,
+        wanted: usize,
+    ) -> Result<Vec<Result<Scores, EngineError>>, EngineError> {
         let batch = usize::try_from(input.size().first().copied().unwrap_or(0)).unwrap_or(0);
         let failed = |reason: String| EngineError::Failed { batch, reason };
         let input = match self.device {
@@ -92,7 +102,11 @@ impl Model {
         };
         let output = self.module.forward_ts(&[input]).map_err(|error| failed(first_line(&error)))?;
         let numbers = numbers(&output, batch).map_err(failed)?;
-        Ok(numbers.as_chunks().0.iter().take(wanted).map(|row| self.scores(row)).collect())
+        let scores = |row| {
+            self.scores(row)
+                .ok_or_else(|| failed("the module returned a number that is not finite".to_owned()))
+        };
+        Ok(numbers.as_chunks().0.iter().take(wanted).map(scores).collect())
     }
 
     /// The error to report when the model cannot be run at all.
@@ -100,18 +114,19 @@ impl Model {
         EngineError::Load { path: self.path.clone(), reason: error.to_string() }
     }
 
-    fn scores(&self, row: &[f32; OUTPUTS.len()]) -> Scores {
+    /// None when one of the numbers is not finite.
+    fn scores(&self, row: &[f32; OUTPUTS.len()]) -> Option<Scores> {
         let &[female, male, infertile, dead, z, y, x, strangeness] = row;
         let [dz, dy, dx] = self.manifest.spacing_mm;
         let has_embryo = female + male > infertile + dead;
-        Scores {
+        row.iter().all(|number| number.is_finite()).then(|| Scores {
             female,
             male,
             infertile,
             dead,
             strangeness,
             gonads_mm: has_embryo.then_some([x * dx, y * dy, z * dz]),
-        }
+        })
     }
 }
 
@@ -134,18 +149,14 @@ fn choose(
     }
 }
 
-/// The numbers of the module's result, row by row, all finite.
+/// The numbers of the module's result, row by row.
 fn numbers(output: &Tensor, batch: usize) -> Result<Vec<f32>, String> {
     let columns = OUTPUTS.len();
     if output.dim() != 2 || output.numel() != batch * columns {
         return Err(format!("the module returned shape {:?}, not {batch} x {columns}", output.size()));
     }
     let flat = output.f_reshape([-1]).map_err(|error| first_line(&error))?;
-    let numbers = Vec::<f32>::try_from(flat).map_err(|error| first_line(&error))?;
-    if numbers.iter().any(|number| !number.is_finite()) {
-        return Err("the module returned a number that is not finite".to_owned());
-    }
-    Ok(numbers)
+    Vec::<f32>::try_from(flat).map_err(|error| first_line(&error))
 }
 
 /// Lower-case hex digits.

@@ -72,7 +72,7 @@ fn work(model: &Model, inputs: &mut Inputs, batch: Batch<Call>) {
     }
     let scores = guarded(|| {
         let input = inputs.fill(bucket, calls.iter().map(|call| call.samples.as_ref()));
-        model.run(input, calls.len())
+        model.run_each(input, calls.len())
     });
     let worked = began.elapsed();
     metrics::histogram!("ovomesh_inference_batch_size").record(calls.len() as f64);
@@ -83,11 +83,20 @@ fn work(model: &Model, inputs: &mut Inputs, batch: Batch<Call>) {
     }
 }
 
-fn answer(calls: Vec<Call>, bucket: usize, scores: Vec<Scores>, began: Instant, worked: Duration) {
+fn answer(
+    calls: Vec<Call>,
+    bucket: usize,
+    scores: Vec<Result<Scores, EngineError>>,
+    began: Instant,
+    worked: Duration,
+) {
     let size = u32::try_from(bucket).unwrap_or(u32::MAX);
     for (call, scores) in calls.into_iter().zip(scores) {
         let queued = began.saturating_duration_since(call.came);
-        call.answer(Ok(Inferred { scores, batch: size, queued, worked }));
+        match scores {
+            Ok(scores) => call.answer(Ok(Inferred { scores, batch: size, queued, worked })),
+            Err(error) => fail(vec![call], bucket, &error),
+        }
     }
 }
 
@@ -96,7 +105,7 @@ fn fail(calls: Vec<Call>, bucket: usize, error: &EngineError) {
         EngineError::Failed { reason, .. } => reason.clone(),
         error => error.to_string(),
     };
-    tracing::error!(batch = bucket, %reason, "a batch failed");
+    tracing::error!(batch = bucket, scans = calls.len(), %reason, "scans failed");
     metrics::counter!("ovomesh_inference_failed_total").increment(calls.len() as u64);
     for call in calls {
         call.answer(Err(EngineError::Failed { batch: bucket, reason: reason.clone() }));

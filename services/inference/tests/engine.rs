@@ -58,13 +58,25 @@ async fn an_expired_call_is_answered_expired() {
 }
 
 #[tokio::test]
-async fn a_batch_that_fails_is_answered_and_the_next_one_works() {
+async fn a_volume_that_fails_does_so_alone_in_a_batch_of_many() {
     let (engine, _repository) = start(|_| ());
-    let mut samples = vec![0; VOLUME_BYTES];
-    samples[0] = 255;
-    let poison = Work { samples: samples.into(), deadline: None, alone: true };
-    let error = engine.infer(poison).await.expect_err("the toy model returns a number that is not finite");
-    assert!(error.to_string().contains("not finite"), "{error}");
+    let poison = || {
+        let mut samples = vec![0; VOLUME_BYTES];
+        samples[0] = 255;
+        Work { samples: samples.into(), deadline: None, alone: false }
+    };
+    let works = (0..20).map(|index| if index % 5 == 0 { poison() } else { uniform(index) });
+    let answers = join_all(submit_all(&engine, works)).await;
+    assert!(answers.iter().flatten().any(|inferred| inferred.batch > 1), "none shared a batch");
+    for (index, answer) in answers.into_iter().enumerate() {
+        match answer {
+            Ok(_) => assert!(index % 5 != 0, "call {index} is poison"),
+            Err(error) => {
+                assert!(index % 5 == 0, "call {index}: {error}");
+                assert!(error.to_string().contains("not finite"), "{error}");
+            }
+        }
+    }
     assert!(engine.infer(uniform(9)).await.is_ok());
 }
 
