@@ -11,7 +11,7 @@ use tch::{Device, Kind, Tensor};
 
 /// Scans that go through the net at once.
 const BATCH: usize = 64;
-/// Temperatures are searched from 1/8 to 8.
+/// Temperatures are searched, and those of images held, from 1/8 to 8.
 const SPAN: f64 = 2.079;
 /// Each held-out egg is scanned so often to calibrate with.
 const SCANS: u64 = 2;
@@ -24,7 +24,8 @@ const RATE: f64 = 0.02;
 /// Pull of each weight towards none, against the mean loss.
 const DECAY: f64 = 3e-4;
 
-/// The log of what the sex logits of an image are multiplied by is linear in what the head has seen.
+/// The log of what the sex logits of an image are multiplied by is linear in what the head has seen, within bounds: what
+/// the held-out eggs hardly ever showed may weigh much, and another image show it.
 #[derive(Debug)]
 pub(crate) struct Doubt {
     /// `[1, H]`.
@@ -39,7 +40,7 @@ impl Doubt {
     pub(crate) fn apply(&self, logits: &Tensor, seen: &Tensor) -> Tensor {
         let log =
             (seen * &self.weights).sum_dim_intlist([1_i64].as_slice(), true, Kind::Float) + &self.offset;
-        logits * log.exp()
+        logits * log.clamp(-SPAN, SPAN).exp()
     }
 
     /// The weights with the least cross entropy against what is to be said, `[N, 2]`, held small.
@@ -196,5 +197,18 @@ mod tests {
             Doubt::fit(&sure, &noisy, &drawn(&honest).one_hot(2).to_kind(Kind::Float)).apply(&sure, &noisy);
         let off = (&found - &honest).norm().double_value(&[]) / honest.norm().double_value(&[]);
         assert!(off < 0.1, "{off}");
+    }
+
+    #[test]
+    fn what_was_hardly_ever_seen_makes_no_image_sure_without_bound() {
+        let doubt = Doubt {
+            weights: Tensor::from_slice2(&[[12.0_f32]]),
+            offset: Tensor::zeros([1], (Kind::Float, Device::Cpu)),
+        };
+        let logits = Tensor::from_slice2(&[[1.0_f32, -1.0]]);
+        for (seen, factor) in [(11.0_f32, 8.0), (-11.0, 0.125)] {
+            let found = doubt.apply(&logits, &Tensor::from_slice2(&[[seen]])).double_value(&[0, 0]);
+            assert!((found - factor).abs() < 0.01, "{found}");
+        }
     }
 }

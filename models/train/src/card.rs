@@ -57,8 +57,12 @@ fn head(report: &Report, text: &mut String) {
     line(
         text,
         &format!(
-            "| training | seed {}, {} steps of {}, {:.0} CPU minutes |",
-            training.seed, training.steps, training.batch, provenance.training_cpu_minutes
+            "| training | seed {}, {} steps of {} in {}, {:.0} CPU minutes |",
+            training.seed,
+            training.steps,
+            training.batch,
+            training.precision(),
+            provenance.training_cpu_minutes
         ),
     );
     line(text, &format!("| trainer | {} |", provenance.trainer));
@@ -303,7 +307,7 @@ fn studies(report: &Report, text: &mut String) {
         "## Other seeds, and preprocessing with and without its steps\n\n\
          Each row is a training of its own, measured on the same 3,000 eggs at SNR 30 (the fp32 file): right of those called /\n\
          undecided / right with nothing withheld, in per cent. Rows of as many steps and eggs are comparable with each other.\n\n\
-         | training | seed | steps, eggs | nominal | hard | small gonads |\n|---|---|---|---|---|---|",
+         | training | seed | steps, eggs, in | nominal | hard | small gonads |\n|---|---|---|---|---|---|",
     );
     for study in &report.studies {
         let Study { name, recipe, .. } = study;
@@ -312,10 +316,11 @@ fn studies(report: &Report, text: &mut String) {
         line(
             text,
             &format!(
-                "| {name} | {} | {}, {} | {} |",
+                "| {name} | {} | {}, {}, {} | {} |",
                 recipe.seed,
                 recipe.steps,
                 recipe.eggs,
+                recipe.precision(),
                 each.join(" | ")
             ),
         );

@@ -49,6 +49,11 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
+    /// What its convolutions compute in, as the card says it.
+    pub(crate) fn precision(&self) -> &'static str {
+        if self.bf16 { "bf16" } else { "fp32" }
+    }
+
     /// How scans are taken to learn from, and to calibrate with.
     pub(crate) fn taking(&self) -> Taking {
         Taking { snr: self.snr, without: self.without, ..Taking::at(1.0) }
