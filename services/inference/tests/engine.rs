@@ -57,15 +57,26 @@ async fn an_expired_call_is_answered_expired() {
     assert!(engine.infer(uniform(1)).await.is_ok());
 }
 
+/// A volume whose first sample the toy model cannot bear.
+fn poison(first: u8) -> Work {
+    let mut samples = vec![0; VOLUME_BYTES];
+    samples[0] = first;
+    Work { samples: samples.into(), deadline: None, alone: false }
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_is_answered_and_the_next_one_works() {
+    let (engine, _repository) = start(|_| ());
+    let error = engine.infer(poison(254)).await.expect_err("libtorch fails");
+    assert!(matches!(error, EngineError::Failed { .. }), "{error}");
+    assert!(!error.to_string().contains("not finite"), "{error}");
+    assert!(engine.infer(uniform(9)).await.is_ok());
+}
+
 #[tokio::test]
 async fn a_volume_that_fails_does_so_alone_in_a_batch_of_many() {
     let (engine, _repository) = start(|_| ());
-    let poison = || {
-        let mut samples = vec![0; VOLUME_BYTES];
-        samples[0] = 255;
-        Work { samples: samples.into(), deadline: None, alone: false }
-    };
-    let works = (0..20).map(|index| if index % 5 == 0 { poison() } else { uniform(index) });
+    let works = (0..20).map(|index| if index % 5 == 0 { poison(255) } else { uniform(index) });
     let answers = join_all(submit_all(&engine, works)).await;
     assert!(answers.iter().flatten().any(|inferred| inferred.batch > 1), "none shared a batch");
     for (index, answer) in answers.into_iter().enumerate() {
