@@ -2,7 +2,7 @@
 
 use crate::cpu::thread_seconds;
 use anyhow::Result;
-use ovomesh_inference::model::{Model, Precision};
+use ovomesh_inference::model::Model;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 
@@ -45,6 +45,5 @@ fn one(model: &Model, batch: usize, rounds: usize, scans: usize) -> Result<Speed
         best = best.min(thread_seconds() - began);
     }
     let us_per_scan = (best / scans as f64 * 1e6).round();
-    let precision = if model.precision == Precision::Bf16 { "bf16" } else { "fp32" };
-    Ok(Speed { precision: precision.to_owned(), batch, us_per_scan })
+    Ok(Speed { precision: model.precision.to_string(), batch, us_per_scan })
 }

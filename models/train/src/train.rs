@@ -11,6 +11,7 @@ use crate::optim::{AdamW, move_average, paired};
 use crate::prepare::Step;
 use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
+use ovomesh_inference::model::Precision;
 use ovomesh_phantom::seed_of;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;
@@ -49,9 +50,9 @@ pub(crate) struct Recipe {
 }
 
 impl Recipe {
-    /// What its convolutions compute in, as the card says it.
-    pub(crate) fn precision(&self) -> &'static str {
-        if self.bf16 { "bf16" } else { "fp32" }
+    /// What its convolutions compute in.
+    pub(crate) fn precision(&self) -> Precision {
+        if self.bf16 { Precision::Bf16 } else { Precision::Fp32 }
     }
 
     /// How scans are taken to learn from, and to calibrate with.

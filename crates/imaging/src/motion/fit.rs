@@ -81,7 +81,6 @@ fn write_lines(text: &mut String, indent: &str, weights: &[f64]) {
 }
 
 /// The net of [`super::score`], or one number for each of its weights.
-#[derive(Clone)]
 struct Net {
     hidden: [[f64; FEATURES + 1]; UNITS],
     out: [f64; UNITS + 1],
