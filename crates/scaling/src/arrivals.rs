@@ -14,8 +14,8 @@ const SLOT: f64 = 0.8;
 const KEPT: f64 = 300.0;
 /// Never more slots than this, whatever the clock does.
 const MOST_SLOTS: usize = 400;
-/// The rate is a mean over so many seconds: with 20 % noise a second it is good to 3 %.
-const RATE_WINDOW: f64 = 40.0;
+/// The rate is a mean over so many seconds: with 20 % noise a second it is good to 2.6 %.
+const RATE_WINDOW: f64 = 60.0;
 /// What was before the newest seconds is told by so many.
 const BEFORE_WINDOW: f64 = 60.0;
 /// A surge is looked for in the last 2 to 30 slots. One slot is a burst, which has its own rule.
@@ -39,6 +39,8 @@ const STRETCH: usize = 20;
 const LEAST_GROWTH: f64 = 1.1;
 /// A forecast is at most so many times the rate of now: nothing of the last two minutes vouches for more.
 const MOST_GROWTH: f64 = 2.0;
+/// A burst needs at least so many times the rate: less, the headroom bears for these few seconds.
+const BURST_RATIO: f64 = 1.4;
 /// Bursts are looked for in up to so many slots.
 const BURST_SLOTS: usize = 10;
 
@@ -160,8 +162,9 @@ impl Arrivals {
         (ahead >= now * LEAST_GROWTH).then_some((now, ahead))
     }
 
-    /// The burst that needs the most to be through within `drain` seconds of its last scan.
-    pub(crate) fn burst(&self, drain: f64) -> Burst {
+    /// The burst that needs the most to be through within `drain` seconds of its last scan. What needs little more than
+    /// the rate is noise.
+    pub(crate) fn burst(&self, drain: f64) -> Option<Burst> {
         let mut burst = Burst { scans: 0.0, seconds: 0.0, demand: 0.0 };
         let (mut scans, mut seconds) = (0.0, 0.0);
         for slot in self.slots.iter().rev().take(BURST_SLOTS) {
@@ -174,7 +177,7 @@ impl Arrivals {
                 burst = Burst { scans, seconds, demand };
             }
         }
-        burst
+        (burst.demand > self.rate() * BURST_RATIO).then_some(burst)
     }
 
     /// The line through the last so many seconds, if they are known.
@@ -210,23 +213,23 @@ impl Arrivals {
         })
     }
 
-    /// Mean and noise (of one second) of the minute before the newest slots. Noise is what differs from one block of
-    /// seconds to the next, so that growth is not taken for it. It is at least that of independent arrivals.
+    /// The mean of the minute before the newest slots, and the noise (of one second) of all before them. Noise is what
+    /// differs from one block of seconds to the next, so that growth is not taken for it. It is at least that of
+    /// independent arrivals.
     fn before(&self, newest: usize) -> Option<(f64, f64)> {
-        let (mut all, mut slots) = (Slot::default(), 0);
+        let (mut minute, mut slots) = (Slot::default(), 0);
         let mut differences = NOISE_BLOCKS.map(Differences::new);
         for &slot in self.slots.iter().rev().skip(newest) {
-            all = all + slot;
+            if minute.seconds < BEFORE_WINDOW {
+                minute = minute + slot;
+            }
             slots += 1;
             differences.iter_mut().for_each(|differences| differences.push(slot));
-            if all.seconds >= BEFORE_WINDOW {
-                break;
-            }
         }
         if slots < BEFORE_SLOTS {
             return None;
         }
-        let mean = all.scans / all.seconds;
+        let mean = minute.scans / minute.seconds;
         let variance = differences.iter().map(Differences::variance).fold(mean.max(1.0), f64::max);
         Some((mean, variance.sqrt()))
     }
@@ -239,11 +242,12 @@ struct Differences {
     last: Option<f64>,
     count: usize,
     squares: f64,
+    largest: f64,
 }
 
 impl Differences {
     fn new(block: f64) -> Self {
-        Self { block, open: Slot::default(), last: None, count: 0, squares: 0.0 }
+        Self { block, open: Slot::default(), last: None, count: 0, squares: 0.0, largest: 0.0 }
     }
 
     fn push(&mut self, slot: Slot) {
@@ -253,15 +257,18 @@ impl Differences {
         }
         let rate = self.open.scans / self.open.seconds;
         if let Some(last) = self.last.replace(rate) {
-            self.squares += (rate - last).powi(2) * self.open.seconds;
+            let square = (rate - last).powi(2) * self.open.seconds;
+            self.squares += square;
+            self.largest = self.largest.max(square);
             self.count += 1;
         }
         self.open = Slot::default();
     }
 
-    /// Variance of the scans of one second, if seconds were independent: half the mean square of two that differ.
+    /// Variance of the scans of one second, if seconds were independent: half the mean square of two that differ. The
+    /// largest is left out: a single step is no noise.
     fn variance(&self) -> f64 {
-        self.squares / (2 * self.count.max(1)) as f64
+        (self.squares - self.largest) / (2 * self.count.saturating_sub(1).max(1)) as f64
     }
 }
 
@@ -331,7 +338,8 @@ mod tests {
     fn a_tray_asks_for_what_gets_it_through_in_time_each_time() {
         let trays = (0..110).map(|n| if n % 22 == 0 { 150.0 } else { 0.0 });
         let arrivals = seconds(trays.chain([150.0]));
-        assert!((arrivals.burst(1.5).demand - 100.0).abs() < 1e-9);
+        let burst = arrivals.burst(1.5).expect("a tray");
+        assert!((burst.demand - 100.0).abs() < 1e-9);
         assert_eq!(arrivals.surge(), None, "trays are the noise of trays");
         assert_eq!(arrivals.trend(), None);
     }
@@ -339,7 +347,7 @@ mod tests {
     #[test]
     fn an_even_rate_is_no_burst_however_short_the_drain() {
         for drain in [0.1, 0.5, 1.5, 10.0] {
-            assert!(seconds([100.0; 60]).burst(drain).demand <= 100.0);
+            assert_eq!(seconds([100.0; 60]).burst(drain), None);
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use crate::arrivals::Surge;
+use crate::arrivals::{Arrivals, Burst, Surge};
 use crate::decision::{Decision, Driver, Reason};
 use crate::history::History;
 use crate::observation::{Observation, Stage};
@@ -13,8 +13,6 @@ use crate::spec::{Checked, Fallback};
 
 /// Of the headroom so much may be used up before a replica is added: or noise would add and take away the same one.
 const TOLERANCE: f64 = 1.1;
-/// Of the replicas that are missing, where these are two or more, so many more are ordered.
-const EXTRA: f64 = 1.0;
 /// A forecast looks ahead at most so far: what trends of two minutes can carry.
 const LONGEST_LEAD: Duration = Duration::from_secs(600);
 /// A stage is a bottleneck once what is at it takes so long, in seconds. Less is work, not waiting.
@@ -26,12 +24,12 @@ pub fn decide(spec: &Checked, seen: &Observation, history: &mut History) -> Deci
     history.note(seen, spec.expected_scans_per_second);
     let capacity = history.capacity.per_replica(spec.expected_scans_per_second);
     let at = seen.at.since_start;
-    let parts = parts(spec, seen, history);
-    let full = largest(&parts, at, 1.0);
-    let pressing = largest(&parts, at, TOLERANCE);
+    let lead = seen.start_takes.min(LONGEST_LEAD);
+    let measured = largest(at, measured(spec, seen, history));
+    let told = largest(at, told(spec, lead, &history.arrivals));
     let needed = Needed {
-        full: history.full.largest(full, spec.scale_down_after),
-        pressing: history.pressing.largest(pressing, spec.scale_down_after),
+        measured: history.measured.largest(measured, spec.scale_down_after),
+        told: history.told.largest(told, lead),
         now: at,
         capacity,
     };
@@ -40,7 +38,7 @@ pub fn decide(spec: &Checked, seen: &Observation, history: &mut History) -> Deci
     Decision {
         replicas,
         reason,
-        demand: full.demand,
+        demand: measured.demand.max(told.demand),
         capacity,
         backlog: seen.backlog(Stage::Inference),
         seconds_to_miss: seconds_to_miss(seen, history, capacity),
@@ -48,99 +46,98 @@ pub fn decide(spec: &Checked, seen: &Observation, history: &mut History) -> Deci
     }
 }
 
-/// A part of the demand.
-struct Part {
-    /// Scans a second.
-    demand: f64,
-    /// Whether noise can be a part of it.
-    noisy: bool,
-    driver: Driver,
-}
+/// A part of the demand: so many scans a second, and what they are.
+type Part = (f64, Driver);
 
-/// What is to be met; the largest part counts.
-fn parts(spec: &Checked, seen: &Observation, history: &History) -> Vec<Part> {
+/// What came. There is noise in it; its peak is remembered for the stabilisation.
+fn measured(spec: &Checked, seen: &Observation, history: &History) -> Vec<Part> {
     let arrivals = &history.arrivals;
     let rate = arrivals.rate();
-    let mut parts = vec![Part { demand: rate * spec.headroom, noisy: true, driver: Driver::Rate { rate } }];
-    if let Some(Surge { before, rate, seconds }) = arrivals.surge() {
-        let driver = Driver::Surge { before, rate, seconds };
-        parts.push(Part { demand: rate * spec.headroom, noisy: false, driver });
-    }
-    let seconds = seen.start_takes.min(LONGEST_LEAD).as_secs_f64();
-    if let Some((now, ahead)) = arrivals.ahead(seconds) {
-        let driver = Driver::Trend { rate: now, ahead, seconds };
-        parts.push(Part { demand: ahead * spec.headroom, noisy: false, driver });
-    }
     let drain = spec.target_drain.as_secs_f64();
-    let burst = arrivals.burst(drain);
-    let driver = Driver::Burst { scans: burst.scans, seconds: burst.seconds };
-    parts.push(Part { demand: burst.demand, noisy: true, driver });
+    let mut parts = vec![(rate * spec.headroom, Driver::Rate { rate })];
+    if let Some(Burst { scans, seconds, demand }) = arrivals.burst(drain) {
+        parts.push((demand * spec.headroom, Driver::Burst { scans, seconds }));
+    }
     // While replicas are on their way a queue says nothing that the rate does not; and what came within the drain target
     // is in the rate and in the burst already.
     if seen.replicas.starting == 0 {
         let waiting = seen.backlog(Stage::Inference);
         let overdue = (waiting as f64 - arrivals.within(drain)).max(0.0);
-        let driver = Driver::Backlog { waiting };
-        parts.push(Part { demand: rate + overdue / drain, noisy: true, driver });
+        parts.push((rate + overdue / drain, Driver::Backlog { waiting }));
     }
     parts
 }
 
-/// The largest part, where noise is forgiven up to `tolerance`.
-fn largest(parts: &[Part], at: Duration, tolerance: f64) -> Peak {
-    let mut peak = Peak { at, demand: 0.0, driver: Driver::Rate { rate: 0.0 } };
-    for part in parts {
-        let demand = if part.noisy { part.demand / tolerance } else { part.demand };
-        if demand > peak.demand {
-            peak = Peak { at, demand, driver: part.driver };
-        }
+/// What few seconds tell of what is to come. It is beyond the noise; its peak is remembered until replicas that are
+/// ordered for it are ready: by then it is measured, or it was wrong.
+fn told(spec: &Checked, lead: Duration, arrivals: &Arrivals) -> Vec<Part> {
+    let mut parts = Vec::new();
+    if let Some(Surge { before, rate, seconds }) = arrivals.surge() {
+        parts.push((rate * spec.headroom, Driver::Surge { before, rate, seconds }));
     }
-    peak
+    let seconds = lead.as_secs_f64();
+    if let Some((rate, ahead)) = arrivals.ahead(seconds) {
+        parts.push((ahead * spec.headroom, Driver::Trend { rate, ahead, seconds }));
+    }
+    parts
+}
+
+/// The part that asks for the most.
+fn largest(at: Duration, parts: Vec<Part>) -> Peak {
+    let nothing = Peak { at, demand: 0.0, driver: Driver::Rate { rate: 0.0 } };
+    parts.into_iter().fold(
+        nothing,
+        |most, (demand, driver)| {
+            if demand > most.demand { Peak { at, demand, driver } } else { most }
+        },
+    )
 }
 
 /// What the demand asks for.
 struct Needed {
-    full: Peak,
-    pressing: Peak,
+    measured: Peak,
+    told: Peak,
     now: Duration,
     capacity: f64,
 }
 
 impl Needed {
-    /// With so many, all of the headroom is there.
-    fn full(&self) -> u32 {
-        replicas(self.full.demand, self.capacity).max(self.pressing())
+    /// So many and more are enough: noise has not used up more of the headroom than it may.
+    fn enough(&self) -> u32 {
+        self.forgiving(TOLERANCE)
     }
 
-    /// With fewer, too little of the headroom is there.
-    fn pressing(&self) -> u32 {
-        replicas(self.pressing.demand, self.capacity)
+    /// So many are wanted where there are too few or too many: noise has a long way to go in either direction.
+    fn best(&self) -> u32 {
+        self.forgiving(TOLERANCE.sqrt())
     }
 
-    /// Where noise would have to go a long way in either direction.
-    fn half_way(&self) -> u32 {
-        replicas(self.full.demand / TOLERANCE.sqrt(), self.capacity).max(self.pressing())
+    fn forgiving(&self, noise: f64) -> u32 {
+        replicas((self.measured.demand / noise).max(self.told.demand), self.capacity)
+    }
+
+    /// What asks for the most.
+    fn peak(&self) -> Peak {
+        if self.told.demand > self.measured.demand { self.told } else { self.measured }
     }
 
     /// Why, if the demand decides.
     fn reason(&self) -> Reason {
-        if self.full.at == self.now {
-            return Reason::Demand(self.full.driver);
+        let peak = self.peak();
+        if peak.at == self.now {
+            return Reason::Demand(peak.driver);
         }
-        let seconds_ago = self.now.saturating_sub(self.full.at).as_secs_f64();
-        Reason::Peak { driver: self.full.driver, seconds_ago }
+        let seconds_ago = self.now.saturating_sub(peak.at).as_secs_f64();
+        Reason::Peak { driver: peak.driver, seconds_ago }
     }
 }
 
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn choose(spec: &Checked, seen: &Observation, history: &History, needed: &Needed) -> (u32, Reason) {
     if let Some(fixed) = spec.fixed_replicas {
         return (fixed, Reason::Pinned);
     }
     let there = seen.replicas.wanted;
-    // Within the tolerance what is there is enough, and not too much.
-    let enough = there.clamp(needed.pressing(), needed.full());
-    let wanted = if enough > there { needed.half_way() } else { enough };
+    let wanted = if (needed.enough()..=needed.best()).contains(&there) { there } else { needed.best() };
     let mut floor = Floor(wanted, needed.reason());
     let lead = SignedDuration::try_from(seen.start_takes.min(LONGEST_LEAD)).unwrap_or_default();
     for window in spec.schedule.iter().filter(|window| window.open(seen.at.civil, lead)) {
@@ -149,8 +146,10 @@ fn choose(spec: &Checked, seen: &Observation, history: &History, needed: &Needed
     floor.raise(spec.min, || Reason::Minimum);
     if seen.all_seen() {
         let missing = floor.0.min(spec.max).saturating_sub(seen.replicas.ready);
-        if missing > 1 {
-            let twice = floor.0.saturating_add((f64::from(missing) * EXTRA) as u32);
+        // One that is missing for a while is what the headroom is for; but a burst comes again meanwhile, as large.
+        let bearable = if matches!(needed.peak().driver, Driver::Burst { .. }) { 0 } else { 1 };
+        if missing > bearable {
+            let twice = floor.0.saturating_add(missing).max(there.min(floor.0.saturating_mul(2)));
             floor.raise(twice.min(spec.max), || Reason::Starting { missing });
         }
         let learned = seen.at.since_start.saturating_sub(history.seen_since.unwrap_or(seen.at.since_start));

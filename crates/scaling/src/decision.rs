@@ -27,7 +27,7 @@ pub struct Decision {
 /// Which part of the demand is the largest.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Driver {
-    /// The rate of the last 40 s, times the headroom.
+    /// The rate of the last 60 s, times the headroom.
     Rate {
         /// Scans a second.
         rate: f64,

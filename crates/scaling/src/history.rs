@@ -28,9 +28,9 @@ pub struct History {
     completions: [f64; Stage::ALL.len()],
     /// Since when every gateway is seen.
     pub(crate) seen_since: Option<Duration>,
-    /// The largest demands, with all of the headroom, and with what has to be free of it.
-    pub(crate) full: Peaks,
-    pub(crate) pressing: Peaks,
+    /// The largest demands that were measured, and those that were told forward.
+    pub(crate) measured: Peaks,
+    pub(crate) told: Peaks,
     /// What was decided last.
     pub(crate) decided: Option<u32>,
 }

@@ -7,15 +7,15 @@
 //! What it does, in the order in which it matters (`docs/scaling.md` tells why, with measurements):
 //! 1. **Demand is the main signal**, not the queue: an egg that is late leaves the queue, so a queue cannot show for long
 //!    that replicas are missing. Demand is the largest of
-//!    - the rate of the last 40 s, or of the last seconds where those are beyond the noise, times the headroom;
+//!    - the rate of the last 60 s, or of the last seconds where those are beyond the noise, times the headroom;
 //!    - the same, told forward to when a replica that is ordered now will be ready, where the rate surely grows;
-//!    - what a burst needs to be through within the drain target;
+//!    - what a burst needs to be through within the drain target, times the headroom;
 //!    - the rate plus what has waited for longer than the drain target.
 //! 2. Replicas = demand / what one replica can do, measured while scans wait and batches are full.
-//! 3. **Up at once, down slowly**: the largest demand of the last `scale_down_after` counts, and a replica comes only once
-//!    a tenth is missing of what the headroom asks for, so that noise does not add and take away the same one.
-//! 4. While two or more replicas are missing, twice as many are ordered: starts differ much, and as soon as enough are
-//!    ready those that are not are taken back.
+//! 3. **Up at once, down slowly**: the largest demand that was measured in the last `scale_down_after` counts, and a replica
+//!    comes only once a tenth of the demand has no room, so that noise does not add and take away the same one.
+//! 4. While two or more replicas are missing, or one for a burst, twice as many are ordered: starts differ much, and once
+//!    enough are ready the others are taken back.
 //! 5. **Never down by ignorance**: with a gateway unseen, or unseen within `scale_down_after`, nothing is taken away.
 
 mod arrivals;
