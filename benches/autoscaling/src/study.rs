@@ -152,7 +152,7 @@ fn compare(cases: &[Case]) -> Compared {
 
 /// The fewest late scans that somebody who knows has at no more pod-hours: with what is needed, or with more.
 fn best(cases: &[Case], pod_hours: f64, prescient: bool) -> Sum {
-    let slacks = [1.0, 1.1, 1.2, 1.25];
+    let slacks = [1.0, 1.05, 1.1, 1.15, 1.2, 1.25];
     slacks
         .into_iter()
         .flat_map(|slack| [0.0, 1.0].map(|extra| (slack, extra)))
@@ -168,8 +168,8 @@ fn best(cases: &[Case], pod_hours: f64, prescient: bool) -> Sum {
 
 /// Of all targets with pod-hours within 2 % the one with the fewest late scans; if there is none, the closest.
 fn equal_cost(pod_hours: f64, with: impl Fn(f64) -> Sum) -> Sum {
-    // A lower target costs more pods.
-    let (mut low, mut high) = (CAPACITY * 0.02, CAPACITY * 4.0);
+    // A lower target costs more pods, up to what a replica can do: above that the pool is what its queue makes of it.
+    let (mut low, mut high) = (CAPACITY * 0.02, CAPACITY);
     for _ in 0..7 {
         let middle = (low * high).sqrt();
         if with(middle).pod_hours > pod_hours { low = middle } else { high = middle }

@@ -166,6 +166,9 @@ impl fmt::Display for Reason {
             Self::Peak { driver, seconds_ago } => {
                 write!(f, "{driver}, {seconds_ago:.0} s ago, which still counts")
             }
+            Self::Starting { missing: 1 } => {
+                f.write_str("one is missing, so two start: the first that is ready stays")
+            }
             Self::Starting { missing } => {
                 write!(f, "{missing} are missing, so twice as many start: the first that are ready stay")
             }

@@ -206,6 +206,21 @@ fn replicas_that_start_are_ordered_twice_within_the_maximum_and_taken_back() {
 }
 
 #[test]
+fn one_that_is_missing_is_ordered_twice_for_a_burst_alone() {
+    let mut world = World::new(spec(), 2);
+    assert_eq!(world.steady(400, 36.0).replicas, 1);
+    let mut grown = world.clone();
+    let most = (0..60).map(|_| {
+        let wanted = grown.observation.replicas.wanted;
+        grown.observation.replicas = Replicas { wanted, ready: 1, starting: wanted - 1 };
+        grown.second(46.0).replicas
+    });
+    assert_eq!(most.max(), Some(2), "46/s x 1.25");
+    let tray = world.second(110.0);
+    assert_eq!((tray.replicas, tray.reason), (3, Reason::Starting { missing: 1 }));
+}
+
+#[test]
 fn a_deployment_that_is_edited_by_hand_is_put_right() {
     let mut world = World::new(spec(), 2);
     world.steady(400, 200.0);
