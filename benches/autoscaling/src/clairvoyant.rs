@@ -24,13 +24,13 @@ pub struct Clairvoyant {
     looks: u32,
     /// How long a pod that is not needed is kept, in seconds: a start costs as much.
     keeps: f64,
-    /// So many more are ordered of those that are missing, and taken back once enough are ready.
-    extra: f64,
+    /// Twice what is missing is ordered, and taken back once enough are ready.
+    twice: bool,
 }
 
 impl Clairvoyant {
     /// For a trace; with `slack` times what is needed; knowing events beforehand or not.
-    pub fn new(trace: &Trace, starts: Starts, slack: f64, extra: f64, prescient: bool) -> Self {
+    pub fn new(trace: &Trace, starts: Starts, slack: f64, twice: bool, prescient: bool) -> Self {
         let mut moments: Vec<f64> = trace.arrivals.iter().map(|arrival| arrival.known_from).collect();
         moments.sort_by(f64::total_cmp);
         moments.dedup();
@@ -43,7 +43,7 @@ impl Clairvoyant {
             known.for_each(|arrival| counts[arrival.at as usize] += 1.0);
             (if prescient { 0.0 } else { moment }, needed(&counts, slack))
         };
-        Self { known: moments.iter().map(needed).collect(), starts, looks: 0, keeps: starts.to, extra }
+        Self { known: moments.iter().map(needed).collect(), starts, looks: 0, keeps: starts.to, twice }
     }
 }
 
@@ -83,7 +83,11 @@ impl Scaler for Clairvoyant {
         let wanted = most(view.now, view.now + self.starts.to + self.takes() + 1.0);
         let wanted = wanted.max(view.seen.ready.min(most(view.now, view.now + self.starts.to + self.keeps)));
         let missing = wanted.saturating_sub(view.seen.ready);
-        let wanted = wanted + (f64::from(missing) * self.extra) as u32;
+        let wanted = if self.twice && missing > 0 {
+            (wanted + missing).max(view.seen.wanted.min(2 * wanted))
+        } else {
+            wanted
+        };
         (wanted != view.seen.wanted).then_some(wanted)
     }
 

@@ -155,10 +155,10 @@ fn best(cases: &[Case], pod_hours: f64, prescient: bool) -> Sum {
     let slacks = [1.0, 1.05, 1.1, 1.15, 1.2, 1.25];
     slacks
         .into_iter()
-        .flat_map(|slack| [0.0, 1.0].map(|extra| (slack, extra)))
-        .map(|(slack, extra)| {
+        .flat_map(|slack| [false, true].map(|twice| (slack, twice)))
+        .map(|(slack, twice)| {
             sum(cases, None, |case| {
-                Box::new(Clairvoyant::new(&case.trace, case.starts, slack, extra, prescient))
+                Box::new(Clairvoyant::new(&case.trace, case.starts, slack, twice, prescient))
             })
         })
         .filter(|sum| sum.pod_hours <= pod_hours * (1.0 + EQUAL))

@@ -43,9 +43,9 @@ fn a_fixed_pool_does_what_its_batches_allow_and_costs_its_hours() {
 #[test]
 fn who_knows_of_a_surge_beforehand_is_never_late() {
     let trace = named("surge");
-    assert_eq!(simulate(&trace, Clairvoyant::new(&trace, STARTS, 1.1, 0.0, true)).late, 0);
+    assert_eq!(simulate(&trace, Clairvoyant::new(&trace, STARTS, 1.1, false, true)).late, 0);
     // From its begin on, nothing helps until the first pods are ready.
-    let late = simulate(&trace, Clairvoyant::new(&trace, STARTS, 1.1, 0.0, false)).late;
+    let late = simulate(&trace, Clairvoyant::new(&trace, STARTS, 1.1, false, false)).late;
     assert!(late as f64 > (300.0 - 2.0 * CAPACITY) * STARTS.from, "{late}");
 }
 
