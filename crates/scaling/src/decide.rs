@@ -24,7 +24,7 @@ pub fn decide(spec: &Checked, seen: &Observation, history: &mut History) -> Deci
     history.note(seen, spec.expected_scans_per_second);
     let capacity = history.capacity.per_replica(spec.expected_scans_per_second);
     let at = seen.at.since_start;
-    let lead = seen.start_takes.min(LONGEST_LEAD);
+    let lead = lead(seen);
     let measured = largest(at, measured(spec, seen, history));
     let told = largest(at, told(spec, lead, &history.arrivals));
     let needed = Needed {
@@ -44,6 +44,11 @@ pub fn decide(spec: &Checked, seen: &Observation, history: &mut History) -> Deci
         seconds_to_miss: seconds_to_miss(seen, history, capacity),
         bottleneck: bottleneck(seen, history),
     }
+}
+
+/// So far ahead a replica that is ordered now is ready, as far as a forecast carries.
+fn lead(seen: &Observation) -> Duration {
+    seen.start_takes.min(LONGEST_LEAD)
 }
 
 /// A part of the demand: so many scans a second, and what they are.
@@ -84,13 +89,13 @@ fn told(spec: &Checked, lead: Duration, arrivals: &Arrivals) -> Vec<Part> {
 
 /// The part that asks for the most.
 fn largest(at: Duration, parts: Vec<Part>) -> Peak {
-    let nothing = Peak { at, demand: 0.0, driver: Driver::Rate { rate: 0.0 } };
-    parts.into_iter().fold(
-        nothing,
-        |most, (demand, driver)| {
-            if demand > most.demand { Peak { at, demand, driver } } else { most }
-        },
-    )
+    let mut most = Peak { at, demand: 0.0, driver: Driver::Rate { rate: 0.0 } };
+    for (demand, driver) in parts {
+        if demand > most.demand {
+            most = Peak { at, demand, driver };
+        }
+    }
+    most
 }
 
 /// What the demand asks for.
@@ -139,7 +144,7 @@ fn choose(spec: &Checked, seen: &Observation, history: &History, needed: &Needed
     let there = seen.replicas.wanted;
     let wanted = if (needed.enough()..=needed.best()).contains(&there) { there } else { needed.best() };
     let mut floor = Floor(wanted, needed.reason());
-    let lead = SignedDuration::try_from(seen.start_takes.min(LONGEST_LEAD)).unwrap_or_default();
+    let lead = SignedDuration::try_from(lead(seen)).unwrap_or_default();
     for window in spec.schedule.iter().filter(|window| window.open(seen.at.civil, lead)) {
         floor.raise(window.replicas, || Reason::Schedule { window: window.name.clone() });
     }
