@@ -5,6 +5,8 @@
 //! So what he is late with is what nobody could have prevented, at his pod-hours. (The *prescient* knows the events before
 //! they happen, too.)
 
+use ovomesh_scaling::ordered_twice;
+
 use crate::fleet::{BUDGET, CAPACITY, Starts};
 use crate::ours::APPLY;
 use crate::scaler::{Scaler, View};
@@ -83,11 +85,8 @@ impl Scaler for Clairvoyant {
         let wanted = most(view.now, view.now + self.starts.to + self.takes() + 1.0);
         let wanted = wanted.max(view.seen.ready.min(most(view.now, view.now + self.starts.to + self.keeps)));
         let missing = wanted.saturating_sub(view.seen.ready);
-        let wanted = if self.twice && missing > 0 {
-            (wanted + missing).max(view.seen.wanted.min(2 * wanted))
-        } else {
-            wanted
-        };
+        let wanted =
+            if self.twice && missing > 0 { ordered_twice(wanted, missing, view.seen.wanted) } else { wanted };
         (wanted != view.seen.wanted).then_some(wanted)
     }
 

@@ -20,10 +20,12 @@ const RATE_WINDOW: f64 = 60.0;
 const BEFORE_WINDOW: f64 = 60.0;
 /// A surge is looked for in the last 2 to 30 slots. One slot is a burst, which has its own rule.
 const SURGE_SLOTS: std::ops::RangeInclusive<usize> = 2..=30;
-/// A surge and the slope of a trend have to be so many times what noise makes of them: by chance once in some hundred hours.
+/// A surge and the slope of a trend have to be so many times what noise makes of them: by chance once in some
+/// ten hours, where noise is common to all that comes.
 const SIGMAS: f64 = 5.0;
-/// A surge is at least so many times what was before: less, the headroom bears until the rate of the minute shows it.
-const SURGE_RATIO: f64 = 1.4;
+/// A surge is at least so many times what was before, and a burst needs so many times the rate: less, the headroom bears
+/// until the rate of the minute shows it.
+const LEAST_RATIO: f64 = 1.4;
 /// Slots that are needed to know what was before.
 const BEFORE_SLOTS: usize = 10;
 /// Noise is looked for in blocks of so many seconds: of single seconds two that follow each other share what comes between
@@ -39,8 +41,6 @@ const STRETCH: usize = 20;
 const LEAST_GROWTH: f64 = 1.1;
 /// A forecast is at most so many times the rate of now: nothing of the last two minutes vouches for more.
 const MOST_GROWTH: f64 = 2.0;
-/// A burst needs at least so many times the rate: less, the headroom bears for these few seconds.
-const BURST_RATIO: f64 = 1.4;
 /// Bursts are looked for in up to so many slots.
 const BURST_SLOTS: usize = 10;
 
@@ -125,7 +125,7 @@ impl Arrivals {
             }
             let Some((mean, noise)) = self.before(slots) else { break };
             let rate = recent.scans / recent.seconds;
-            let beyond = rate > (mean + SIGMAS * noise / recent.seconds.sqrt()).max(mean * SURGE_RATIO);
+            let beyond = rate > (mean + SIGMAS * noise / recent.seconds.sqrt()).max(mean * LEAST_RATIO);
             if beyond && found.is_none_or(|found| rate > found.rate) {
                 found = Some(Surge { before: mean, rate, seconds: recent.seconds });
             }
@@ -162,9 +162,14 @@ impl Arrivals {
         (ahead >= now * LEAST_GROWTH).then_some((now, ahead))
     }
 
-    /// The burst that needs the most to be through within `drain` seconds of its last scan. What needs little more than
-    /// the rate is noise.
+    /// The burst that needs the most, if that is more than noise makes of the rate.
     pub(crate) fn burst(&self, drain: f64) -> Option<Burst> {
+        let burst = self.largest_burst(drain);
+        (burst.demand > self.rate() * LEAST_RATIO).then_some(burst)
+    }
+
+    /// The scans that need the most to be through within `drain` seconds of the last of them.
+    fn largest_burst(&self, drain: f64) -> Burst {
         let mut burst = Burst { scans: 0.0, seconds: 0.0, demand: 0.0 };
         let (mut scans, mut seconds) = (0.0, 0.0);
         for slot in self.slots.iter().rev().take(BURST_SLOTS) {
@@ -177,7 +182,7 @@ impl Arrivals {
                 burst = Burst { scans, seconds, demand };
             }
         }
-        (burst.demand > self.rate() * BURST_RATIO).then_some(burst)
+        burst
     }
 
     /// The line through the last so many seconds, if they are known.
@@ -347,7 +352,9 @@ mod tests {
     #[test]
     fn an_even_rate_is_no_burst_however_short_the_drain() {
         for drain in [0.1, 0.5, 1.5, 10.0] {
-            assert_eq!(seconds([100.0; 60]).burst(drain), None);
+            let even = seconds([100.0; 60]);
+            assert!(even.largest_burst(drain).demand <= 100.0);
+            assert_eq!(even.burst(drain), None);
         }
     }
 

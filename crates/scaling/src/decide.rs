@@ -154,8 +154,8 @@ fn choose(spec: &Checked, seen: &Observation, history: &History, needed: &Needed
         // One that is missing for a while is what the headroom is for; but a burst comes again meanwhile, as large.
         let bearable = if matches!(needed.peak().driver, Driver::Burst { .. }) { 0 } else { 1 };
         if missing > bearable {
-            let twice = floor.0.saturating_add(missing).max(there.min(floor.0.saturating_mul(2)));
-            floor.raise(twice.min(spec.max), || Reason::Starting { missing });
+            let ordered = ordered_twice(floor.0, missing, there);
+            floor.raise(ordered.min(spec.max), || Reason::Starting { missing });
         }
         let learned = seen.at.since_start.saturating_sub(history.seen_since.unwrap_or(seen.at.since_start));
         if learned < spec.scale_down_after {
@@ -188,6 +188,13 @@ impl Floor {
             *self = Self(replicas, reason());
         }
     }
+}
+
+/// What is ordered while so many of the replicas that are `wanted` are missing, with what is `there` by the last order: twice
+/// what is missing, and no less than before until enough are ready, so that the first that are ready stay.
+#[must_use]
+pub fn ordered_twice(wanted: u32, missing: u32, there: u32) -> u32 {
+    wanted.saturating_add(missing).max(there.min(wanted.saturating_mul(2)))
 }
 
 /// Replicas for a demand; what is beyond a whole number by rounding alone asks for no replica.

@@ -29,7 +29,7 @@ mod peaks;
 mod schedule;
 mod spec;
 
-pub use decide::decide;
+pub use decide::{decide, ordered_twice};
 pub use decision::{Decision, Driver, Reason};
 pub use history::History;
 pub use observation::{Gateway, Moment, Observation, Replicas, Stage, StageLoad};
