@@ -57,7 +57,11 @@ pub fn seed_of(seed: u64, index: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The generator that this crate's functions are meant for: portable and fast.
-pub fn rng(seed: u64) -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(seed)
+/// The generator of all that is random here: portable and fast. It is no parameter, so that the loops over samples are
+/// compiled, and optimised, in this crate alone.
+pub type Random = ChaCha8Rng;
+
+/// A generator with this seed.
+pub fn rng(seed: u64) -> Random {
+    Random::seed_from_u64(seed)
 }

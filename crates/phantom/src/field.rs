@@ -1,9 +1,10 @@
 //! The field of the coil, its sensitivity: how strongly the scanner hears each place. One coil that surrounds
 //! the egg; arrays are not modelled.
 
-use rand::Rng;
+use rand::Rng as _;
 use rand_distr::StandardNormal;
 
+use crate::draw::Random;
 use crate::grid::Grid;
 
 /// Exp of a random quadratic polynomial of the position, each coordinate from -1 to 1 across the image. It is
@@ -20,7 +21,7 @@ pub(crate) struct Field {
 impl Field {
     /// A field whose exponent has coefficients of standard deviation `strength / 2` (squares and products:
     /// 0.7 of that).
-    pub(crate) fn draw(strength: f64, grid: &Grid, rng: &mut impl Rng) -> Self {
+    pub(crate) fn draw(strength: f64, grid: &Grid, rng: &mut Random) -> Self {
         let mut normal = || 0.5 * strength * rng.sample::<f64, _>(StandardNormal);
         let linear = [0; 3].map(|_| normal());
         let square = [0; 3].map(|_| 0.7 * normal());

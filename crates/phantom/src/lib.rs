@@ -40,7 +40,7 @@ mod undersampling;
 pub use anatomy::Phantom;
 pub use bayes::Observer;
 pub use class::{Class, Death};
-pub use draw::{rng, seed_of};
+pub use draw::{Random, rng, seed_of};
 pub use geometry::{Ellipsoid, Mat3, Vec3};
 pub use grid::Grid;
 pub use library::{BadShares, Library, Shares};

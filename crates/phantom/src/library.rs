@@ -10,12 +10,12 @@ use std::{
     thread,
 };
 
-use rand::Rng;
+use rand::Rng as _;
 
 use crate::{
     anatomy::Phantom,
     class::Class,
-    draw::{Draw, seed_of},
+    draw::{Draw, Random, seed_of},
     grid::Grid,
     profile::Profile,
     render::Renderer,
@@ -142,7 +142,7 @@ impl Library {
     ///
     /// # Panics
     /// When there are not so many scans, or `out` is not `grid().bytes()` long.
-    pub fn acquire(&self, index: usize, rng: &mut impl Rng, scanner: &Scanner, out: &mut [u8]) {
+    pub fn acquire(&self, index: usize, rng: &mut Random, scanner: &Scanner, out: &mut [u8]) {
         let size = self.grid.len();
         scanner.expose(&self.samples[index * size..][..size], self.units[index], &self.grid, rng, out);
     }

@@ -3,9 +3,10 @@
 
 use std::sync::OnceLock;
 
-use rand::Rng;
-use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use rand::Rng as _;
 use rand_distr::StandardNormal;
+
+use crate::draw::{Random, rng};
 
 /// Samples that share one random place in the table: one slice of 128 x 128.
 pub(crate) const RUN: usize = 16_384;
@@ -27,14 +28,14 @@ impl Noise {
     pub(crate) fn shared() -> &'static Self {
         static NOISE: OnceLock<Noise> = OnceLock::new();
         NOISE.get_or_init(|| {
-            let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-            let unit = |rng: &mut ChaCha8Rng| (rng.sample::<f32, _>(StandardNormal) * UNITS).round() as i16;
+            let mut rng = rng(SEED);
+            let unit = |rng: &mut Random| (rng.sample::<f32, _>(StandardNormal) * UNITS).round() as i16;
             Self { normals: (0..STARTS + RUN).map(|_| unit(&mut rng)).collect() }
         })
     }
 
     /// `len` normals from a random place, at most [`RUN`].
-    pub(crate) fn run(&self, len: usize, rng: &mut impl Rng) -> &[i16] {
+    pub(crate) fn run(&self, len: usize, rng: &mut Random) -> &[i16] {
         let start = rng.random_range(0..STARTS as u32) as usize;
         &self.normals[start..start + len]
     }

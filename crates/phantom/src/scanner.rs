@@ -1,9 +1,10 @@
 //! From a clean scan to what arrives: coil sensitivity, noise, receiver gain, 16 bits.
 
-use rand::Rng;
+use rand::Rng as _;
 use rand_distr::StandardNormal;
 
 use crate::{
+    draw::Random,
     field::Field,
     grid::Grid,
     noise::{Noise, RUN, UNITS},
@@ -43,7 +44,7 @@ impl Scanner {
     }
 
     /// Scans once: fresh field, noise and gain. The same generator state gives the same samples.
-    pub fn acquire(&self, clean: &CleanScan, rng: &mut impl Rng) -> Vec<u16> {
+    pub fn acquire(&self, clean: &CleanScan, rng: &mut Random) -> Vec<u16> {
         let mut bytes = vec![0; clean.grid.bytes()];
         self.acquire_into(clean, rng, &mut bytes);
         bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect()
@@ -53,7 +54,7 @@ impl Scanner {
     ///
     /// # Panics
     /// When `out` is not `clean.grid.bytes()` long.
-    pub fn acquire_into(&self, clean: &CleanScan, rng: &mut impl Rng, out: &mut [u8]) {
+    pub fn acquire_into(&self, clean: &CleanScan, rng: &mut Random, out: &mut [u8]) {
         self.expose(&clean.samples, 1.0, &clean.grid, rng, out);
     }
 
@@ -63,7 +64,7 @@ impl Scanner {
         samples: &[S],
         scale: f32,
         grid: &Grid,
-        rng: &mut impl Rng,
+        rng: &mut Random,
         out: &mut [u8],
     ) {
         assert_eq!(out.len(), grid.bytes(), "a scan of {grid:?} needs a buffer of its size");

@@ -4,8 +4,8 @@ use crate::eggs::Eggs;
 use crate::net::INPUT;
 use crate::prepare::{Preparer, Step};
 use ovomesh_imaging::{Prepared, Quality};
-use ovomesh_phantom::{Grid, Scanner, Truth, rng, seed_of};
-use rand::Rng;
+use ovomesh_phantom::{Grid, Random, Scanner, Truth, rng, seed_of};
+use rand::Rng as _;
 use std::ops::Range;
 use tch::{Kind, Tensor};
 
@@ -82,7 +82,7 @@ fn take(
     eggs: &Eggs,
     chosen: impl ExactSizeIterator<Item = usize>,
     taking: &Taking,
-    random: &mut impl Rng,
+    random: &mut Random,
 ) -> Batch {
     let count = chosen.len();
     let grid = Grid::STANDARD;
@@ -158,7 +158,7 @@ struct Flips {
 }
 
 impl Flips {
-    fn draw(mirrored: Option<f64>, random: &mut impl Rng) -> Self {
+    fn draw(mirrored: Option<f64>, random: &mut Random) -> Self {
         let Some(share) = mirrored else { return Self { slices: false, rows: false } };
         let slices = random.random::<bool>();
         Self { slices, rows: slices ^ (random.random::<f64>() < share) }

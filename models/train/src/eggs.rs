@@ -1,7 +1,7 @@
 //! Which eggs there are: several profiles side by side, none of them shared between sets.
 
-use ovomesh_phantom::{CleanScan, Grid, Library, Profile, Shares, Truth, seed_of};
-use rand::Rng;
+use ovomesh_phantom::{CleanScan, Grid, Library, Profile, Random, Shares, Truth, seed_of};
+use rand::Rng as _;
 use std::num::NonZero;
 
 /// What a set of eggs is for. Sets share no egg.
@@ -78,7 +78,7 @@ impl Eggs {
     pub(crate) fn acquire(
         &self,
         index: usize,
-        random: &mut impl Rng,
+        random: &mut Random,
         scanner: &ovomesh_phantom::Scanner,
         raw: &mut [u8],
     ) {
