@@ -13,6 +13,7 @@
 //! # }
 //! ```
 
+mod cache;
 mod cassandra;
 mod clock;
 mod fleet;
@@ -26,6 +27,7 @@ mod spawner;
 mod usage;
 mod wait;
 
+pub use cache::{Cached, linked};
 pub use cassandra::{Cassandra, Cluster, Commitlog, Network};
 pub use clock::wrong_clock;
 pub use fleet::{Fleet, Shape};

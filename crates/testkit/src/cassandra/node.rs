@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use anyhow::Context as _;
 
 use super::{Cluster, config};
-use crate::{repository, signal, spawner};
+use crate::{linked, signal, spawner};
 
 /// What Cassandra 5 needs of Java 17's modules, from its own `jvm17-server.options`.
 const EXPORTS: [&str; 8] = [
@@ -82,7 +82,7 @@ impl Node {
 
     /// Starts it on what its folder holds.
     pub fn start(&mut self, cluster: &Cluster, addresses: &[Ipv4Addr]) -> anyhow::Result<()> {
-        let jars = repository().join(".cache/cassandra/lib");
+        let jars = linked("cassandra").join("lib");
         anyhow::ensure!(
             jars.is_dir(),
             "{} is not there: `cargo xtask fetch` brings Cassandra",

