@@ -1,23 +1,30 @@
-//! Licences and advisories of all dependencies, by cargo-deny.
+//! Licences, sources and advisories of all dependencies, by cargo-deny.
 
 use std::process::{Command, Stdio};
 
-use crate::run::{self, cargo};
+use crate::python;
+use crate::run::run as execute;
 
-/// Runs what can be run here, and says what cannot.
+/// What needs nothing but the registry: licences, banned and doubled crates, sources.
+pub fn check() -> anyhow::Result<()> {
+    execute(deny()?.args(["check", "--hide-inclusion-graph", "licenses", "bans", "sources"]))
+}
+
+/// All of [`check`], and the advisories where their database can be reached.
 pub fn run() -> anyhow::Result<()> {
-    let here =
-        |c: &mut Command| c.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success());
-    if !here(&mut cargo(&["deny", "--version"])) {
-        println!("installing cargo-deny (about 5 minutes)");
-        run::run(&mut cargo(&["install", "--locked", "--quiet", "cargo-deny"]))?;
-    }
-    run::run(&mut cargo(&["deny", "check", "licenses", "bans", "sources"]))?;
+    check()?;
     // The advisory database is a git repository: a machine that reaches only package registries cannot have it.
-    if run::run(&mut cargo(&["deny", "check", "advisories"])).is_err() {
-        let reachable = here(&mut cargo(&["deny", "fetch", "db"]));
+    if execute(deny()?.args(["check", "advisories"])).is_err() {
+        let quiet = |c: &mut Command| c.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        let reachable = quiet(deny()?.args(["fetch", "db"])).is_ok_and(|status| status.success());
         anyhow::ensure!(!reachable, "there are advisories against dependencies; see above");
         println!("advisories: skipped: the advisory database cannot be fetched from here");
     }
     Ok(())
+}
+
+fn deny() -> anyhow::Result<Command> {
+    let mut deny = Command::new(python::environment()?.join("cargo-deny"));
+    deny.current_dir(ovomesh_testkit::repository()).args(["--log-level", "error"]);
+    Ok(deny)
 }

@@ -1,8 +1,11 @@
 //! What is built, and how.
 
+use std::path::PathBuf;
+use std::process::Command;
+
 use ovomesh_testkit::Programs;
 
-use crate::fetch;
+use crate::libtorch;
 use crate::run::{cargo, run};
 
 /// The packages whose programs make the mesh.
@@ -17,47 +20,49 @@ pub const PROGRAMS: [&str; 8] = [
     "ovomesh-cli",
 ];
 
-/// What only Kubernetes needs: the operator, and what stands in for slow pods.
-const ON_KUBERNETES: [&str; 2] = ["ovomesh-operator", "ovomesh-tests"];
 /// How services are built for Kubernetes. The demo does without: it would take two minutes more.
-pub const KUBERNETES: [&str; 2] = ["--features", "ovomesh-scanner-gateway/kubernetes,ovomesh-inference/pull"];
+const KUBERNETES: [&str; 2] = ["--features", "ovomesh-scanner-gateway/kubernetes,ovomesh-inference/pull"];
 
-/// Builds the programs in release mode.
+/// Builds the programs in release mode, and says where they are.
 pub fn release() -> anyhow::Result<Programs> {
-    programs("release", &[], &[])
+    libtorch::provide()?;
+    let mut build = cargo(&["build", "--release", "--bins"]);
+    run(build.args(PROGRAMS.iter().flat_map(|package| ["--package", package])))?;
+    Ok(Programs::in_folder(target_folder().join("release")))
 }
 
-/// Builds the programs for the tests, those on Kubernetes included.
-pub fn tested() -> anyhow::Result<Programs> {
-    programs("dev", &ON_KUBERNETES, &KUBERNETES)
+/// Builds all programs and examples as the tests want them.
+pub fn tested() -> anyhow::Result<()> {
+    run(&mut workspace(&["build", "--bins", "--examples"]))
 }
 
-/// Builds the programs in a profile, and says where they are.
-fn programs(profile: &str, more: &[&str], flags: &[&str]) -> anyhow::Result<Programs> {
-    fetch::libtorch()?;
-    let mut build = cargo(&["build", "--profile", profile, "--bins"]);
-    for package in PROGRAMS.iter().chain(more) {
-        build.args(["--package", package]);
-    }
-    run(build.args(flags))?;
-    let folder = if profile == "dev" { "debug" } else { profile };
-    Ok(Programs::in_folder(target_folder().join(folder)))
+/// `cargo` on the whole workspace with the features of Kubernetes. All steps of the tests use this, also for one target:
+/// cargo compiles a dependency anew for each set of features, and other packages would ask for other sets.
+pub fn workspace(args: &[&str]) -> Command {
+    let mut command = cargo(args);
+    command.arg("--workspace").args(KUBERNETES);
+    command
+}
+
+/// A program or example of the tests.
+pub fn program(path: &str) -> PathBuf {
+    target_folder().join("debug").join(path)
 }
 
 /// Runs the trainer.
 pub fn train(flags: &[String]) -> anyhow::Result<()> {
-    fetch::libtorch()?;
+    libtorch::provide()?;
     run(cargo(&["run", "--release", "--package", "ovomesh-train", "--"]).args(flags))
 }
 
 /// Runs an example of a package that needs libtorch.
 pub fn example(package: &str, name: &str, flags: &[String]) -> anyhow::Result<()> {
-    fetch::libtorch()?;
+    libtorch::provide()?;
     run(cargo(&["run", "--release", "--package", package, "--example", name, "--"]).args(flags))
 }
 
 /// Where cargo builds.
-fn target_folder() -> std::path::PathBuf {
-    let named = std::env::var_os("CARGO_TARGET_DIR").map(std::path::PathBuf::from);
+pub fn target_folder() -> PathBuf {
+    let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     named.unwrap_or_else(|| ovomesh_testkit::repository().join("target"))
 }

@@ -1,9 +1,11 @@
-//! Cassandra from Maven Central, for the tests: its jars in `.cache/cassandra`, 67 MB. Java 17 runs it.
+//! Cassandra from Maven Central, for the tests: its jars in the cache, 67 MB. Java 17 runs it.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context as _;
+use ovomesh_testkit::Cached;
 
 use crate::run::run;
 
@@ -39,32 +41,20 @@ const POM: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 </project>
 "#;
 
-/// Makes `.cache/cassandra`, unless it is there in the right version.
-pub fn fetch() -> anyhow::Result<()> {
-    let cache = ovomesh_testkit::repository().join(".cache");
-    let target = cache.join("cassandra");
-    if fs::read_to_string(target.join("version")).is_ok_and(|version| version == VERSION) {
-        return Ok(());
-    }
+/// Links `.cache/cassandra` to it, fetched when the cache does not have it.
+pub fn provide() -> anyhow::Result<()> {
+    let cassandra = Cached { name: "cassandra", version: VERSION, made_from: POM };
+    cassandra.provide(make).map(drop)
+}
+
+fn make(folder: &Path) -> anyhow::Result<()> {
     println!("fetching Cassandra {VERSION} through Maven (67 MB)");
-    // Made beside its place and moved there whole: an interrupted run leaves nothing half done.
-    let making = cache.join("cassandra.partial");
-    if making.exists() {
-        fs::remove_dir_all(&making)?;
-    }
-    fs::create_dir_all(&making)?;
-    fs::write(making.join("pom.xml"), POM.replace("VERSION", VERSION))?;
+    fs::write(folder.join("pom.xml"), POM.replace("VERSION", VERSION))?;
     let mut maven = Command::new("mvn");
     // Without chatter, and strict about the checksums of what comes.
     maven.args(["--batch-mode", "--quiet", "--no-transfer-progress", "--strict-checksums"]);
     maven
         .arg("dependency:copy-dependencies")
-        .arg(format!("-DoutputDirectory={}", making.join("lib").display()));
-    run(maven.current_dir(&making))
-        .context("fetching Cassandra (apt install maven openjdk-17-jre-headless)")?;
-    fs::write(making.join("version"), VERSION)?;
-    if target.exists() {
-        fs::remove_dir_all(&target)?;
-    }
-    Ok(fs::rename(&making, &target)?)
+        .arg(format!("-DoutputDirectory={}", folder.join("lib").display()));
+    run(maven.current_dir(folder)).context("fetching Cassandra (apt install maven openjdk-17-jre-headless)")
 }

@@ -1,5 +1,7 @@
 //! Kills everything under a steady load, and counts what is lost: `tests/chaos` does it.
 
+use std::process::Command;
+
 use crate::run::{cargo, run};
 use crate::{build, cassandra};
 
@@ -15,20 +17,22 @@ pub struct Args {
 /// Builds the programs in release mode, and runs the chaos on them.
 pub fn run_with(args: &Args) -> anyhow::Result<()> {
     if args.flags.iter().any(|flag| flag == "--help" || flag == "-h") {
-        return chaos("dev", &args.flags);
+        return run(chaos("dev").args(&args.flags));
     }
-    cassandra::fetch()?;
+    cassandra::provide()?;
     build::release()?;
-    chaos("release", &args.flags)
+    run(chaos("release").args(&args.flags))
 }
 
-/// The short form on the programs of `cargo test`, at a rate that unoptimised code keeps up with beside the database.
-pub fn short() -> anyhow::Result<()> {
-    build::tested()?;
-    chaos("dev", &["--rate".to_owned(), "40".to_owned()])
+/// The short form on the programs of the tests, which are built, and are beside it: at a rate that unoptimised code keeps
+/// up with beside the database.
+pub fn short() -> Command {
+    let mut chaos = Command::new(build::program("ovomesh-chaos"));
+    chaos.args(["--rate", "40"]);
+    chaos
 }
 
 /// It takes the programs that are beside it.
-fn chaos(profile: &str, flags: &[String]) -> anyhow::Result<()> {
-    run(cargo(&["run", "--quiet", "--profile", profile, "--package", "ovomesh-chaos", "--"]).args(flags))
+fn chaos(profile: &str) -> Command {
+    cargo(&["run", "--quiet", "--profile", profile, "--package", "ovomesh-chaos", "--"])
 }

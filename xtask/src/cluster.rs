@@ -19,7 +19,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let crds = root.join("charts/ovomesh/crds");
         cluster.kubectl(&["apply", "--server-side", "-f", &crds.display().to_string()])?;
     }
-    let bin = root.join(".cache/kube");
+    let kubectl = kube::tool("kubectl");
+    let bin = kubectl.parent().unwrap_or(&root);
     println!("a control plane of Kubernetes with three simulated nodes runs. In another terminal:\n");
     println!("  export KUBECONFIG={} PATH={}:$PATH", cluster.kubeconfig().display(), bin.display());
     println!("  kubectl get nodes");

@@ -7,7 +7,8 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::run::{cargo, run as execute};
+use crate::build;
+use crate::run::run as execute;
 
 /// What to do.
 #[derive(clap::Args)]
@@ -28,8 +29,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let root = ovomesh_testkit::repository();
     let made = root.join("target/crds");
     fs::create_dir_all(&made)?;
-    let mut example = cargo(&["run", "--quiet", "--package", "ovomesh-resources", "--example", "crds", "--"]);
-    execute(example.arg(&made))?;
+    execute(&mut build::workspace(&["build", "--quiet", "--example", "crds"]))?;
+    execute(Command::new(build::program("examples/crds")).arg(&made))?;
     for name in ["inferencepools.yaml", "scannerlines.yaml"] {
         settle(&root.join(CRDS).join(name), &fs::read_to_string(made.join(name))?, args.check)?;
     }

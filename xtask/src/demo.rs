@@ -6,7 +6,7 @@ use ovomesh_testkit::{Fleet, Shape};
 
 use crate::report::Report;
 use crate::simulate::{Load, simulate};
-use crate::{build, fetch, machine};
+use crate::{build, libtorch, machine};
 
 /// What to show.
 #[derive(clap::Args)]
@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         "  1. fetch libtorch (1 min)   2. build the services (9 min)   3. start them   4. scan eggs ({} s)",
         args.seconds
     );
-    fetch::libtorch()?;
+    libtorch::provide()?;
     let programs = build::release()?;
     let mut fleet = Fleet::start(&programs, Shape { fixed_ports: args.keep, ..Shape::default() })?;
     println!("\nrunning as separate processes on loopback (logs in {}):", fleet.folder().display());

@@ -8,7 +8,7 @@ mod chaos;
 mod cluster;
 mod crd;
 mod demo;
-mod fetch;
+mod libtorch;
 mod machine;
 mod manifests;
 mod python;
@@ -59,8 +59,13 @@ enum Task {
     Crd(crd::Args),
     /// Build the programs in release mode into target/release
     Build,
-    /// Licences and advisories of all dependencies
+    /// Licences, sources and advisories of all dependencies
     Audit,
+    /// Keep the contract of proto/ as that of a release, which later changes may not break
+    Release {
+        /// Such as 0.2.0
+        version: String,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -71,15 +76,16 @@ fn main() -> anyhow::Result<()> {
         Task::Chaos(args) => chaos::run_with(&args),
         Task::Train { flags } => build::train(&flags),
         Task::Sim(args) => sim::simulate(&args),
-        Task::Fetch { libtorch: true } => fetch::libtorch(),
+        Task::Fetch { libtorch: true } => libtorch::provide(),
         Task::Fetch { libtorch: false } => {
-            fetch::libtorch()?;
-            cassandra::fetch()?;
+            libtorch::provide()?;
+            cassandra::provide()?;
             ovomesh_testkit::kube::build()
         }
         Task::Cluster(args) => cluster::run(&args),
         Task::Crd(args) => crd::run(&args),
         Task::Build => build::release().map(drop),
         Task::Audit => audit::run(),
+        Task::Release { version } => test::release_contract(&version),
     }
 }

