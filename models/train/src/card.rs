@@ -180,8 +180,8 @@ fn accuracy(report: &Report, text: &mut String) {
                 interval(f.called_right),
                 percent(f.undecided),
                 interval(f.sex_right),
-                digits(f.sex_right_still.value()),
-                digits(f.sex_right_moving.value()),
+                of_any(f.sex_right_still),
+                of_any(f.sex_right_moving),
                 digits(f.kind_right.value()),
                 f.centre_mm[0],
                 f.centre_mm[1]
@@ -379,6 +379,22 @@ fn digits(share: f64) -> String {
     format!("{share:.4}")
 }
 
+/// A share, or a dash: where all eggs move there is none that keeps still.
+fn of_any(share: Share) -> String {
+    if share.of == 0 { "-".into() } else { digits(share.value()) }
+}
+
 fn interval(share: Share) -> String {
     share.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_no_eggs_is_a_dash() {
+        assert_eq!(of_any(Share { hits: 0, of: 0 }), "-");
+        assert_eq!(of_any(Share { hits: 31, of: 32 }), "0.9688");
+    }
 }
