@@ -69,7 +69,7 @@ impl Cached<'_> {
 
     /// Makes the folder beside its place and moves it there whole: an interrupted run leaves nothing half done.
     fn make(&self, folder: &Path, make: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<()> {
-        let making = folder.with_extension("partial");
+        let making = folder.with_added_extension("partial");
         for old in [&making, folder] {
             if old.exists() {
                 fs::remove_dir_all(old)?;
