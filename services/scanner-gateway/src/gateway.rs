@@ -14,7 +14,7 @@ use crate::backlog::Backlog;
 use crate::lines::Lines;
 use crate::memory::Memory;
 use crate::pipeline::{Clock, Outcome, Pipeline};
-use crate::recent::{Recent, Seen};
+use crate::recent::{Recent, Seen, Ticket};
 use crate::storing::Storing;
 
 /// Shared by all sessions; cheap to clone inside an `Arc`.
@@ -89,7 +89,7 @@ impl Gateway {
         }
     }
 
-    async fn decide(&self, scan: Scan, received: Instant, ticket: crate::recent::Ticket) -> Answer {
+    async fn decide(&self, scan: Scan, received: Instant, ticket: Ticket<'_>) -> Answer {
         let Scan { meta, budget, traceparent, volume } = scan;
         let line = self.lines.get(&meta.place);
         let clock = Clock { received, deadline: received + line.budget(budget) };
@@ -102,13 +102,10 @@ impl Gateway {
                 let reason = verdict.reason();
                 let keep = !matches!(reason, pb::UndecidedReason::Expired | pb::UndecidedReason::Failed);
                 let row = meta.row(&line, *verdict, preview);
-                self.recent.answered(ticket, row.clone(), keep);
+                ticket.answered(row.clone(), keep);
                 Answer::Decided(Box::new(row))
             }
-            Outcome::Rejected(invalid) => {
-                self.recent.forget(&ticket);
-                Answer::Rejected(invalid.rejected(meta.scan_id.as_str()))
-            }
+            Outcome::Rejected(invalid) => Answer::Rejected(invalid.rejected(meta.scan_id.as_str())),
         }
     }
 

@@ -18,9 +18,9 @@ const MOST: usize = 16_384;
 
 /// What is known of a scan.
 #[derive(Debug)]
-pub enum Seen {
-    /// Nothing: decide it, then tell [`Recent::answered`] or drop the ticket.
-    New(Ticket),
+pub enum Seen<'a> {
+    /// Nothing: decide it, then call [`Ticket::answered`], or drop the ticket.
+    New(Ticket<'a>),
     /// It is being decided: wait for the answer.
     InFlight(watch::Receiver<Option<Row>>),
     /// It was answered with this row.
@@ -29,9 +29,11 @@ pub enum Seen {
     Reused,
 }
 
-/// The right to decide one scan.
+/// The right to decide one scan. Dropped without an answer worth keeping (its session broke, the scan was rejected), the
+/// scan is new again.
 #[derive(Debug)]
-pub struct Ticket {
+pub struct Ticket<'a> {
+    recent: &'a Recent,
     key: Key,
     waiting: watch::Sender<Option<Row>>,
 }
@@ -56,48 +58,50 @@ struct Inner {
 
 impl Recent {
     /// Looks a scan up and, if it is new, notes that it is in flight.
-    pub fn see(&self, meta: &ScanMeta) -> Seen {
+    pub fn see(&self, meta: &ScanMeta) -> Seen<'_> {
         let mut inner = self.lock();
         let key = key(meta);
         match inner.scans.get(&key) {
             Some((checksum, _)) if *checksum != meta.checksum => Seen::Reused,
             Some((_, State::Answered(row))) => Seen::Answered(row.clone()),
-            // A ticket that was dropped (its session broke) leaves a closed channel: the scan is new again.
-            Some((_, State::InFlight(answer))) if answer.has_changed().is_ok() => {
-                Seen::InFlight(answer.clone())
-            }
-            _ => {
+            Some((_, State::InFlight(answer))) => Seen::InFlight(answer.clone()),
+            None => {
                 let (waiting, answer) = watch::channel(None);
                 inner.scans.insert(key.clone(), (meta.checksum, State::InFlight(answer)));
-                Seen::New(Ticket { key, waiting })
+                Seen::New(Ticket { recent: self, key, waiting })
             }
         }
-    }
-
-    /// Notes the answer, and gives it to whoever waits for the same scan. `keep` is false for answers that a repeat
-    /// may improve (expired, failed): those are forgotten.
-    pub fn answered(&self, ticket: Ticket, mut row: Row, keep: bool) {
-        row.preview = None;
-        ticket.waiting.send_replace(Some(row.clone()));
-        let mut inner = self.lock();
-        if !keep {
-            inner.scans.remove(&ticket.key);
-            return;
-        }
-        if let Some((_, state)) = inner.scans.get_mut(&ticket.key) {
-            *state = State::Answered(Box::new(row));
-        }
-        inner.order.push_back((Instant::now(), ticket.key));
-        inner.forget_old();
-    }
-
-    /// Forgets a scan that got no verdict.
-    pub fn forget(&self, ticket: &Ticket) {
-        self.lock().scans.remove(&ticket.key);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ticket<'_> {
+    /// Gives the answer to all callers that wait for the same scan, and keeps it for repeats. `keep` is false for answers
+    /// that a repeat may improve (expired, failed).
+    pub fn answered(self, mut row: Row, keep: bool) {
+        row.preview = None;
+        self.waiting.send_replace(Some(row.clone()));
+        if !keep {
+            return;
+        }
+        let mut inner = self.recent.lock();
+        if let Some((_, state)) = inner.scans.get_mut(&self.key) {
+            *state = State::Answered(Box::new(row));
+        }
+        inner.order.push_back((Instant::now(), self.key.clone()));
+        inner.forget_old();
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        let mut inner = self.recent.lock();
+        if let Some((_, State::InFlight(_))) = inner.scans.get(&self.key) {
+            inner.scans.remove(&self.key);
+        }
     }
 }
 
@@ -144,7 +148,7 @@ mod tests {
         }
     }
 
-    fn new(recent: &Recent, meta: &ScanMeta) -> Ticket {
+    fn new<'a>(recent: &'a Recent, meta: &ScanMeta) -> Ticket<'a> {
         match recent.see(meta) {
             Seen::New(ticket) => ticket,
             other => panic!("{other:?}"),
@@ -157,24 +161,28 @@ mod tests {
         let ticket = new(&recent, &meta("a", 1));
         let Seen::InFlight(mut answer) = recent.see(&meta("a", 1)) else { panic!() };
         let row = Row { scan_id: "a".into(), ..Default::default() };
-        recent.answered(ticket, row.clone(), true);
+        ticket.answered(row.clone(), true);
         assert_eq!(answer.wait_for(Option::is_some).await.unwrap().as_ref(), Some(&row));
         assert!(matches!(recent.see(&meta("a", 1)), Seen::Answered(kept) if *kept == row));
         assert!(matches!(recent.see(&meta("a", 2)), Seen::Reused));
     }
 
     #[tokio::test]
-    async fn a_scan_whose_session_broke_is_new_again() {
+    async fn a_scan_whose_session_broke_is_new_again_and_leaves_nothing() {
         let recent = Recent::default();
-        drop(new(&recent, &meta("a", 1)));
-        new(&recent, &meta("a", 1));
+        let broken = new(&recent, &meta("a", 1));
+        let Seen::InFlight(mut answer) = recent.see(&meta("a", 1)) else { panic!() };
+        drop(broken);
+        assert!(answer.wait_for(Option::is_some).await.is_err(), "who waits for it must not wait for ever");
+        drop(new(&recent, &meta("a", 2)));
+        assert!(recent.lock().scans.is_empty());
     }
 
     #[tokio::test]
     async fn an_answer_that_may_improve_is_not_kept() {
         let recent = Recent::default();
         let ticket = new(&recent, &meta("a", 1));
-        recent.answered(ticket, Row::default(), false);
+        ticket.answered(Row::default(), false);
         new(&recent, &meta("a", 1));
     }
 
@@ -183,7 +191,7 @@ mod tests {
         let recent = Recent::default();
         for n in 0..MOST + 100 {
             let ticket = new(&recent, &meta(&n.to_string(), 1));
-            recent.answered(ticket, Row::default(), true);
+            ticket.answered(Row::default(), true);
         }
         assert_eq!(recent.lock().scans.len(), MOST);
     }
