@@ -77,37 +77,34 @@ impl Storing {
     pub async fn store(self, row: Row, place: OwnedSemaphorePermit) -> Stored {
         let scan_id = row.scan_id.clone();
         let mut pause = PAUSES.0;
-        let mut has_failed = false;
+        let mut delayed: Option<Delayed<'_>> = None;
         let going = self.demand.store.begin();
-        let stored = loop {
+        loop {
             let error = match self.pool.call(Self::request(&row)).await {
                 Ok(reply) => {
                     going.done(reply.worked);
                     drop(place);
-                    break Stored::Committed(scan_id);
+                    delayed.into_iter().for_each(Delayed::settled);
+                    return Stored::Committed(scan_id);
                 }
                 Err(CallError::Failed { code: tonic::Code::InvalidArgument, message, .. }) => {
                     metrics::counter!("ovomesh_gateway_rows_refused_total").increment(1);
                     tracing::error!(scan_id, message, "the store refused a row for good");
-                    break Stored::Refused(scan_id, message);
+                    delayed.into_iter().for_each(Delayed::settled);
+                    return Stored::Refused(scan_id, message);
                 }
                 Err(error) => error,
             };
-            self.news(|outage| outage.failed(!has_failed, Instant::now()), &error.to_string());
-            has_failed = true;
+            self.news(|outage| outage.failed(delayed.is_none(), Instant::now()), &error.to_string());
+            delayed.get_or_insert(Delayed { storing: &self, is_settled: false });
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSES.1),
                 () = self.drain.cancelled() => {
                     tracing::debug!(scan_id, %error, "left without storing a row");
-                    break Stored::GaveUp;
+                    return Stored::GaveUp;
                 }
             }
-        };
-        if has_failed {
-            let left = matches!(stored, Stored::GaveUp);
-            self.news(|outage| outage.ended(left, Instant::now()), "");
         }
-        stored
     }
 
     /// One line for many rows: an outage at full load would otherwise be thousands a second.
@@ -133,5 +130,45 @@ impl Storing {
             }
             None => {}
         }
+    }
+}
+
+/// A row whose first try failed. Dropped before it is settled, the outage goes on without it: its sender has the row.
+struct Delayed<'a> {
+    storing: &'a Storing,
+    is_settled: bool,
+}
+
+impl Delayed<'_> {
+    /// It is stored, or refused for good.
+    fn settled(mut self) {
+        self.is_settled = true;
+    }
+}
+
+impl Drop for Delayed<'_> {
+    fn drop(&mut self) {
+        self.storing.news(|outage| outage.ended(!self.is_settled, Instant::now()), "");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ovomesh_mesh::{Connector, Lifecycle, PoolConfig, discover};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_row_that_is_let_go_ends_its_outage() {
+        let (lifecycle, demand) = (Lifecycle::new(), Arc::new(Demand::default()));
+        let config = PoolConfig { max_queued_messages: 0, ..PoolConfig::default() };
+        let pool = StreamPool::start(config, Connector::default(), discover::fixed([]), &lifecycle);
+        let storing = Storing::new(pool, 1, CancellationToken::new(), demand);
+        let place = storing.place().unwrap();
+        let storing_it = storing.clone().store(Row::default(), place);
+        assert!(tokio::time::timeout(Duration::from_secs(3), storing_it).await.is_err());
+        let next = storing.outage.lock().unwrap().failed(true, Instant::now());
+        assert_eq!(next, Some(News::Begun), "nothing waited any more");
+        assert!(storing.room(), "its place is free");
     }
 }
