@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::prepare::Preparer;
-use crate::queue::{Job, Queue};
+use crate::queue::{Key, Queue};
 
 /// Threads that prepare volumes, earliest deadline first.
 #[derive(Clone)]
@@ -52,15 +52,28 @@ impl Workers {
         Ok(Self(Arc::new(Pool { shared, threads: Mutex::new(threads) })))
     }
 
-    /// Prepares one volume. The streams' credit bounds how many wait.
+    /// Prepares one volume. The streams' credit bounds how many wait, so a volume may not outlive the stream of its caller.
     pub async fn prepare(&self, work: Work<Volume>) -> Result<Done<Prepared>, StageError> {
         let (answer, answered) = oneshot::channel();
-        let deadline = work.deadline;
-        self.0.shared.lock().queue.push(Job { deadline, task: Task { work, since: Instant::now(), answer } });
-        self.0.shared.wake.notify_one();
+        let (deadline, shared) = (work.deadline, &self.0.shared);
+        let key = shared.lock().queue.push(deadline, Task { work, since: Instant::now(), answer });
+        let _waiting = Waiting { shared, key };
+        shared.wake.notify_one();
         answered
             .await
             .unwrap_or_else(|_| Err(StageError::internal("preparing this volume failed unexpectedly")))
+    }
+}
+
+/// A caller that waits. Its volume leaves the queue with it.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    key: Key,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().queue.remove(self.key);
     }
 }
 
@@ -72,9 +85,6 @@ impl Shared {
     fn work(&self) {
         let mut preparer = Preparer::default();
         while let Some(Task { work, since, answer }) = self.next() {
-            if answer.is_closed() {
-                continue;
-            }
             let begun = Instant::now();
             // A defect in one image must not take the thread: its scratch space is made anew.
             let run = std::panic::AssertUnwindSafe(|| preparer.prepare(&work.body));
@@ -121,5 +131,22 @@ impl Drop for Pool {
             // A panic was answered where it happened.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_volume_whose_caller_is_gone_is_let_go() {
+        // No thread takes it, as when all are busy.
+        let workers = Workers::start(0).unwrap();
+        let deadline = Some(Instant::now() + Duration::from_secs(60));
+        let work = Work { body: Volume::default(), deadline, alone: false, traceparent: String::new() };
+        assert!(tokio::time::timeout(Duration::ZERO, workers.prepare(work)).await.is_err());
+        assert!(workers.0.shared.lock().queue.pop().is_none());
     }
 }
