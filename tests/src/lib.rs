@@ -3,12 +3,14 @@
 pub mod dcmtk;
 pub mod edge;
 mod fleet;
+mod link;
 mod raw;
 mod scans;
 mod session;
 mod sorter;
 
 pub use fleet::{fleet, programs, query};
+pub use link::Link;
 pub use ovomesh_bootstrap::install_provider;
 pub use raw::{Raw, framed};
 pub use scans::{hello, phantom, place, scan, volume};

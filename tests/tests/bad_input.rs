@@ -2,16 +2,16 @@
 // Helpers of tests panic, as tests do.
 #![allow(clippy::unwrap_used)]
 
-use ovomesh_api::pb::scan::v1::{Encoding, Place, RejectCode, Scan, UndecidedReason};
+use ovomesh_api::pb::scan::v1::{Call, Encoding, Place, RejectCode, Row, Scan, UndecidedReason, Verdict};
 use ovomesh_api::pb::scanner::v1::{Hello, Line, connect_request, connect_response};
-use ovomesh_tests::{Answer, Raw, Session, fleet, framed, hello, scan};
+use ovomesh_tests::{Answer, Link, Raw, Session, fleet, framed, hello, place, scan};
 use prost::Message as _;
 use prost_types::Duration;
 
 /// A change to a valid scan, and the answer to it: code, field, and what the text must hold.
-type Row = (&'static str, fn(&mut Scan), RejectCode, &'static str, &'static [&'static str]);
+type Wrong = (&'static str, fn(&mut Scan), RejectCode, &'static str, &'static [&'static str]);
 
-const TABLE: [Row; 20] = [
+const TABLE: [Wrong; 20] = [
     ("empty id", |s| s.scan_id.clear(), RejectCode::Invalid, "scan_id", &["missing", "1 to 128 bytes"]),
     ("long id", |s| s.scan_id = "x".repeat(10_240), RejectCode::Invalid, "scan_id", &["10,240 bytes"]),
     ("odd id", |s| s.scan_id = "a b/c".into(), RejectCode::Invalid, "scan_id", &["not allowed"]),
@@ -92,6 +92,22 @@ fn torn(scan: &mut Scan) {
     image.encoding = Encoding::Zstd.into();
 }
 
+/// A row that an agent released, with a change.
+fn settled(scan_id: &str, change: impl FnOnce(&mut Row)) -> Row {
+    let at = Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 0 });
+    let verdict = Verdict { scan_id: scan_id.into(), call: Call::Undecided.into(), ..Default::default() };
+    let mut row = Row {
+        scan_id: scan_id.into(),
+        place: Some(place()),
+        acquired_at: at,
+        received_at: at,
+        verdict: Some(verdict),
+        ..Default::default()
+    };
+    change(&mut row);
+    row
+}
+
 #[tokio::test]
 async fn each_wrong_scan_is_answered_once_and_its_neighbours_are_decided() {
     let (mut session, _) = Session::open(&fleet().gateway().unwrap()).await;
@@ -159,6 +175,17 @@ async fn a_session_sends_only_the_lines_that_it_named() {
         "{}",
         rejected.message
     );
+}
+
+#[tokio::test]
+async fn a_row_of_a_line_that_its_session_did_not_name_is_refused_and_the_next_one_is_stored() {
+    let named = vec![Line { site: "test".into(), line: "7".into() }];
+    let mut link = Link::open(&fleet().gateway().unwrap(), named).await;
+    let other = settled("row-of-another-line", |_| {});
+    let refused = link.settle(other).await.unwrap_err();
+    assert!(refused.contains("place test/1") && refused.contains("test/7"), "{refused}");
+    let own = settled("row-of-its-line", |row| row.place.as_mut().unwrap().line = "7".into());
+    assert_eq!(link.settle(own).await, Ok(()));
 }
 
 #[tokio::test]

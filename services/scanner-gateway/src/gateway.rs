@@ -109,9 +109,10 @@ impl Gateway {
         }
     }
 
-    /// The row of an agent, with what only the gateway may say.
-    pub fn settle(&self, mut row: Row) -> Result<Row, Invalid> {
+    /// The row of an agent, held to the lines of its session as scans are, with what only the gateway may say.
+    pub fn settle(&self, mut row: Row, allowed: &[Line]) -> Result<Row, Invalid> {
         let place = Place::parse(row.place.clone())?;
+        place.must_be_one_of(allowed)?;
         row.owner.clone_from(&self.lines.get(&place).owner);
         row.settled = true;
         Ok(row)

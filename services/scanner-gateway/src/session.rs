@@ -257,10 +257,10 @@ impl<D: Dialect> Session<D> {
             self.send(Down::Refused(String::new(), "settled.row is missing".into()));
             return Next::Nothing;
         };
-        if self.open.is_none() {
+        let Some(open) = &self.open else {
             self.send(Down::Refused(row.scan_id, "hello is missing; it must be the first message".into()));
             return Next::Nothing;
-        }
+        };
         let place = self.gateway.storing.place();
         let (Some(place), true) = (place, storing < SETTLED) else {
             self.end(Err(Status::resource_exhausted(format!(
@@ -270,7 +270,7 @@ impl<D: Dialect> Session<D> {
             return Next::Nothing;
         };
         let scan_id = row.scan_id.clone();
-        match self.gateway.settle(*row) {
+        match self.gateway.settle(*row, &open.lines) {
             Ok(row) => Next::Store(Box::new(row), place),
             Err(invalid) => {
                 self.send(Down::Refused(scan_id, invalid.to_string()));
