@@ -3,8 +3,7 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::{Row, Scan};
-use ovomesh_api::pb::spool::v1::Spooled;
-use ovomesh_api::time;
+use ovomesh_api::{Spooled, pb, time};
 use prost::Message as _;
 use tokio::time::Instant;
 
@@ -26,7 +25,7 @@ pub struct Kept {
 
 /// A scan for the spool.
 pub fn write_scan(kept: Kept) -> Bytes {
-    let spooled = Spooled {
+    let spooled = pb::spool::v1::Spooled {
         scan: Some(kept.scan),
         received_at: Some(time::to_pb(kept.received_at)),
         deadline: Some(deadline::write(kept.deadline)),
@@ -38,14 +37,11 @@ pub fn write_scan(kept: Kept) -> Bytes {
 
 /// A scan from the spool.
 pub fn read_scan(bytes: Bytes) -> Result<Kept, String> {
-    let spooled = Spooled::decode(bytes).map_err(|error| error.to_string())?;
-    let received_at = spooled.received_at.ok_or("it does not say when it came")?;
-    Ok(Kept {
-        scan: spooled.scan.ok_or("it holds no scan")?,
-        received_at: time::from_pb("received_at", received_at).map_err(|error| error.to_string())?,
-        deadline: deadline::read(&spooled.deadline.unwrap_or_default()),
-        stamp: Stamp { correction: spooled.clock_correction_us, acquired_here: spooled.acquired_here },
-    })
+    let spooled = pb::spool::v1::Spooled::decode(bytes).map_err(|error| error.to_string())?;
+    let Spooled { scan, received_at, deadline, clock_correction_us, acquired_here } =
+        Spooled::parse(spooled).map_err(|error| error.to_string())?;
+    let stamp = Stamp { correction: clock_correction_us, acquired_here };
+    Ok(Kept { scan, received_at, deadline: deadline::read(&deadline), stamp })
 }
 
 /// A row for the spool.

@@ -12,8 +12,7 @@ use ovomesh_api::pb::gateway::v1::connect_response::Message as Down;
 use ovomesh_api::pb::gateway::v1::gateway_service_client::GatewayServiceClient;
 use ovomesh_api::pb::gateway::v1::{ConnectRequest, Hello, Settled};
 use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::pb::spool::v1::Spooled;
-use ovomesh_api::{LineBook, LineConfig, Scan, thousands, time, undecided};
+use ovomesh_api::{LineBook, LineConfig, Scan, Spooled, pb, thousands, undecided};
 use ovomesh_bootstrap::configuration;
 use ovomesh_intake::Intake;
 use ovomesh_spool::{Entry, Left, Limits, Released, Spool};
@@ -159,10 +158,8 @@ async fn decide(spool: &Spool, entry: &Entry) -> Result<Released, Undecidable> {
 
 /// What is stored of a scan that nobody decided.
 fn undecided_row(spooled: bytes::Bytes) -> anyhow::Result<Row> {
-    let spooled = Spooled::decode(spooled)?;
-    let received_at = time::from_pb("received_at", spooled.received_at.unwrap_or_default())?;
-    let Scan { mut meta, .. } =
-        Scan::parse(spooled.scan.context("it holds no scan")?, u64::MAX, received_at)?;
+    let spooled = Spooled::parse(pb::spool::v1::Spooled::decode(spooled)?)?;
+    let Scan { mut meta, .. } = Scan::parse(spooled.scan, u64::MAX, spooled.received_at)?;
     // Its agent had heard of no gateway's clock: nobody can vouch for its times.
     meta.clock_suspect |= spooled.clock_correction_us.is_none();
     // The gateway sets what comes from the line's configuration.
@@ -336,13 +333,15 @@ mod tests {
             acquired_at: at,
             ..Default::default()
         };
-        let row = |clock_correction_us| {
+        let row = |received_at, clock_correction_us| {
             let scan = Some(scan.clone());
-            let spooled = Spooled { scan, received_at: at, clock_correction_us, ..Default::default() };
-            undecided_row(spooled.encode_to_vec().into()).unwrap()
+            let spooled =
+                pb::spool::v1::Spooled { scan, received_at, clock_correction_us, ..Default::default() };
+            undecided_row(spooled.encode_to_vec().into())
         };
-        assert!(row(None).clock_suspect, "its agent had heard of no gateway's clock");
-        assert!(!row(Some(7)).clock_suspect);
-        assert!(undecided_row(Spooled::default().encode_to_vec().into()).is_err());
+        assert!(row(at, None).unwrap().clock_suspect, "its agent had heard of no gateway's clock");
+        assert!(!row(at, Some(7)).unwrap().clock_suspect);
+        let damaged = row(None, Some(7)).unwrap_err().to_string();
+        assert!(damaged.contains("received_at is missing"), "it is not of 1970: {damaged}");
     }
 }
