@@ -189,6 +189,19 @@ async fn a_row_of_a_line_that_its_session_did_not_name_is_refused_and_the_next_o
 }
 
 #[tokio::test]
+async fn the_texts_of_a_row_are_held_to_the_limits_of_a_scan() {
+    let mut link = Link::open(&fleet().gateway().unwrap(), Vec::new()).await;
+    let wrong = settled("row-with-a-long-batch", |row| row.batch_id = "x".repeat(129));
+    let refused = link.settle(wrong).await.unwrap_err();
+    assert!(refused.contains("batch_id") && refused.contains("at most 128 bytes"), "{refused}");
+    let escape = settled("row-that-clears-the-screen", |row| {
+        row.verdict.as_mut().unwrap().detail = "\u{1b}[2J".into();
+    });
+    let refused = link.settle(escape).await.unwrap_err();
+    assert!(refused.contains("verdict.detail") && !refused.contains('\u{1b}'), "{refused}");
+}
+
+#[tokio::test]
 async fn the_same_scan_gets_the_same_answer_and_a_reused_id_none() {
     let (mut session, _) = Session::open(&fleet().gateway().unwrap()).await;
     session.scan(scan("again")).await;

@@ -52,7 +52,7 @@ checked_string!(
     Line, "place.line", NAME_BYTES, check_name
 );
 
-fn check_id(field: &'static str, text: &str, longest: usize) -> Result<(), Invalid> {
+pub(crate) fn check_id(field: &'static str, text: &str, longest: usize) -> Result<(), Invalid> {
     check(field, text, longest, "A-Z a-z 0-9 . _ : -", |b| b.is_ascii_alphanumeric() || b"._:-".contains(&b))
 }
 
@@ -79,14 +79,6 @@ fn check(
     let error = Invalid::field(field, text, limit);
     let code = error.code;
     Err(error.because(code, message))
-}
-
-/// Free text that is stored but never a key: at most `longest` bytes and no control characters.
-pub(crate) fn check_text(field: &'static str, text: &str, longest: usize) -> Result<(), Invalid> {
-    if text.len() <= longest && !text.chars().any(char::is_control) {
-        return Ok(());
-    }
-    Err(Invalid::field(field, text, format!("at most {longest} bytes without control characters")))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod policy;
 pub mod scan;
 pub mod spooled;
 pub mod stages;
+pub mod texts;
 pub mod time;
 pub mod undecided;
 pub mod volume;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::intake::source::check_sources;
 use crate::intake::{Fields, Origin, Reading, Readings, Source};
 use crate::scan::Place;
+use crate::texts::OWNER;
 use crate::{Line, Policy, Site};
 
 /// What an agent without any configuration of lines calls its own.
@@ -53,9 +54,10 @@ impl LineConfig {
         if !(50..=60_000).contains(&self.budget_ms) {
             return Err(format!("budget_ms is {}; it must be 50 to 60,000", self.budget_ms));
         }
-        if self.owner.is_empty() || self.owner.len() > 64 {
+        if self.owner.is_empty() {
             return Err("owner must be 1 to 64 bytes".into());
         }
+        OWNER.check(&self.owner).map_err(|error| error.to_string())?;
         check_sources(&self.sources)?;
         self.policy.check()
     }

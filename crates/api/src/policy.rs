@@ -3,13 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::pb::scan::v1 as pb;
+use crate::texts::POLICY;
 
 /// What a line's mistakes cost, and the limits of what may be judged at all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
-    /// Name and revision, recorded with each verdict.
+    /// Name and revision, recorded with each verdict: at most 128 bytes.
     pub name: String,
     /// What the three mistakes cost: they set how sure a call of a sex must be.
     pub costs: Costs,
@@ -206,6 +207,7 @@ impl Policy {
 
     /// Errors of a configuration, if any.
     pub fn check(&self) -> Result<(), String> {
+        POLICY.check(&self.name).map_err(|error| error.to_string())?;
         self.costs.check()?;
         let shares = [
             ("no_embryo_at", self.no_embryo_at, 0.5),

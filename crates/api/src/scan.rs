@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::ids::{EggId, Line, ScanId, Site, check_text};
+use crate::ids::{EggId, Line, ScanId, Site};
 use crate::pb::scan::v1 as pb;
 use crate::pb::scanner::v1 as pb_scanner;
-use crate::{Invalid, LineConfig, Volume, time};
+use crate::{Invalid, LineConfig, Volume, texts, time};
 
 /// Highest slot of a tray.
 pub const MAX_SLOT: u32 = 10_000;
@@ -69,7 +69,7 @@ impl Scan {
     /// Checks a scan that was received at `now`; `max_bytes` is the largest volume taken.
     pub fn parse(scan: pb::Scan, max_bytes: u64, now: Timestamp) -> Result<Self, Invalid> {
         let meta = ScanMeta::parse(&scan, now)?;
-        check_text("traceparent", &scan.traceparent, 64)?;
+        texts::TRACEPARENT.check(&scan.traceparent)?;
         let budget = scan.budget.map(|b| time::budget_from_pb("budget", b)).transpose()?;
         let volume = scan.volume.ok_or_else(|| Invalid::field("volume", "", "present"))?;
         let volume = Volume::parse(volume, max_bytes)?;
@@ -82,7 +82,7 @@ impl Place {
     /// Checks names and slot.
     pub fn parse(place: Option<pb::Place>) -> Result<Self, Invalid> {
         let place = place.ok_or_else(|| Invalid::field("place", "", "present, with site and line"))?;
-        check_text("place.tray_run", &place.tray_run, 128)?;
+        texts::TRAY_RUN.check(&place.tray_run)?;
         if place.slot > MAX_SLOT {
             return Err(Invalid::field("place.slot", place.slot, format!("0 to {MAX_SLOT}")));
         }
@@ -122,11 +122,11 @@ impl ScanMeta {
     /// Checks all of a scan that was received at `now` but its volume, whose checksum is taken as 0.
     pub fn parse(scan: &pb::Scan, now: Timestamp) -> Result<Self, Invalid> {
         let scan_id = ScanId::parse(&scan.scan_id)?;
-        let egg_id = optional(&scan.egg_id, EggId::parse)?;
+        let egg_id = if scan.egg_id.is_empty() { None } else { Some(EggId::parse(&scan.egg_id)?) };
         let place = Place::parse(scan.place.clone())?;
-        check_text("batch_id", &scan.batch_id, 128)?;
-        check_text("coil", &scan.coil, 64)?;
-        let rescan_of = optional(&scan.rescan_of, ScanId::parse)?;
+        texts::BATCH_ID.check(&scan.batch_id)?;
+        texts::COIL.check(&scan.coil)?;
+        let rescan_of = texts::rescan_of(&scan.rescan_of)?;
         let purpose = match pb::Purpose::try_from(scan.purpose) {
             Ok(pb::Purpose::Unspecified) => pb::Purpose::Production,
             Ok(known) => known,
@@ -184,10 +184,6 @@ impl ScanMeta {
     }
 }
 
-fn optional<T>(text: &str, parse: fn(&str) -> Result<T, Invalid>) -> Result<Option<T>, Invalid> {
-    if text.is_empty() { Ok(None) } else { parse(text).map(Some) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,7 +223,8 @@ mod tests {
     #[test]
     fn each_field_at_fault_is_named() {
         type Change = fn(&mut pb::Scan);
-        let table: [(&str, Change); 8] = [
+        let table: [(&str, Change); 9] = [
+            ("rescan_of", |s| s.rescan_of = "a/b".into()),
             ("scan_id", |s| s.scan_id.clear()),
             ("egg_id", |s| s.egg_id = "a/b".into()),
             ("place", |s| s.place = None),

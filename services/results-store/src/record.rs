@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::{Call, Preview, Row};
-use ovomesh_api::{EggId, Invalid, Place, ScanId, thousands, time};
+use ovomesh_api::{EggId, Invalid, Place, ScanId, texts, thousands, time};
 use prost::Message as _;
 
-/// Most bytes of a row without its picture. Usual ones have 400; a failure's text may add some thousand.
+/// Most bytes of a row without its picture. Usual ones have 400; texts may add some thousand.
 const ROW_BYTES: usize = 32 << 10;
 /// Most pixels of a picture along each side.
 const PREVIEW_SIDE: u32 = 64;
@@ -45,6 +45,7 @@ impl Record {
         let place = Place::parse(row.place.clone())?;
         let acquired_at = row.acquired_at.ok_or_else(|| Invalid::field("acquired_at", "", "present"))?;
         let acquired_at = time::from_pb("acquired_at", acquired_at)?;
+        texts::check_row(&row)?;
         let Some(verdict) = &row.verdict else {
             return Err(Invalid::field("verdict", "", "present: only what was released is stored"));
         };
@@ -124,7 +125,7 @@ mod tests {
     #[test]
     fn a_row_that_cannot_be_stored_is_refused_by_the_name_of_its_field() {
         type Spoil = fn(&mut Row);
-        let bad: [(&str, Spoil); 10] = [
+        let bad: [(&str, Spoil); 11] = [
             ("scan_id", |row| row.scan_id.clear()),
             ("egg_id", |row| row.egg_id = "an egg".into()),
             ("place", |row| row.place = None),
@@ -134,7 +135,8 @@ mod tests {
             ("verdict", |row| row.verdict = None),
             ("verdict.scan_id", |row| row.verdict.as_mut().unwrap().scan_id = "t".into()),
             ("preview.pixels", |row| row.preview.as_mut().unwrap().rows = 2),
-            ("row", |row| row.verdict.as_mut().unwrap().detail = "x".repeat(ROW_BYTES)),
+            ("verdict.detail", |row| row.verdict.as_mut().unwrap().detail = "x".repeat(ROW_BYTES)),
+            ("row", |row| row.owner = "x".repeat(ROW_BYTES)),
         ];
         for (field, spoil) in bad {
             let mut row = row();

@@ -236,7 +236,7 @@ impl Desk {
             }
             Err(error) => {
                 let detail = format!("the agent could not read it from its spool: {error}");
-                self.decided(id, (undecided::undecided(id, pb::UndecidedReason::Failed, detail), None));
+                self.decided(id, (undecided::undecided(id, pb::UndecidedReason::Failed, &detail), None));
                 None
             }
         }

@@ -262,7 +262,7 @@ impl Link {
             self.desk.queue.scan(waiting);
             return;
         }
-        let verdict = undecided(&rejected.scan_id, UndecidedReason::Rejected, rejected.message);
+        let verdict = undecided(&rejected.scan_id, UndecidedReason::Rejected, &rejected.message);
         self.desk.decided(&rejected.scan_id, (verdict, None));
     }
 

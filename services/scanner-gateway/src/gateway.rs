@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::{self as pb, Rejected, Row};
 use ovomesh_api::pb::scanner::v1::Line;
-use ovomesh_api::{Invalid, Place, Scan};
+use ovomesh_api::{Invalid, Place, Scan, texts};
 use ovomesh_bootstrap::trace;
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -109,10 +109,12 @@ impl Gateway {
         }
     }
 
-    /// The row of an agent, held to the lines of its session as scans are, with what only the gateway may say.
+    /// The row of an agent, held to the lines of its session and to the limits of texts as scans are, with what only the
+    /// gateway may say.
     pub fn settle(&self, mut row: Row, allowed: &[Line]) -> Result<Row, Invalid> {
         let place = Place::parse(row.place.clone())?;
         place.must_be_one_of(allowed)?;
+        texts::check_row(&row)?;
         row.owner.clone_from(&self.lines.get(&place).owner);
         row.settled = true;
         Ok(row)

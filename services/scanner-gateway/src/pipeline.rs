@@ -8,7 +8,7 @@ use ovomesh_api::pb::inference::v1::Inferred;
 use ovomesh_api::pb::preprocess::v1::Prepared;
 use ovomesh_api::pb::scan::v1::{self as pb, RejectCode, UndecidedReason};
 use ovomesh_api::stages::{Infer, Prepare};
-use ovomesh_api::{Decision, Invalid, LineConfig, Volume, policy};
+use ovomesh_api::{Decision, Invalid, LineConfig, Volume, policy, texts};
 use ovomesh_mesh::{CallError, Request, StreamPool};
 use tokio::time::Instant;
 
@@ -16,9 +16,6 @@ use crate::describe::describe;
 use crate::load::Demand;
 use crate::pace::Pace;
 use crate::usual::Usual;
-
-/// The most of a verdict's detail, in bytes: a sentence or two. The store refuses rows over 32 KiB for good.
-const DETAIL_BYTES: usize = 1_024;
 
 /// The two stages, how long they usually need, how many scans get through them, and what was asked of them.
 #[derive(Clone)]
@@ -241,19 +238,10 @@ impl Drafted {
         self.timings.total_us = micros(self.clock.received.elapsed());
         self.verdict.call = decision.call.into();
         self.verdict.reason = decision.reason.into();
-        self.verdict.detail = shortened(decision.detail);
+        self.verdict.detail = texts::detail(&decision.detail);
         self.verdict.timings = Some(self.timings);
         Outcome::Verdict(Box::new(self.verdict), self.preview)
     }
-}
-
-/// Words of a stage may be of any length; a row has room for some.
-fn shortened(mut detail: String) -> String {
-    if detail.len() > DETAIL_BYTES {
-        detail.truncate(detail.floor_char_boundary(DETAIL_BYTES));
-        detail.push_str(" ...");
-    }
-    detail
 }
 
 fn expired(at: &str, clock: Clock) -> Decision {
@@ -264,20 +252,4 @@ fn expired(at: &str, clock: Clock) -> Decision {
 
 fn micros(duration: Duration) -> u32 {
     u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_detail_is_cut_between_characters() {
-        let long = format!("x{}", "é".repeat(DETAIL_BYTES));
-        let short = shortened(long.clone());
-        assert!(
-            short.len() <= DETAIL_BYTES + 4 && long.starts_with(short.trim_end_matches(" ...")),
-            "{short}"
-        );
-        assert_eq!(shortened("as it is".into()), "as it is");
-    }
 }

@@ -57,7 +57,7 @@ pub(super) async fn decide(
     meta.clock_suspect = true;
     let verdict = match expected {
         Some(expected) if came >= expected => undecided::timed_out(&meta),
-        _ => undecided::undecided(series, UndecidedReason::Rejected, missing(came, expected)),
+        _ => undecided::undecided(series, UndecidedReason::Rejected, &missing(came, expected)),
     };
     // The gateway sets what comes from the line's configuration.
     let row = meta.row(&LineConfig::default(), verdict, None);

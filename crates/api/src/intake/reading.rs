@@ -6,9 +6,10 @@ use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 
 use super::{MOST, Origin};
-use crate::ids::{EggId, Line, Site, check_text};
+use crate::ids::{EggId, Line, Site};
 use crate::pb::scan::v1::Purpose;
 use crate::scan::MAX_SLOT;
+use crate::texts::{self, Text};
 
 /// Longest pattern in bytes, and how large it may become in memory: far above what names need.
 const PATTERN_BYTES: usize = 512;
@@ -239,15 +240,15 @@ fn check_from(from: &str) -> Result<(), String> {
 
 impl Fields {
     fn set(&mut self, target: Target, value: &str) -> Result<(), String> {
-        let text = |field, longest| match check_text(field, value, longest) {
+        let text = |limit: Text| match limit.check(value) {
             Ok(()) => Ok(value.to_owned()),
             Err(e) => Err(e.to_string()),
         };
         match target {
             Target::EggId => self.egg_id = Some(EggId::parse(value).map_err(|e| e.to_string())?),
-            Target::TrayRun => self.tray_run = text("place.tray_run", 128)?,
-            Target::BatchId => self.batch_id = text("batch_id", 128)?,
-            Target::Coil => self.coil = text("coil", 64)?,
+            Target::TrayRun => self.tray_run = text(texts::TRAY_RUN)?,
+            Target::BatchId => self.batch_id = text(texts::BATCH_ID)?,
+            Target::Coil => self.coil = text(texts::COIL)?,
             Target::Site => self.site = Some(Site::parse(value).map_err(|e| e.to_string())?),
             Target::Line => self.line = Some(Line::parse(value).map_err(|e| e.to_string())?),
             Target::Slot => match value.trim().parse() {

@@ -32,7 +32,7 @@ impl Desk {
                     let stamp = Stamp { correction: desk.clock.correction(), acquired_here };
                     desk.clock.settle(&mut meta, stamp);
                     let line = desk.settings.lines.get(&meta.place);
-                    let row = meta.row(&line, undecided(&case.id, pb::UndecidedReason::Rejected, why), None);
+                    let row = meta.row(&line, undecided(&case.id, pb::UndecidedReason::Rejected, &why), None);
                     let released = desk.record(&row).await;
                     desk.settle(case, Arc::new(row), released).await;
                 });
