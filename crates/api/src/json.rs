@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::pb::scan::v1 as pb;
 use crate::time;
+use crate::undecided::decided_by;
 
 /// FEMALE, MALE, NO_EMBRYO or UNDECIDED.
 pub fn call_name(call: pb::Call) -> &'static str {
@@ -81,7 +82,7 @@ pub fn verdict(verdict: &pb::Verdict) -> Value {
         "scores": scores,
         "quality": quality,
         "provenance": provenance,
-        "decided_by": verdict.decided_by().as_str_name().trim_start_matches("DECIDED_BY_"),
+        "decided_by": decided_by(verdict).as_str_name().trim_start_matches("DECIDED_BY_"),
         "timings": timings,
     })
 }
