@@ -25,4 +25,4 @@ pub use line::{LineBook, LineConfig};
 pub use policy::{Decision, Policy};
 pub use scan::{Place, Scan, ScanMeta};
 pub use spooled::Spooled;
-pub use volume::{MAX_VOLUME_BYTES, Volume};
+pub use volume::{MAX_VOLUME_BYTES, SampleFormat, Volume};

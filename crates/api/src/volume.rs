@@ -26,9 +26,45 @@ pub struct Volume {
 struct Header {
     dims: [u32; 3],
     spacing_mm: [f64; 3],
-    handedness: pb::Handedness,
-    encoding: pb::Encoding,
-    rescale: [f64; 2],
+    format: SampleFormat,
+}
+
+/// How the samples of a volume are to be read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SampleFormat {
+    /// Which way the slices run; never `Unspecified`.
+    pub handedness: pb::Handedness,
+    /// How the samples are packed; never `Unspecified`.
+    pub encoding: pb::Encoding,
+    /// Real value = sample * slope + intercept; finite and above 0.
+    pub slope: f64,
+    /// See `slope`; finite.
+    pub intercept: f64,
+}
+
+impl SampleFormat {
+    /// Reads the fields that a volume may leave out, each with its documented meaning when it is absent.
+    pub fn parse(volume: &pb::Volume) -> Result<Self, Invalid> {
+        let handedness = match pb::Handedness::try_from(volume.handedness) {
+            Ok(pb::Handedness::Unspecified) => pb::Handedness::RightHanded,
+            Ok(known) => known,
+            Err(_) => return Err(Invalid::field("volume.handedness", volume.handedness, "1 or 2")),
+        };
+        let encoding = match pb::Encoding::try_from(volume.encoding) {
+            Ok(pb::Encoding::Unspecified) => pb::Encoding::Raw,
+            Ok(known) => known,
+            Err(_) => return Err(Invalid::field("volume.encoding", volume.encoding, "1 (RAW) or 2 (ZSTD)")),
+        };
+        let slope = volume.rescale_slope.unwrap_or(1.0);
+        if !(slope.is_finite() && slope > 0.0) {
+            return Err(Invalid::field("volume.rescale_slope", slope, "a finite number above 0"));
+        }
+        let intercept = volume.rescale_intercept.unwrap_or(0.0);
+        if !intercept.is_finite() {
+            return Err(Invalid::field("volume.rescale_intercept", intercept, "a finite number"));
+        }
+        Ok(Self { handedness, encoding, slope, intercept })
+    }
 }
 
 impl Volume {
@@ -66,7 +102,7 @@ impl Volume {
 
     /// Back to the wire, for the next stage.
     pub fn into_pb(self) -> pb::Volume {
-        let Header { dims: [columns, rows, slices], spacing_mm, handedness, encoding, rescale } = self.header;
+        let Header { dims: [columns, rows, slices], spacing_mm, format } = self.header;
         pb::Volume {
             columns,
             rows,
@@ -74,12 +110,12 @@ impl Volume {
             spacing_x_mm: spacing_mm[0],
             spacing_y_mm: spacing_mm[1],
             spacing_z_mm: spacing_mm[2],
-            handedness: handedness.into(),
-            encoding: encoding.into(),
+            handedness: format.handedness.into(),
+            encoding: format.encoding.into(),
             samples: self.samples,
             crc32c: Some(self.checksum),
-            rescale_slope: Some(rescale[0]),
-            rescale_intercept: Some(rescale[1]),
+            rescale_slope: Some(format.slope),
+            rescale_intercept: Some(format.intercept),
         }
     }
 }
@@ -96,25 +132,7 @@ impl Header {
             spacing("volume.spacing_y_mm", volume.spacing_y_mm)?,
             spacing("volume.spacing_z_mm", volume.spacing_z_mm)?,
         ];
-        let handedness = match pb::Handedness::try_from(volume.handedness) {
-            Ok(pb::Handedness::Unspecified) => pb::Handedness::RightHanded,
-            Ok(known) => known,
-            Err(_) => return Err(Invalid::field("volume.handedness", volume.handedness, "1 or 2")),
-        };
-        let encoding = match pb::Encoding::try_from(volume.encoding) {
-            Ok(pb::Encoding::Unspecified) => pb::Encoding::Raw,
-            Ok(known) => known,
-            Err(_) => return Err(Invalid::field("volume.encoding", volume.encoding, "1 (RAW) or 2 (ZSTD)")),
-        };
-        let slope = volume.rescale_slope.unwrap_or(1.0);
-        if !(slope.is_finite() && slope > 0.0) {
-            return Err(Invalid::field("volume.rescale_slope", slope, "a finite number above 0"));
-        }
-        let intercept = volume.rescale_intercept.unwrap_or(0.0);
-        if !intercept.is_finite() {
-            return Err(Invalid::field("volume.rescale_intercept", intercept, "a finite number"));
-        }
-        Ok(Self { dims, spacing_mm, handedness, encoding, rescale: [slope, intercept] })
+        Ok(Self { dims, spacing_mm, format: SampleFormat::parse(volume)? })
     }
 
     /// Bytes of the unpacked samples. Cannot overflow: the largest grid has 2^28 bytes.
@@ -135,7 +153,7 @@ impl Header {
             );
             return Err(Invalid { limit, ..error }.because(pb::RejectCode::TooLarge, message));
         }
-        match self.encoding {
+        match self.format.encoding {
             pb::Encoding::Zstd => self.check_frame(samples, expected, error),
             _ if sent == expected => Ok(()),
             _ => {

@@ -1,5 +1,6 @@
 //! From the wire to the imaging crate and back.
 
+use ovomesh_api::SampleFormat;
 use ovomesh_api::pb::preprocess::v1::{Prepared, PreparedVolume};
 use ovomesh_api::pb::scan::v1::{Encoding, Handedness, Point, Preview, Quality, Volume};
 use ovomesh_imaging::{self as imaging, GRID, Header, Scratch, VolumeView};
@@ -15,8 +16,9 @@ pub struct Preparer {
 impl Preparer {
     /// Prepares one volume.
     pub fn prepare(&mut self, volume: &Volume) -> Result<Prepared, StageError> {
-        let header = header(volume)?;
-        let samples = match volume.encoding() {
+        let format = SampleFormat::parse(volume).map_err(|e| StageError::invalid(e.to_string()))?;
+        let header = header(volume, format)?;
+        let samples = match format.encoding {
             Encoding::Zstd => unpack(&volume.samples, 2 * header.len(), &mut self.unpacked)?,
             Encoding::Raw | Encoding::Unspecified => &volume.samples,
         };
@@ -25,17 +27,17 @@ impl Preparer {
     }
 }
 
-fn header(volume: &Volume) -> Result<Header, StageError> {
+fn header(volume: &Volume, format: SampleFormat) -> Result<Header, StageError> {
     let dims = [volume.columns, volume.rows, volume.slices].map(|n| n as usize);
     let header = Header {
         dims,
         spacing_mm: [volume.spacing_x_mm, volume.spacing_y_mm, volume.spacing_z_mm],
-        handedness: match volume.handedness() {
+        handedness: match format.handedness {
             Handedness::LeftHanded => imaging::Handedness::Left,
             Handedness::RightHanded | Handedness::Unspecified => imaging::Handedness::Right,
         },
-        slope: volume.rescale_slope(),
-        intercept: volume.rescale_intercept(),
+        slope: format.slope,
+        intercept: format.intercept,
     };
     // Before anything is unpacked: its size comes from here.
     header.check().map_err(|e| StageError::invalid(e.to_string()))?;
@@ -92,8 +94,6 @@ mod tests {
             spacing_y_mm: 1.0,
             spacing_z_mm: 2.8,
             samples: vec![0; 131_072].into(),
-            rescale_slope: Some(1.0),
-            rescale_intercept: Some(0.0),
             ..Default::default()
         }
     }
@@ -102,6 +102,27 @@ mod tests {
     fn an_empty_image_is_answered_and_is_no_egg() {
         let prepared = Preparer::default().prepare(&volume()).unwrap();
         assert!(!prepared.not_an_egg.is_empty() && prepared.volume.is_none());
+    }
+
+    #[test]
+    fn what_is_absent_has_its_documented_meaning_and_what_is_unknown_is_refused() {
+        let mut preparer = Preparer::default();
+        let mut absent = volume();
+        absent.samples = (0..65_536_u32)
+            .flat_map(|i| (i.wrapping_mul(2_654_435_761) >> 20).to_le_bytes()[..2].to_vec())
+            .collect::<Vec<_>>()
+            .into();
+        let (slope, intercept) = (Some(1.0), Some(0.0));
+        let stated = Volume {
+            rescale_slope: slope,
+            rescale_intercept: intercept,
+            handedness: Handedness::RightHanded.into(),
+            encoding: Encoding::Raw.into(),
+            ..absent.clone()
+        };
+        assert_eq!(preparer.prepare(&absent).unwrap(), preparer.prepare(&stated).unwrap());
+        let unknown = Volume { handedness: 9, ..absent };
+        assert!(preparer.prepare(&unknown).unwrap_err().message.contains("volume.handedness is 9"));
     }
 
     #[test]
