@@ -169,7 +169,7 @@ impl Dialect for Agent {
             Down::Committed(scan_id) => Message::Committed(Committed { scan_id }),
             Down::Rejected(rejected) => Message::Rejected(rejected),
             Down::Refused(scan_id, message) => Message::Refused(gateway::Refused { scan_id, message }),
-            Down::Advice(advice) => Message::Advice(advice),
+            Down::Advice(_) => return None,
             Down::Drain { grace_ms } => Message::Drain(gateway::Drain { grace_ms }),
         };
         Some(gateway::ConnectResponse { message: Some(message) })

@@ -246,9 +246,7 @@ impl<D: Dialect> Session<D> {
             return Next::Nothing;
         }
         open.bytes_in_flight += bytes;
-        if let Some(advice) = open.advise(deciding + 1) {
-            self.send(Down::Advice(advice));
-        }
+        self.advise(deciding + 1);
         Next::Decide(scan, place)
     }
 
@@ -279,6 +277,16 @@ impl<D: Dialect> Session<D> {
         }
     }
 
+    /// Tells a scanner how fast to go. An agent is held by its credit.
+    fn advise(&mut self, deciding: usize) {
+        if D::SETTLES {
+            return;
+        }
+        if let Some(advice) = self.open.as_mut().and_then(|open| open.advise(deciding)) {
+            self.send(Down::Advice(advice));
+        }
+    }
+
     fn decide(
         &self,
         scan: ovomesh_api::pb::scan::v1::Scan,
@@ -304,10 +312,8 @@ impl<D: Dialect> Session<D> {
     ) -> Option<(Row, OwnedSemaphorePermit)> {
         if let Some(open) = &mut self.open {
             open.bytes_in_flight -= bytes;
-            if let Some(advice) = open.advise(deciding) {
-                self.send(Down::Advice(advice));
-            }
         }
+        self.advise(deciding);
         match answer {
             Answer::Rejected(rejected) => {
                 self.send(Down::Rejected(rejected));
