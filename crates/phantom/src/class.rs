@@ -25,11 +25,6 @@ impl Class {
         self as usize
     }
 
-    /// The class of a number, if there is one.
-    pub fn from_index(index: usize) -> Option<Self> {
-        Self::ALL.get(index).copied()
-    }
-
     /// FEMALE, MALE, INFERTILE or DEAD.
     pub fn name(self) -> &'static str {
         match self {

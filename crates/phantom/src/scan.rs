@@ -33,13 +33,6 @@ pub struct Truth {
     pub size: Option<f64>,
 }
 
-impl Truth {
-    /// The point half-way between the gonads of a living embryo.
-    pub fn gonads_midpoint_mm(&self) -> Option<Vec3> {
-        self.gonads_mm.map(|[left, right]| [0, 1, 2].map(|i| (left[i] + right[i]) / 2.0))
-    }
-}
-
 /// A scan without noise, bias or gain: magnitudes, x fastest, then y, then z. The trunk of an embryo is about
 /// 0.45.
 #[derive(Clone, Debug, PartialEq)]

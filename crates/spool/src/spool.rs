@@ -167,11 +167,6 @@ impl Released {
     pub fn bytes(&self) -> u64 {
         self.entry.bytes() + self.committed.as_ref().map_or(0, Entry::bytes)
     }
-
-    /// Whether it is known to be stored.
-    pub fn is_committed(&self) -> bool {
-        self.committed.is_some()
-    }
 }
 
 #[cfg(test)]
