@@ -2,6 +2,8 @@
 // Helpers of tests panic, as tests do.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use ovomesh_api::pb::query::v1::GetScanRequest;
@@ -10,23 +12,55 @@ use ovomesh_testkit::Process;
 use ovomesh_tests::{Answer, Session, programs, scan};
 use tonic::transport::Endpoint;
 
-fn start(folder: &Path, query: std::net::SocketAddr) -> Process {
+/// The variables that the help of a program names.
+fn variables(program: &str) -> BTreeSet<String> {
+    let help = programs().command(program).unwrap().arg("--help").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    // A line may be wrapped anywhere but in a word.
+    let words = help.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    words.filter(|word| word.starts_with("OVOMESH_")).map(str::to_owned).collect()
+}
+
+/// An address that nobody listens on.
+fn free() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn start(folder: &Path, query: SocketAddr) -> Process {
     let mut command = programs().command("ovomeshd").unwrap();
-    let models = programs().model_flags().join(" ");
     command
         .args(["--listen", "127.0.0.1:0", "--query-listen", &query.to_string(), "--data"])
         .arg(folder.join("data"))
-        .arg(format!("--inference-flags={models}"));
+        .args(programs().model_flags());
     let mut process = Process::start("ovomeshd", command, folder).unwrap();
     process.ready().unwrap();
     process
+}
+
+#[test]
+fn it_obeys_the_variables_that_its_help_names_and_no_others() {
+    let own = variables("ovomeshd");
+    let services = ["scanner-agent", "scanner-gateway", "preprocess", "inference", "results-store", "query"];
+    let others = services.iter().flat_map(|service| variables(&format!("ovomesh-{service}")));
+    let others: BTreeSet<_> = others.filter(|name| !own.contains(name)).collect();
+    assert!(others.contains("OVOMESH_CQL") && others.contains("OVOMESH_BATCHES"), "{others:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let query = free();
+    let mut command = programs().command("ovomeshd").unwrap();
+    command.args(["--listen", "127.0.0.1:0", "--data"]).arg(folder.path().join("data"));
+    command.args(programs().model_flags());
+    command.envs(others.iter().map(|name| (name, "\u{1}nonsense")));
+    command.env("OVOMESH_QUERY_LISTEN", query.to_string());
+    let mut process = Process::start("ovomeshd", command, folder.path()).unwrap();
+    process.ready().unwrap();
+    assert_eq!(ovomesh_testkit::get(query, "/healthz").unwrap().0, 200);
 }
 
 #[tokio::test]
 async fn what_was_committed_is_there_after_kill_minus_nine() {
     let folder = std::env::temp_dir().join(format!("ovomesh-one-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let query = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let query = free();
     let mut committed = Vec::new();
     for round in 0..3 {
         let mut process = start(&folder, query);

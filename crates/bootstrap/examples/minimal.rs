@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::Path;
 use axum::routing::get;
 use clap::Parser;
-use ovomesh_bootstrap::{Load, Server, ServerArgs, Status, TelemetryArgs, trace};
+use ovomesh_bootstrap::{Load, PortConfig, Server, ServerArgs, Status, TelemetryArgs, trace};
 
 #[derive(Parser)]
 struct Args {
@@ -51,12 +51,13 @@ async fn join(Path(traceparent): Path<String>) -> String {
 
 fn main() -> anyhow::Result<()> {
     let Args { server, telemetry, name } = Args::parse();
-    let (name, args): (&'static str, _) = (name.leak(), server.clone());
-    ovomesh_bootstrap::main(name, &server, &telemetry, |listener, lifecycle| async move {
+    let name: &'static str = name.leak();
+    let config = || PortConfig::try_from(&server);
+    ovomesh_bootstrap::main(name, &server, &telemetry, config, |config, listener, lifecycle| async move {
         let pages = Router::new()
             .route("/wait/{millis}", get(wait))
             .route("/waiting", get(|| async { WAITING.load(Relaxed).to_string() }))
             .route("/trace/{traceparent}", get(join));
-        Server::new(name, &args).routes(pages.into()).status(Ready).serve(listener, &lifecycle).await
+        Server::new(name, &config).routes(pages.into()).status(Ready).serve(listener, &lifecycle).await
     })
 }

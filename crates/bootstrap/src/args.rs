@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::port;
+
 /// Where and how a service listens.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Server")]
@@ -76,24 +78,9 @@ pub struct ClientTlsArgs {
 }
 
 impl ServerArgs {
-    /// Plain text on a free port of loopback: for tests, and for services inside one process.
-    pub fn loopback() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            tls_cert: None,
-            tls_key: None,
-            tls_client_ca: None,
-            drain_seconds: 10,
-            instance: None,
-            io_threads: 1,
-        }
-    }
-
     /// The name of this process among its replicas.
-    pub fn instance(&self) -> String {
-        let host =
-            || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "localhost".into());
-        self.instance.clone().unwrap_or_else(|| format!("{}-{}", host().trim(), std::process::id()))
+    pub(crate) fn instance(&self) -> String {
+        self.instance.clone().unwrap_or_else(port::host_and_process)
     }
 }
 

@@ -1,7 +1,8 @@
 //! What every ovomesh service starts with: flags, listener, health, reflection, status, TLS, telemetry, drain.
 //!
-//! A service's `main` parses its arguments and calls [`main`]; its `run(args, listener, lifecycle)` puts a [`Server`]
-//! together. Tests call the same `run` with a listener on port 0.
+//! A service's `main` parses its flags and calls [`main`], which makes a config of them: plain values, checked, with all
+//! files read. Its `run(config, listener, lifecycle)` puts a [`Server`] together. Tests and `ovomeshd` call the same `run`
+//! with a config of their own and a listener on port 0.
 
 mod args;
 mod configuration;
@@ -10,6 +11,7 @@ mod door;
 mod errors;
 mod health;
 mod metrics;
+mod port;
 mod run;
 mod server;
 mod stalled;
@@ -22,6 +24,7 @@ pub mod trace;
 pub use args::{ClientTlsArgs, LogFormat, ServerArgs, TelemetryArgs};
 pub use configuration::configuration;
 pub use ovomesh_mesh::{Lifecycle, Load};
+pub use port::PortConfig;
 pub use run::{main, runtime};
 pub use server::Server;
 pub use status::Status;

@@ -15,22 +15,30 @@ use crate::{ServerArgs, TelemetryArgs, metrics, supervisor, telemetry, tls};
 /// SIGTERM or SIGINT begins the drain, a second one ends the process at once.
 ///
 /// # Errors
-/// What kept the service from starting or broke it, or that it had not finished when its drain was over.
-pub fn main<F>(
+/// What kept the service from starting or broke it, or that it had not finished when its drain was over. It is one line,
+/// so that it is the last one when `main` returns it.
+pub fn main<C, F>(
     service: &'static str,
     server: &ServerArgs,
     telemetry: &TelemetryArgs,
-    run: impl FnOnce(TcpListener, Lifecycle) -> F,
+    config: impl FnOnce() -> anyhow::Result<C>,
+    run: impl FnOnce(C, TcpListener, Lifecycle) -> F,
 ) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    runtime(server.io_threads)?.block_on(async {
+    let result = runtime(server.io_threads)?.block_on(async {
         let telemetry = telemetry::start(service, server.instance(), telemetry)?;
-        let result = started(service, server, run).await;
+        let result = match config() {
+            Ok(config) => {
+                started(service, server, |listener, lifecycle| run(config, listener, lifecycle)).await
+            }
+            Err(error) => Err(error),
+        };
         telemetry.stop().await;
         result
-    })
+    });
+    result.map_err(|error| anyhow::anyhow!("{error:#}"))
 }
 
 /// The runtime of a program: with one thread everything runs on the caller's own.

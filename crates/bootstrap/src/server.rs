@@ -15,7 +15,7 @@ use tower::util::MapRequestLayer;
 
 use crate::health::Health;
 use crate::status::{Status, StatusServer, pb};
-use crate::{ServerArgs, door, metrics, stalled, supervisor};
+use crate::{PortConfig, door, metrics, stalled, supervisor};
 
 /// HTTP/2 receive windows of a stream and of a connection: a few messages of the largest usual size.
 const WINDOWS: (u32, u32) = (4 << 20, 8 << 20);
@@ -27,7 +27,7 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from
 /// A server that is being put together.
 pub struct Server<'a> {
     service: &'static str,
-    args: &'a ServerArgs,
+    config: &'a PortConfig,
     routes: Routes,
     windows: (u32, u32),
     descriptors: Vec<&'static [u8]>,
@@ -36,10 +36,10 @@ pub struct Server<'a> {
 
 impl<'a> Server<'a> {
     /// For a service of this name.
-    pub fn new(service: &'static str, args: &'a ServerArgs) -> Self {
+    pub fn new(service: &'static str, config: &'a PortConfig) -> Self {
         Self {
             service,
-            args,
+            config,
             routes: Routes::default(),
             windows: WINDOWS,
             descriptors: Vec::new(),
@@ -82,7 +82,7 @@ impl<'a> Server<'a> {
         let health = Health::start(status.clone(), lifecycle);
         let status_server = StatusServer {
             service: self.service,
-            instance: self.args.instance(),
+            instance: self.config.instance.clone(),
             started_at: SystemTime::now(),
             status: status.clone(),
         };
@@ -106,7 +106,7 @@ impl<'a> Server<'a> {
             .http2_keepalive_timeout(Some(KEEPALIVE.1));
         let drained = lifecycle.drain.clone().cancelled_owned();
         supervisor::serves();
-        let served = match self.args.tls()? {
+        let served = match self.config.tls.clone() {
             Some(tls) => {
                 let incoming = door::tls(listener, tls);
                 builder.add_routes(router.into()).serve_with_incoming_shutdown(incoming, drained).await

@@ -6,7 +6,7 @@ mod common;
 use std::sync::atomic::Ordering;
 
 use common::{LIMIT, Running, serve};
-use ovomesh_bootstrap::ServerArgs;
+use ovomesh_bootstrap::PortConfig;
 use ovomesh_bootstrap::status::pb::GetStatusRequest;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
 use ovomesh_testkit::get;
@@ -22,7 +22,7 @@ async fn channel(running: &Running) -> Channel {
 
 #[tokio::test]
 async fn health_follows_the_service_and_ends_with_the_drain() {
-    let running = serve(ServerArgs::loopback()).await;
+    let running = serve(PortConfig::default()).await;
     let mut health = HealthClient::new(channel(&running).await);
     let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     let mut next = async || -> Option<ServingStatus> {
@@ -63,7 +63,7 @@ macro_rules! services {
 
 #[tokio::test]
 async fn both_reflection_versions_know_every_service() {
-    let running = serve(ServerArgs::loopback()).await;
+    let running = serve(PortConfig::default()).await;
     let channel = channel(&running).await;
     for found in [services!(v1, channel.clone()), services!(v1alpha, channel.clone())] {
         for name in ["ovomesh.status.v1.StatusService", "grpc.health.v1.Health"] {
@@ -74,7 +74,7 @@ async fn both_reflection_versions_know_every_service() {
 
 #[tokio::test]
 async fn status_tells_what_the_service_knows_and_what_it_is() {
-    let running = serve(ServerArgs { instance: Some("a-1".into()), ..ServerArgs::loopback() }).await;
+    let running = serve(PortConfig { instance: "a-1".into(), ..PortConfig::default() }).await;
     let mut client = StatusServiceClient::new(channel(&running).await);
     let status = client.get_status(GetStatusRequest {}).await.unwrap().into_inner();
     assert_eq!((status.service.as_str(), status.instance.as_str()), ("tested", "a-1"));
@@ -84,7 +84,7 @@ async fn status_tells_what_the_service_knows_and_what_it_is() {
 
 #[tokio::test]
 async fn pages_are_there_for_plain_http() {
-    let running = serve(ServerArgs::loopback()).await;
+    let running = serve(PortConfig::default()).await;
     metrics::counter!("ovomesh_surface_test_total").increment(7);
     let address = running.address;
     let page = move |path| async move {

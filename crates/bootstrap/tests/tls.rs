@@ -5,10 +5,11 @@ mod common;
 
 use std::path::PathBuf;
 
+use clap::Parser as _;
 use common::{LIMIT, Running, serve};
 use ovomesh_bootstrap::status::pb::GetStatusRequest;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
-use ovomesh_bootstrap::{ClientTlsArgs, ServerArgs};
+use ovomesh_bootstrap::{ClientTlsArgs, PortConfig, ServerArgs};
 use ovomesh_testkit::get;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -58,12 +59,7 @@ impl Authority {
     /// A server that only lets in whom this authority has signed.
     fn server(&self) -> ServerArgs {
         let (cert, key) = self.sign("localhost", 2099);
-        ServerArgs {
-            tls_cert: Some(cert),
-            tls_key: Some(key),
-            tls_client_ca: Some(self.ca()),
-            ..ServerArgs::loopback()
-        }
+        ServerArgs { tls_cert: Some(cert), tls_key: Some(key), tls_client_ca: Some(self.ca()), ..plain() }
     }
 
     /// A caller that trusts this authority, with a certificate of its own.
@@ -75,6 +71,20 @@ impl Authority {
             server_name: None,
         }
     }
+}
+
+/// The flags of a server, none of them given.
+fn plain() -> ServerArgs {
+    #[derive(clap::Parser)]
+    struct Flags {
+        #[command(flatten)]
+        server: ServerArgs,
+    }
+    Flags::parse_from(["tested"]).server
+}
+
+fn port(args: &ServerArgs) -> PortConfig {
+    PortConfig::try_from(args).unwrap()
 }
 
 /// Calls once; the whole chain of the error as text.
@@ -102,14 +112,14 @@ fn chain(error: &dyn std::error::Error) -> String {
 #[tokio::test]
 async fn a_caller_with_a_certificate_of_the_authority_is_let_in() {
     let authority = Authority::new();
-    let running = serve(authority.server()).await;
+    let running = serve(port(&authority.server())).await;
     call(&running, &authority.caller(authority.sign("scanner-a", 2099))).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_caller_with_a_wrong_an_expired_or_no_certificate_is_refused() {
     let (authority, other) = (Authority::new(), Authority::new());
-    let running = serve(authority.server()).await;
+    let running = serve(port(&authority.server())).await;
     let wrong = call(&running, &authority.caller(other.sign("scanner-a", 2099))).await.unwrap_err();
     assert!(wrong.contains("UnknownCA") || wrong.contains("DecryptError"), "{wrong}");
     let expired = call(&running, &authority.caller(authority.sign("scanner-a", 2021))).await.unwrap_err();
@@ -124,12 +134,12 @@ async fn a_caller_with_a_wrong_an_expired_or_no_certificate_is_refused() {
 #[tokio::test]
 async fn a_server_that_the_caller_does_not_trust_is_not_called() {
     let (authority, other) = (Authority::new(), Authority::new());
-    let running = serve(authority.server()).await;
+    let running = serve(port(&authority.server())).await;
     let stranger = call(&running, &other.caller(authority.sign("scanner-a", 2099))).await.unwrap_err();
     assert!(stranger.contains("UnknownIssuer") || stranger.contains("BadSignature"), "{stranger}");
     let (cert, key) = authority.sign("localhost", 2021);
     let old = ServerArgs { tls_cert: Some(cert), tls_key: Some(key), ..authority.server() };
-    let running = serve(old).await;
+    let running = serve(port(&old)).await;
     let expired = call(&running, &authority.caller(authority.sign("scanner-a", 2099))).await.unwrap_err();
     assert!(expired.contains("expired"), "{expired}");
 }
@@ -137,7 +147,7 @@ async fn a_server_that_the_caller_does_not_trust_is_not_called() {
 #[tokio::test]
 async fn a_plain_text_caller_of_a_tls_port_is_told_to_use_tls() {
     let authority = Authority::new();
-    let running = serve(authority.server()).await;
+    let running = serve(port(&authority.server())).await;
     let told = call(&running, &ClientTlsArgs::default()).await.unwrap_err();
     assert!(told.contains("this port speaks TLS"), "{told}");
     let address = running.address;
@@ -149,13 +159,13 @@ async fn a_plain_text_caller_of_a_tls_port_is_told_to_use_tls() {
 #[tokio::test]
 async fn a_tls_caller_of_a_plain_text_port_is_refused() {
     let authority = Authority::new();
-    let running = serve(ServerArgs::loopback()).await;
+    let running = serve(PortConfig::default()).await;
     call(&running, &authority.caller(authority.sign("scanner-a", 2099))).await.unwrap_err();
     call(&running, &ClientTlsArgs::default()).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_file_that_is_wrong_is_named() {
+#[test]
+fn a_file_that_is_wrong_is_named() {
     let (authority, other) = (Authority::new(), Authority::new());
     let (cert, key) = authority.sign("localhost", 2099);
     let (_, other_key) = other.sign("localhost", 2099);
@@ -173,8 +183,7 @@ async fn a_file_that_is_wrong_is_named() {
         (ServerArgs { tls_client_ca: Some(key), ..good }, "localhost-2099.key holds no certificate"),
     ];
     for (args, text) in table {
-        let running = serve(args).await;
-        let error = format!("{:#}", timeout(LIMIT, running.served).await.unwrap().unwrap().unwrap_err());
+        let error = format!("{:#}", PortConfig::try_from(&args).unwrap_err());
         assert!(error.contains(text), "{error}");
     }
     for file in [missing, garbage] {

@@ -1,10 +1,10 @@
 //! `ovomeshd`: see the library.
 
 use clap::Parser;
-use ovomesh_all_in_one::{Args, NAME, run};
+use ovomesh_all_in_one::{Args, Config, NAME, run};
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
-    ovomesh_bootstrap::main(NAME, &server, &telemetry, |listener, lifecycle| run(args, listener, lifecycle))
+    ovomesh_bootstrap::main(NAME, &server, &telemetry, || Config::try_from(args), run)
 }

@@ -17,7 +17,7 @@ use ovomesh_api::stages::Infer;
 use ovomesh_imaging::{Header, Scratch, VolumeView, prepare};
 use ovomesh_inference::device::DeviceChoice;
 use ovomesh_inference::model::{Model, Precision};
-use ovomesh_inference::{Args as Serve, NAME, run};
+use ovomesh_inference::{Args as Serve, Config, NAME, run};
 use ovomesh_mesh::{Connector, Lifecycle, PoolConfig, Request, StreamPool, discover};
 use ovomesh_phantom::{Class, Grid, Phantom, Profile, Scanner, rng};
 use ovomesh_testkit::{Process, Usage};
@@ -57,9 +57,7 @@ fn main() -> anyhow::Result<()> {
     if std::env::args().nth(1).as_deref() == Some("serve") {
         let args = Serve::parse_from(std::env::args().skip(1));
         let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
-        return ovomesh_bootstrap::main(NAME, &server, &telemetry, |listener, life| {
-            run(args, listener, life)
-        });
+        return ovomesh_bootstrap::main(NAME, &server, &telemetry, || Config::try_from(args), run);
     }
     let args = Args::parse();
     let samples = prepared()?;
@@ -133,9 +131,8 @@ struct Direct<'a> {
 impl<'a> Direct<'a> {
     fn new(args: &Args, samples: &'a [u8]) -> anyhow::Result<Self> {
         tch::set_num_threads(1);
-        let served = Serve::parse_from([NAME]);
-        let device = DeviceChoice::Cpu.open()?;
-        Ok(Self { model: Model::load(&args.models, &served.model, device, Precision::Auto)?, samples })
+        let (id, device) = (Config::default().model, DeviceChoice::Cpu.open()?);
+        Ok(Self { model: Model::load(&args.models, &id, device, Precision::Auto)?, samples })
     }
 
     /// CPU microseconds a scan in batches of this size.

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ovomesh_bootstrap::{ServerArgs, TelemetryArgs};
+use ovomesh_bootstrap::{PortConfig, ServerArgs, TelemetryArgs};
 
-use crate::batch::Policy;
+use crate::config::{Config, DEFAULT_MODEL, Pull};
 use crate::device::DeviceChoice;
-use crate::engine::EngineConfig;
 use crate::manifest::ModelId;
 use crate::model::Precision;
 
@@ -22,12 +21,9 @@ pub struct Args {
     /// What it tells.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
-    /// Folder of models, with NAME/VERSION/model.toml in it
-    #[arg(long, env = "OVOMESH_MODELS", value_name = "DIR", default_value = "models")]
-    pub models: PathBuf,
-    /// Which model
-    #[arg(long, env = "OVOMESH_MODEL", value_name = "NAME/VERSION", default_value = "egg-pose/0.3.1")]
-    pub model: ModelId,
+    /// Which model, and where it is computed.
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// Folder of models to pull the model from at the start: s3://BUCKET/PATH, https://HOST/PATH or file:///PATH. It is kept in
     /// --models. Without: it is there
     #[arg(long, env = "OVOMESH_MODEL_URL", value_name = "URL", requires = "model_sha256")]
@@ -35,12 +31,6 @@ pub struct Args {
     /// SHA-256 of the pulled model's model.toml, 64 hexadecimal digits
     #[arg(long, env = "OVOMESH_MODEL_SHA256", value_name = "HEX", requires = "model_url")]
     pub model_sha256: Option<String>,
-    /// Where to compute: auto, cpu or cuda:N. auto takes a GPU if libtorch can use one
-    #[arg(long, env = "OVOMESH_DEVICE", value_name = "DEVICE", default_value = "auto")]
-    pub device: DeviceChoice,
-    /// Which file of the model: auto, fp32 or bf16. auto takes bf16 where the CPU multiplies it natively
-    #[arg(long, env = "OVOMESH_PRECISION", value_name = "PRECISION", default_value = "auto")]
-    pub precision: Precision,
     /// Threads that compute, one batch each; 0 takes one for each core
     #[arg(long, env = "OVOMESH_THREADS", value_name = "N", default_value_t = 0)]
     pub threads: usize,
@@ -59,36 +49,44 @@ pub struct Args {
     pub patience_us: u64,
 }
 
-/// Batches per thread that a gateway may have here beside the one in work: more would wait where no other replica can
-/// take them.
-const AHEAD: usize = 2;
-/// Gateways that may each have their credit waiting here.
-const GATEWAYS: usize = 64;
+/// Which model, and where it is computed: for every program that computes one.
+#[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Model")]
+pub struct ModelArgs {
+    /// Folder of models, with NAME/VERSION/model.toml in it
+    #[arg(long, env = "OVOMESH_MODELS", value_name = "DIR", default_value = "models")]
+    pub models: PathBuf,
+    /// Which model
+    #[arg(long, env = "OVOMESH_MODEL", value_name = "NAME/VERSION", default_value = DEFAULT_MODEL)]
+    pub model: ModelId,
+    /// Where to compute: auto, cpu or cuda:N. auto takes a GPU if libtorch can use one
+    #[arg(long, env = "OVOMESH_DEVICE", value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceChoice,
+    /// Which file of the model: auto, fp32 or bf16. auto takes bf16 where the CPU multiplies it natively
+    #[arg(long, env = "OVOMESH_PRECISION", value_name = "PRECISION", default_value = "auto")]
+    pub precision: Precision,
+}
 
-impl Args {
-    pub(crate) fn threads(&self) -> usize {
-        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-        if self.threads == 0 { cores() } else { self.threads }
+impl TryFrom<Args> for Config {
+    type Error = anyhow::Error;
+
+    fn try_from(args: Args) -> anyhow::Result<Self> {
+        let model = Self::from(args.model);
+        Ok(Self {
+            port: PortConfig::try_from(&args.server)?,
+            pull: args.model_url.zip(args.model_sha256).map(|(url, sha256)| Pull { url, sha256 }),
+            threads: if args.threads == 0 { model.threads } else { args.threads },
+            batches: args.batches,
+            patience: Duration::from_micros(args.patience_us),
+            ..model
+        })
     }
+}
 
-    /// Calls that one gateway may have here.
-    pub(crate) fn credit(&self) -> usize {
-        let largest = self.batches.iter().copied().max().unwrap_or(1);
-        self.threads() + AHEAD * largest
-    }
-
-    pub(crate) fn engine(&self) -> EngineConfig {
-        EngineConfig {
-            repository: self.models.clone(),
-            model: self.model.clone(),
-            device: self.device,
-            precision: self.precision,
-            threads: self.threads(),
-            policy: Policy {
-                buckets: self.batches.clone(),
-                limit: self.credit() * GATEWAYS,
-                patience: Duration::from_micros(self.patience_us),
-            },
-        }
+/// The model as said, and the defaults for all else.
+impl From<ModelArgs> for Config {
+    fn from(args: ModelArgs) -> Self {
+        let ModelArgs { models, model, device, precision } = args;
+        Self { models, model, device, precision, ..Self::default() }
     }
 }

@@ -5,6 +5,7 @@
 mod allocator;
 mod args;
 pub mod batch;
+mod config;
 pub mod device;
 pub mod engine;
 mod error;
@@ -16,7 +17,6 @@ mod service;
 mod worker;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use ovomesh_api::pb::inference::v1::inference_service_server::InferenceServiceServer;
@@ -24,7 +24,8 @@ use ovomesh_bootstrap::{Server, trace};
 use ovomesh_mesh::{Lifecycle, ServerConfig, StageServer};
 use tokio::net::TcpListener;
 
-pub use args::Args;
+pub use args::{Args, ModelArgs};
+pub use config::{Config, Pull};
 pub use engine::{Engine, EngineConfig, Inferred, Provenance, Work};
 pub use error::EngineError;
 
@@ -37,19 +38,19 @@ pub const NAME: &str = "inference";
 const MAX_MESSAGE_BYTES: usize = 128 << 10;
 
 /// Loads and warms the model, then serves on `listener` until the drain is over.
-pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    if let (Some(url), Some(sha256)) = (&args.model_url, &args.model_sha256) {
-        pull(&args, url, sha256).await?;
+pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    if let Some(from) = &config.pull {
+        pull(&config, from).await?;
     }
-    let config = args.engine();
+    let engine = config.engine();
     let engine =
-        tokio::task::spawn_blocking(move || Engine::start(config)).await?.context("starting the model")?;
+        tokio::task::spawn_blocking(move || Engine::start(engine)).await?.context("starting the model")?;
     let engine = Arc::new(engine);
-    tracing::info!(provenance = ?engine.provenance(), threads = args.threads(), "model is warm");
+    tracing::info!(provenance = ?engine.provenance(), threads = config.threads, "model is warm");
     let server = ServerConfig {
-        messages: u32::try_from(args.credit())?,
+        messages: u32::try_from(config.credit())?,
         max_message_bytes: MAX_MESSAGE_BYTES as u64,
-        drain_grace: Duration::from_secs(args.server.drain_seconds),
+        drain_grace: config.port.drain,
         span: trace::child,
         ..ServerConfig::default()
     };
@@ -59,7 +60,7 @@ pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> any
     let routes = tonic::service::Routes::new(
         InferenceServiceServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES),
     );
-    Server::new(NAME, &args.server)
+    Server::new(NAME, &config.port)
         .routes(routes)
         .descriptors(&[ovomesh_api::pb::DESCRIPTORS, ovomesh_mesh::proto::DESCRIPTORS])
         .status(service)
@@ -68,13 +69,15 @@ pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> any
 }
 
 #[cfg(feature = "pull")]
-async fn pull(args: &Args, url: &str, sha256: &str) -> anyhow::Result<()> {
-    let model = args.model.to_string();
-    ovomesh_model_store::pull(url, sha256, &model, &args.models).await.context("pulling the model")
+async fn pull(config: &Config, from: &Pull) -> anyhow::Result<()> {
+    let model = config.model.to_string();
+    ovomesh_model_store::pull(&from.url, &from.sha256, &model, &config.models)
+        .await
+        .context("pulling the model")
 }
 
 #[cfg(not(feature = "pull"))]
 #[allow(clippy::unused_async, reason = "the other one awaits")]
-async fn pull(_: &Args, _: &str, _: &str) -> anyhow::Result<()> {
+async fn pull(_: &Config, _: &Pull) -> anyhow::Result<()> {
     anyhow::bail!("--model-url: this program was built without it; build it with `--features pull`")
 }

@@ -1,10 +1,10 @@
 //! `ovomesh-inference`: see the library.
 
 use clap::Parser;
-use ovomesh_inference::{Args, NAME, run};
+use ovomesh_inference::{Args, Config, NAME, run};
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
-    ovomesh_bootstrap::main(NAME, &server, &telemetry, |listener, lifecycle| run(args, listener, lifecycle))
+    ovomesh_bootstrap::main(NAME, &server, &telemetry, || Config::try_from(args), run)
 }

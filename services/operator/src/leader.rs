@@ -12,7 +12,7 @@ use kube::api::{Api, PostParams};
 use kube::{Client, Error};
 use tokio::time::Instant;
 
-use crate::Args;
+use crate::Config;
 
 /// This operator among those that may lead.
 pub struct Leader {
@@ -25,12 +25,12 @@ pub struct Leader {
 
 impl Leader {
     /// Leads nothing yet.
-    pub fn new(client: &Client, namespace: &str, args: &Args) -> Self {
+    pub fn new(client: &Client, namespace: &str, config: &Config) -> Self {
         Self {
             api: Api::namespaced(client.clone(), namespace),
-            name: args.lease.clone(),
-            identity: args.server.instance(),
-            duration: Duration::from_secs(args.lease_seconds.into()),
+            name: config.lease.clone(),
+            identity: config.port.instance.clone(),
+            duration: config.lease_duration,
             leads: AtomicBool::new(false),
         }
     }

@@ -16,7 +16,7 @@ use ovomesh_mesh::{Connector, Lifecycle};
 use ovomesh_resources::InferencePool;
 use tokio::time::MissedTickBehavior;
 
-use crate::Args;
+use crate::Config;
 use crate::leader::Leader;
 use apply::Applier;
 use one::One;
@@ -32,14 +32,14 @@ pub struct Pools {
 
 impl Pools {
     /// Looks at nothing yet.
-    pub fn new(client: &Client, namespace: &str, args: &Args, lifecycle: &Lifecycle) -> anyhow::Result<Self> {
-        Ok(Self {
+    pub fn new(client: &Client, namespace: &str, config: &Config, lifecycle: &Lifecycle) -> Self {
+        Self {
             client: client.clone(),
             namespace: namespace.to_owned(),
-            connector: args.client.connector()?,
+            connector: config.connector.clone(),
             lifecycle: lifecycle.clone(),
-            applier: Applier::new(client, namespace, args.server.instance()),
-        })
+            applier: Applier::new(client, namespace, config.port.instance.clone()),
+        }
     }
 
     /// Looks after them for ever: watches what there is, and decides every `every`.

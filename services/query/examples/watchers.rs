@@ -31,9 +31,8 @@ fn main() -> anyhow::Result<()> {
     if std::env::args().nth(1).as_deref() == Some("serve") {
         let args = ovomesh_query::Args::parse_from(std::env::args().skip(1));
         let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
-        return ovomesh_bootstrap::main(ovomesh_query::NAME, &server, &telemetry, |listener, life| {
-            ovomesh_query::run(args, listener, life)
-        });
+        let config = || ovomesh_query::Config::try_from(args);
+        return ovomesh_bootstrap::main(ovomesh_query::NAME, &server, &telemetry, config, ovomesh_query::run);
     }
     let mut args = std::env::args().skip(1);
     let mut number = |default| args.next().map_or(default, |text| text.parse::<u64>().expect("a number"));
@@ -45,9 +44,8 @@ async fn measure(watchers: u64, rate: u64, seconds: u64) -> anyhow::Result<()> {
     let (folder, life) = (tempfile::tempdir()?, Lifecycle::new());
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let store = format!("http://{}", listener.local_addr()?);
-    let args =
-        ovomesh_results_store::Args::try_parse_from(["store", "--data", folder.path().to_str().unwrap()])?;
-    let running = ovomesh_results_store::run(args, listener, life.clone());
+    let config = ovomesh_results_store::Config::in_folder(folder.path());
+    let running = ovomesh_results_store::run(config, listener, life.clone());
     life.spawn("store", async { running.await.unwrap() });
     let pool = StreamPool::<Append>::start(
         PoolConfig::default(),

@@ -3,7 +3,9 @@
 //! [`service`] is the gRPC surface; [`committer`] makes batches of what comes, [`late`] keeps what is there when an old scan comes again; [`store`] says what a store must do,
 //! [`embedded`] is the one of one machine, [`cql`] the one on Cassandra or ScyllaDB; [`feed`] tells who listens.
 
+mod args;
 mod committer;
+mod config;
 mod cql;
 mod embedded;
 mod error;
@@ -15,16 +17,16 @@ mod service;
 mod store;
 mod subscriber;
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ovomesh_api::pb::store::v1::store_service_server::StoreServiceServer;
-use ovomesh_bootstrap::{Server, ServerArgs, TelemetryArgs, trace};
+use ovomesh_bootstrap::{PortConfig, Server, trace};
 use ovomesh_mesh::{Lifecycle, ServerConfig, StageServer};
 use tokio::net::TcpListener;
 
-pub use cql::{Cql, CqlArgs, Level};
+pub use args::Args;
+pub use config::{Config, Storage};
+pub use cql::{Cql, CqlArgs, CqlConfig, Level};
 pub use embedded::Embedded;
 pub use error::StoreError;
 pub use record::Record;
@@ -47,39 +49,17 @@ const CREDIT_BYTES: u64 = 4 << 20;
 /// Rows on their way of all gateways together.
 const ALL_BYTES: u64 = 128 << 20;
 
-/// Stores every decision durably and gives them back: in a folder of this machine (--data), or in Cassandra or ScyllaDB
-/// (--cql), which several of these may share.
-#[derive(clap::Parser, Clone, Debug)]
-#[command(version)]
-#[command(group = clap::ArgGroup::new("where").required(true).args(["data", "cql"]))]
-#[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:7702")))]
-pub struct Args {
-    /// Where it listens.
-    #[command(flatten)]
-    pub server: ServerArgs,
-    /// What it tells.
-    #[command(flatten)]
-    pub telemetry: TelemetryArgs,
-    /// Folder of the embedded store; made when it is not there
-    #[arg(long, env = "OVOMESH_DATA", value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// The database.
-    #[command(flatten)]
-    pub cql: CqlArgs,
-}
-
 /// Serves on `listener` until the drain is over.
-pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
-    match args.data {
-        Some(data) => {
-            let store = tokio::task::spawn_blocking(move || Embedded::open(&data)).await??;
-            serve(store, &args.server, listener, &lifecycle).await
+pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    match config.storage {
+        Storage::Folder(folder) => {
+            let store = tokio::task::spawn_blocking(move || Embedded::open(&folder)).await??;
+            serve(store, &config.port, listener, &lifecycle).await
         }
-        None => {
-            // Files that are wrong are told at once, a database that is away is waited for.
-            args.cql.check()?;
-            let store = Cql::start(args.cql, args.server.instance(), &lifecycle);
-            serve(store, &args.server, listener, &lifecycle).await
+        Storage::Database(database) => {
+            // A database that is away is waited for.
+            let store = Cql::start(database, config.port.instance.clone(), &lifecycle);
+            serve(store, &config.port, listener, &lifecycle).await
         }
     }
 }
@@ -87,7 +67,7 @@ pub async fn run(args: Args, listener: TcpListener, lifecycle: Lifecycle) -> any
 /// Serves `store` on `listener` until the drain is over.
 pub async fn serve<S: Store>(
     store: S,
-    args: &ServerArgs,
+    port: &PortConfig,
     listener: TcpListener,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<()> {
@@ -98,7 +78,7 @@ pub async fn serve<S: Store>(
         bytes: CREDIT_BYTES,
         total_bytes: ALL_BYTES,
         max_message_bytes: MAX_MESSAGE_BYTES as u64,
-        drain_grace: Duration::from_secs(args.drain_seconds),
+        drain_grace: port.drain,
         span: trace::child,
         ..ServerConfig::default()
     };
@@ -107,7 +87,7 @@ pub async fn serve<S: Store>(
     let stage = StageServer::new(config, append, lifecycle);
     let service = Service::new(store, stage, feed, lifecycle.clone());
     let server = StoreServiceServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
-    Server::new(NAME, args)
+    Server::new(NAME, port)
         .routes(tonic::service::Routes::new(server))
         .descriptors(&[ovomesh_api::pb::DESCRIPTORS, ovomesh_mesh::proto::DESCRIPTORS])
         .status(service)

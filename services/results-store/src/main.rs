@@ -1,7 +1,7 @@
 //! `ovomesh-results-store`: see the library.
 
 use clap::Parser;
-use ovomesh_results_store::{Args, NAME, run};
+use ovomesh_results_store::{Args, Config, NAME, run};
 
 // Messages of 128 KiB and more: the system's allocator gives their memory back each time, which doubles the CPU of a hop.
 #[global_allocator]
@@ -10,5 +10,5 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
-    ovomesh_bootstrap::main(NAME, &server, &telemetry, |listener, lifecycle| run(args, listener, lifecycle))
+    ovomesh_bootstrap::main(NAME, &server, &telemetry, || Config::try_from(args), run)
 }

@@ -59,7 +59,7 @@ async fn tables_of_a_newer_release_are_left_alone_and_told() {
     let session = support::cassandra::session(&shared().contact_points()).await;
     let newer = format!("INSERT INTO {keyspace}.schema_versions (version) VALUES (99)");
     session.query_unpaged(newer, ()).await.unwrap();
-    let store = Cql::start(support::cassandra::args(&flags), "test".into(), &life);
+    let store = Cql::start(support::cassandra::config(&flags), "test".into(), &life);
     let told = support::cassandra::trouble(&store, "newer release").await;
     assert!(told.contains("version 99") && told.contains(&keyspace), "{told}");
 }

@@ -6,10 +6,10 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use ovomesh_mesh::Lifecycle;
-use ovomesh_results_store::{Args, Cql};
+use ovomesh_results_store::{Args, Config, Cql};
 use ovomesh_testkit::{Cassandra, Cluster};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use support::cassandra::{args, cql, flags, trouble};
+use support::cassandra::{config, cql, flags, trouble};
 use support::{all, append, row};
 
 /// An authority that signs in `folder`.
@@ -57,7 +57,7 @@ async fn only_who_has_the_password_and_trusts_the_certificate_gets_in_and_the_ot
         (with(&login(&right)), "does it want TLS (--cql-ca)?"),
     ];
     for (flags, words) in refused {
-        let store = Cql::start(args(&flags), "test".into(), &life);
+        let store = Cql::start(config(&flags), "test".into(), &life);
         let told = trouble(&store, words).await;
         assert!(told.contains(&cassandra.contact_points()), "{told}");
         assert!(!told.contains("guess"), "a password is not told: {told}");
@@ -67,16 +67,15 @@ async fn only_who_has_the_password_and_trusts_the_certificate_gets_in_and_the_ot
     assert_eq!(all(&store).await, ["secret"]);
 }
 
-#[tokio::test]
-async fn a_file_that_is_wrong_ends_the_start_and_is_named() {
+#[test]
+fn a_file_that_is_wrong_ends_the_start_and_is_named() {
     use clap::Parser as _;
     let folder = tempfile::tempdir().unwrap();
     let empty = file(folder.path(), "empty", "");
     for more in [["--cql-user", "u", "--cql-password-file", &empty].as_slice(), &["--cql-ca", &empty]] {
         let flags = ["results-store", "--cql", "127.0.0.1:1"].iter().chain(more);
         let args = Args::try_parse_from(flags).unwrap();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let error = ovomesh_results_store::run(args, listener, Lifecycle::new()).await.unwrap_err();
+        let error = Config::try_from(args).unwrap_err();
         assert!(format!("{error:#}").contains(&empty), "{error:#}");
     }
     for wrong in

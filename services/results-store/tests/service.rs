@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use clap::Parser as _;
 use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::pb::store::v1::store_service_client::StoreServiceClient;
 use ovomesh_api::pb::store::v1::{
@@ -16,9 +15,9 @@ use ovomesh_api::pb::store::v1::{
 };
 use ovomesh_api::stages::Append;
 use ovomesh_api::{EggId, ScanId};
-use ovomesh_bootstrap::ServerArgs;
+use ovomesh_bootstrap::PortConfig;
 use ovomesh_mesh::{CallError, Connector, Lifecycle, PoolConfig, Request, StreamPool, discover};
-use ovomesh_results_store::{Args, Embedded, LinePage, LineRange, Record, Store, StoreError, run, serve};
+use ovomesh_results_store::{Config, Embedded, LinePage, LineRange, Record, Store, StoreError, run, serve};
 use support::{row, with_picture};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -45,7 +44,7 @@ impl Running {
         let life = Lifecycle::new();
         let own = life.clone();
         life.spawn("results-store", async move {
-            serve(store, &ServerArgs::loopback(), listener, &own).await.unwrap();
+            serve(store, &PortConfig::default(), listener, &own).await.unwrap();
         });
         let uri = format!("http://{address}").parse().unwrap();
         let client = Client::new(Connector::default().lazy(&uri).unwrap());
@@ -280,8 +279,8 @@ async fn what_was_acknowledged_before_a_drain_is_there_after_it() {
 async fn a_second_process_on_the_same_data_is_told_so() {
     let (folder, store) = Running::embedded().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let args = Args::parse_from(["results-store", "--data", folder.path().to_str().unwrap()]);
-    let error = run(args, listener, Lifecycle::new()).await.unwrap_err().to_string();
+    let config = Config::in_folder(folder.path());
+    let error = run(config, listener, Lifecycle::new()).await.unwrap_err().to_string();
     assert!(error.contains(folder.path().to_str().unwrap()) && error.contains("--data"), "{error}");
     store.end().await;
 }

@@ -5,28 +5,30 @@ use std::sync::Arc;
 use ovomesh_intake::Intake;
 use tokio_util::sync::CancellationToken;
 
-use crate::Args;
+use crate::Config;
 use crate::desk::Desk;
 use crate::{dicom, folder};
 
 /// Checks what is configured and opens it. The future takes images until the drain; it ends only with an error, or then.
 pub async fn run(
-    args: &Args,
+    config: &Config,
     desk: Arc<Desk>,
     drain: CancellationToken,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
-    let folders = folder::folders(&args.files, &desk);
+    let folders = folder::folders(&config.folders, &desk);
     // Whoever takes no images need not be able to tell whose they are.
-    let intake = if args.dicom.dicom_listen.is_some() || !folders.is_empty() {
+    let intake = if config.dicom.is_some() || !folders.is_empty() {
         Some(Intake::new(desk.settings.lines.clone())?)
     } else {
         None
     };
-    let provider = match &intake {
-        Some(intake) => dicom::Provider::open(&args.dicom, &args.spool, intake.clone(), desk.clone()).await?,
-        None => None,
+    let provider = match (&intake, &config.dicom) {
+        (Some(intake), Some(dicom)) => {
+            Some(dicom::Provider::open(dicom, &config.spool, intake.clone(), desk.clone()).await?)
+        }
+        _ => None,
     };
-    let rules = args.files.clone();
+    let rules = config.folders.clone();
     Ok(async move {
         let by_dicom = async {
             match provider {

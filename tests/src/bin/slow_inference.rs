@@ -9,7 +9,7 @@ use ovomesh_api::pb::inference::v1::inference_service_server::{InferenceService,
 use ovomesh_api::pb::inference::v1::{InferRequest, Inferred};
 use ovomesh_api::pb::scan::v1::Scores;
 use ovomesh_api::stages::Infer;
-use ovomesh_bootstrap::{Lifecycle, Load, Server, ServerArgs, TelemetryArgs};
+use ovomesh_bootstrap::{Lifecycle, Load, PortConfig, Server, ServerArgs, TelemetryArgs};
 use ovomesh_mesh::{Done, ResponseStream, ServerConfig, StageServer};
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status, Streaming};
@@ -48,12 +48,12 @@ impl ovomesh_bootstrap::Status for Slow {
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let work = Duration::from_secs_f64(1.0 / args.rate);
-    let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
     ovomesh_bootstrap::main(
         "slow-inference",
-        &server,
-        &telemetry,
-        |listener, lifecycle: Lifecycle| async move {
+        &args.server,
+        &args.telemetry,
+        || PortConfig::try_from(&args.server),
+        |port, listener, lifecycle: Lifecycle| async move {
             let turn = Arc::new(Semaphore::new(1));
             let config = ServerConfig { messages: 32, ..ServerConfig::default() };
             let stage = StageServer::new(
@@ -72,7 +72,7 @@ fn main() -> anyhow::Result<()> {
                 &lifecycle,
             );
             let routes = tonic::service::Routes::new(InferenceServiceServer::new(Slow(stage.clone())));
-            Server::new("slow-inference", &args.server)
+            Server::new("slow-inference", &port)
                 .routes(routes)
                 .status(Slow(stage))
                 .serve(listener, &lifecycle)

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use ovomesh_api::pb::load::v1::load_service_server::{LoadService, LoadServiceServer};
 use ovomesh_api::pb::load::v1::{StageLoad, WatchRequest, WatchResponse};
-use ovomesh_bootstrap::{Lifecycle, Server, ServerArgs};
+use ovomesh_bootstrap::{Lifecycle, PortConfig, Server};
 use serde_json::json;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
@@ -98,9 +98,9 @@ impl Gateway {
             let listener = tokio::net::TcpListener::bind(address).await.unwrap();
             let life = lifecycle.clone();
             lifecycle.spawn("gateway", async move {
-                let args = ServerArgs::loopback();
+                let port = PortConfig::default();
                 let routes = tonic::service::Routes::new(LoadServiceServer::new(own.clone()));
-                let server = Server::new("scanner-gateway", &args).routes(routes).status(own);
+                let server = Server::new("scanner-gateway", &port).routes(routes).status(own);
                 server.serve(listener, &life).await.unwrap();
             });
         });

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use ovomesh_bootstrap::{Lifecycle, Load, Server, ServerArgs, Status};
+use ovomesh_bootstrap::{Lifecycle, Load, PortConfig, Server, Status};
 use ovomesh_testkit::Process;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -39,12 +39,12 @@ pub struct Running {
 }
 
 /// Starts a server on a free port.
-pub async fn serve(args: ServerArgs) -> Running {
+pub async fn serve(config: PortConfig) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, lifecycle, ready) = (listener.local_addr().unwrap(), Lifecycle::new(), Switch::default());
     ready.0.store(true, Ordering::Relaxed);
     let (status, life) = (ready.clone(), lifecycle.clone());
-    let serving = async move { Server::new("tested", &args).status(status).serve(listener, &life).await };
+    let serving = async move { Server::new("tested", &config).status(status).serve(listener, &life).await };
     Running { address, served: lifecycle.tasks.spawn(serving), lifecycle, ready }
 }
 

@@ -5,7 +5,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::Parser as _;
 use jiff::{Timestamp, ToSpan as _};
 use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
 use ovomesh_api::pb::query::v1::watch_response::Message;
@@ -33,9 +32,8 @@ pub struct Store {
 pub async fn store(folder: &std::path::Path, address: Option<SocketAddr>) -> Store {
     let listener = TcpListener::bind(address.unwrap_or(([127, 0, 0, 1], 0).into())).await.unwrap();
     let (address, lifecycle) = (listener.local_addr().unwrap(), Lifecycle::new());
-    let folder = folder.to_str().unwrap();
-    let args = ovomesh_results_store::Args::try_parse_from(["results-store", "--data", folder]).unwrap();
-    let running = ovomesh_results_store::run(args, listener, lifecycle.clone());
+    let config = ovomesh_results_store::Config::in_folder(folder);
+    let running = ovomesh_results_store::run(config, listener, lifecycle.clone());
     lifecycle.spawn("store", async { running.await.unwrap() });
     let writer = Lifecycle::new();
     let uris = discover::fixed([format!("http://{address}").parse().unwrap()]);
@@ -79,12 +77,11 @@ pub async fn query(store: SocketAddr, ready: bool) -> Query {
 
 /// The same for several stores.
 pub async fn query_of(stores: &[SocketAddr], ready: bool) -> Query {
-    let stores = stores.iter().map(|store| format!("http://{store}")).collect::<Vec<_>>().join(",");
+    let stores = stores.iter().map(|store| format!("http://{store}").parse().unwrap()).collect();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (url, life) = (format!("http://{}", listener.local_addr().unwrap()), Lifecycle::new());
-    let flags = ["query".to_owned(), "--store".to_owned(), stores];
-    let running =
-        ovomesh_query::run(ovomesh_query::Args::try_parse_from(flags).unwrap(), listener, life.clone());
+    let config = ovomesh_query::Config { stores, ..ovomesh_query::Config::default() };
+    let running = ovomesh_query::run(config, listener, life.clone());
     life.spawn("query", async { running.await.unwrap() });
     let client = QueryServiceClient::new(connect(&url, None).await);
     if ready {

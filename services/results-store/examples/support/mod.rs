@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ovomesh_api::stages::Append;
 use ovomesh_mesh::{Connector, Lifecycle, PoolConfig, Request, StreamPool, discover};
-use ovomesh_results_store::{Args, NAME, run};
+use ovomesh_results_store::{Args, Config, NAME, run};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -20,7 +20,7 @@ pub fn serve() -> Option<anyhow::Result<()>> {
     use clap::Parser as _;
     let args = Args::parse_from(std::env::args().skip(1));
     let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
-    Some(ovomesh_bootstrap::main(NAME, &server, &telemetry, |listener, life| run(args, listener, life)))
+    Some(ovomesh_bootstrap::main(NAME, &server, &telemetry, || Config::try_from(args), run))
 }
 
 /// Rows through the store at `url`, at most `in_flight` on their way; how long each took. `rate` 0: as fast as they are

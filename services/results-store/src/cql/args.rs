@@ -1,10 +1,8 @@
-//! How the database is reached, by flags.
+//! The flags of the database.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use anyhow::Context as _;
-use scylla::statement::Consistency;
+use super::config::{CqlConfig, Level};
 
 /// Where the database is, and how rows are kept in it. All but `--cql` matter only with it.
 #[derive(clap::Args, Clone, Debug)]
@@ -54,68 +52,27 @@ pub struct CqlArgs {
     pub in_flight: u16,
 }
 
-/// How many replicas must agree.
-#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// One of them, anywhere: a row may be lost with that node
-    One,
-    /// One of them in the own datacenter
-    LocalOne,
-    /// Most of them
-    Quorum,
-    /// Most of those in the own datacenter
-    LocalQuorum,
-    /// All of them: no node may be away
-    All,
-}
+impl TryFrom<CqlArgs> for CqlConfig {
+    type Error = anyhow::Error;
 
-impl From<Level> for Consistency {
-    fn from(level: Level) -> Self {
-        match level {
-            Level::One => Self::One,
-            Level::LocalOne => Self::LocalOne,
-            Level::Quorum => Self::Quorum,
-            Level::LocalQuorum => Self::LocalQuorum,
-            Level::All => Self::All,
-        }
+    fn try_from(args: CqlArgs) -> anyhow::Result<Self> {
+        let config = Self {
+            nodes: args.nodes,
+            keyspace: args.keyspace,
+            datacenter: args.datacenter,
+            consistency: args.consistency,
+            replication: args.replication,
+            keep_days: args.keep_days,
+            user: args.user,
+            password_file: args.password_file,
+            ca: args.ca,
+            cert: args.cert,
+            key: args.key,
+            in_flight: args.in_flight,
+        };
+        config.check()?;
+        Ok(config)
     }
-}
-
-impl CqlArgs {
-    /// How errors name the database.
-    pub fn place(&self) -> String {
-        format!("keyspace {} at {}", self.keyspace, self.nodes.join(", "))
-    }
-
-    /// Reads all files once.
-    ///
-    /// # Errors
-    /// Names the file that is wrong.
-    pub fn check(&self) -> anyhow::Result<()> {
-        self.login()?;
-        self.tls().map(drop)
-    }
-
-    /// How connections are secured; `None`: plain text. Read now.
-    pub fn tls(&self) -> anyhow::Result<Option<Arc<rustls::ClientConfig>>> {
-        let Some(ca) = &self.ca else { return Ok(None) };
-        let own = self.cert.as_deref().zip(self.key.as_deref());
-        ovomesh_bootstrap::client_config(ca, own).map(|config| Some(Arc::new(config)))
-    }
-
-    /// User and password, read now.
-    pub fn login(&self) -> anyhow::Result<Option<(String, String)>> {
-        let (Some(user), Some(file)) = (&self.user, &self.password_file) else { return Ok(None) };
-        Ok(Some((user.clone(), password(file)?)))
-    }
-}
-
-/// The first line of a file, without its end.
-fn password(file: &Path) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    let line = text.lines().next().unwrap_or_default();
-    anyhow::ensure!(!line.is_empty(), "{} holds no password in its first line", file.display());
-    Ok(line.to_owned())
 }
 
 /// A name that needs no quotes, and cannot say anything else in a statement.

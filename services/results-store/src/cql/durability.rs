@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use scylla::client::session::Session;
 
-use super::args::{CqlArgs, Level};
+use super::config::{CqlConfig, Level};
 use super::schema::ask;
 
 /// What is known, in one line, and whether it is worth a warning.
@@ -15,18 +15,18 @@ pub(super) struct Durability {
 }
 
 /// Looks at the keyspace, and at a node's settings when one node decides.
-pub(super) async fn look(session: &Session, args: &CqlArgs) -> Result<Durability, String> {
+pub(super) async fn look(session: &Session, config: &CqlConfig) -> Result<Durability, String> {
     let question = "SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?";
-    let found = ask::<(HashMap<String, String>,)>(session, question, (&args.keyspace,)).await?;
+    let found = ask::<(HashMap<String, String>,)>(session, question, (&config.keyspace,)).await?;
     let replication = found.into_iter().next().map(|(map,)| map).unwrap_or_default();
-    let copies = copies(&replication, args.datacenter.as_deref());
+    let copies = copies(&replication, config.datacenter.as_deref());
     // Cassandra 4 and later tell; ScyllaDB has no such table.
     let settings = "SELECT value FROM system_views.settings WHERE name = 'commitlog_sync'";
     let sync = match ask::<(Option<String>,)>(session, settings, ()).await {
         Ok(rows) => rows.into_iter().find_map(|(value,)| value),
         Err(_) => None,
     };
-    Ok(judge(copies, args.consistency, sync.as_deref()))
+    Ok(judge(copies, config.consistency, sync.as_deref()))
 }
 
 /// Copies in the datacenter that is asked, or in the one with the fewest.

@@ -9,7 +9,7 @@ use scylla::value::CqlTimestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::args::CqlArgs;
+use super::config::CqlConfig;
 use super::durability;
 use super::tables::Tables;
 use super::{schema, session, words};
@@ -36,7 +36,7 @@ struct State {
 
 /// The database as this process sees it.
 pub(super) struct Link {
-    args: CqlArgs,
+    config: CqlConfig,
     place: String,
     instance: String,
     state: watch::Sender<State>,
@@ -45,11 +45,11 @@ pub(super) struct Link {
 
 impl Link {
     /// Connects, and keeps connected, until the drain.
-    pub fn start(args: CqlArgs, instance: String, lifecycle: &Lifecycle) -> Arc<Self> {
+    pub fn start(config: CqlConfig, instance: String, lifecycle: &Lifecycle) -> Arc<Self> {
         let trouble = Some("not connected yet".to_owned());
         let link = Arc::new(Self {
-            place: args.place(),
-            args,
+            place: config.place(),
+            config,
             instance,
             state: watch::Sender::new(State { tables: None, trouble }),
             durability: Mutex::default(),
@@ -141,14 +141,14 @@ impl Link {
     }
 
     async fn connect(&self) -> Result<Tables, String> {
-        let session = session::connect(&self.args).await?;
-        schema::migrate(&session, &self.args).await?;
-        let durability = durability::look(&session, &self.args).await?;
+        let session = session::connect(&self.config).await?;
+        schema::migrate(&session, &self.config).await?;
+        let durability = durability::look(&session, &self.config).await?;
         if !durability.safe {
             tracing::warn!(place = self.place, "{}", durability.text);
         }
         *self.durability.lock().unwrap_or_else(PoisonError::into_inner) = Some(durability.text);
-        Tables::prepare(session, &self.args.keyspace).await
+        Tables::prepare(session, &self.config.keyspace).await
     }
 
     /// Looks how the database is. Comes back when the connection should be made anew.

@@ -4,6 +4,7 @@
 //! what is done with them. Several results-stores may work on one keyspace.
 
 mod args;
+mod config;
 mod durability;
 mod hours;
 mod link;
@@ -27,7 +28,8 @@ use crate::StoreError;
 use crate::keys;
 use crate::record::{Record, last_of_each_scan};
 use crate::store::{LinePage, LineRange, Store};
-pub use args::{CqlArgs, Level};
+pub use args::CqlArgs;
+pub use config::{CqlConfig, Level};
 use hours::Hours;
 use link::Link;
 use read::ReadError;
@@ -47,10 +49,10 @@ pub struct Cql {
 
 impl Cql {
     /// Connects in a task of its own, again and again until the drain: there is no error when the database is away.
-    pub fn start(args: CqlArgs, instance: String, lifecycle: &Lifecycle) -> Self {
+    pub fn start(config: CqlConfig, instance: String, lifecycle: &Lifecycle) -> Self {
         // The appends share what may be on its way.
-        let in_flight = usize::from(args.in_flight).div_ceil(APPENDS);
-        let link = Link::start(args, instance, lifecycle);
+        let in_flight = usize::from(config.in_flight).div_ceil(APPENDS);
+        let link = Link::start(config, instance, lifecycle);
         Self { link, hours: Hours::default(), clock: MonotonicTimestampGenerator::new(), in_flight }
     }
 

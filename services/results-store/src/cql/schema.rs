@@ -12,7 +12,7 @@ use scylla::errors::ExecutionError;
 use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancingPolicy};
 use scylla::statement::unprepared::Statement;
 
-use super::args::CqlArgs;
+use super::config::CqlConfig;
 use super::words;
 
 /// Making a table takes a second on a busy node.
@@ -47,28 +47,28 @@ const VERSIONS: &str =
     "CREATE TABLE IF NOT EXISTS KEYSPACE.schema_versions (version int PRIMARY KEY, done_at timestamp)";
 
 /// Makes what is missing of keyspace and tables.
-pub(super) async fn migrate(session: &Session, args: &CqlArgs) -> Result<(), String> {
-    if !exists(session, "keyspaces", &args.keyspace, None).await? {
-        change(session, &create_keyspace(args)).await?;
+pub(super) async fn migrate(session: &Session, config: &CqlConfig) -> Result<(), String> {
+    if !exists(session, "keyspaces", &config.keyspace, None).await? {
+        change(session, &create_keyspace(config)).await?;
     }
-    if !exists(session, "tables", &args.keyspace, Some("schema_versions")).await? {
-        change(session, &fill(VERSIONS, args)).await?;
+    if !exists(session, "tables", &config.keyspace, Some("schema_versions")).await? {
+        change(session, &fill(VERSIONS, config)).await?;
     }
     let newest = i32::try_from(STEPS.len()).unwrap_or(i32::MAX);
-    let done = version(session, args).await?;
+    let done = version(session, config).await?;
     if done > newest {
         return Err(format!(
             "its tables have version {done}, made by a newer release; this one knows {newest}: start the newer one"
         ));
     }
     for (version, step) in (1..).zip(STEPS).filter(|(version, _)| *version > done) {
-        tracing::info!(keyspace = args.keyspace, version, "changing the tables");
+        tracing::info!(keyspace = config.keyspace, version, "changing the tables");
         for statement in *step {
-            change(session, &fill(statement, args)).await?;
+            change(session, &fill(statement, config)).await?;
         }
         let insert = fill(
             "INSERT INTO KEYSPACE.schema_versions (version, done_at) VALUES (?, toTimestamp(now()))",
-            args,
+            config,
         );
         let mut insert = Statement::new(insert);
         insert.set_is_idempotent(true);
@@ -78,9 +78,9 @@ pub(super) async fn migrate(session: &Session, args: &CqlArgs) -> Result<(), Str
 }
 
 /// How many steps were done.
-async fn version(session: &Session, args: &CqlArgs) -> Result<i32, String> {
+async fn version(session: &Session, config: &CqlConfig) -> Result<i32, String> {
     let found =
-        ask::<(i32,)>(session, &fill("SELECT version FROM KEYSPACE.schema_versions", args), ()).await?;
+        ask::<(i32,)>(session, &fill("SELECT version FROM KEYSPACE.schema_versions", config), ()).await?;
     Ok(found.into_iter().map(|(version,)| version).max().unwrap_or(0))
 }
 
@@ -137,18 +137,18 @@ async fn on(session: &Session, statement: &str, node: Arc<Node>) -> Result<(), E
     session.query_unpaged(statement, ()).await.map(drop)
 }
 
-fn create_keyspace(args: &CqlArgs) -> String {
+fn create_keyspace(config: &CqlConfig) -> String {
     // Cassandra and ScyllaDB take `replication_factor` for every datacenter there is.
     let whose =
-        args.datacenter.as_deref().map_or("replication_factor".into(), |name| name.replace('\'', "''"));
+        config.datacenter.as_deref().map_or("replication_factor".into(), |name| name.replace('\'', "''"));
     format!(
         "CREATE KEYSPACE IF NOT EXISTS {} WITH replication = {{'class': 'NetworkTopologyStrategy', '{whose}': {}}}",
-        args.keyspace, args.replication
+        config.keyspace, config.replication
     )
 }
 
-fn fill(statement: &str, args: &CqlArgs) -> String {
-    let days = u32::from(args.keep_days);
+fn fill(statement: &str, config: &CqlConfig) -> String {
+    let days = u32::from(config.keep_days);
     let kept = |seconds: u32| {
         format!(
             "default_time_to_live = {seconds} AND compaction = {{'class': 'TimeWindowCompactionStrategy', \
@@ -156,7 +156,7 @@ fn fill(statement: &str, args: &CqlArgs) -> String {
             days.div_ceil(WINDOWS)
         )
     };
-    let statement = statement.replace("KEYSPACE", &args.keyspace);
+    let statement = statement.replace("KEYSPACE", &config.keyspace);
     // A day more: the mark of an hour is not written with each of its rows.
     let statement = statement.replace("KEPT_LONGER", &kept((days + 1) * DAY));
     statement.replace("KEPT", &kept(days * DAY))

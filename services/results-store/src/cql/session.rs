@@ -8,7 +8,7 @@ use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::policies::load_balancing::DefaultPolicy;
 
-use super::args::CqlArgs;
+use super::config::CqlConfig;
 use super::retry::OnceElsewhere;
 use super::words;
 
@@ -20,27 +20,27 @@ const REQUEST: Duration = Duration::from_secs(5);
 const KEEPALIVE: Duration = Duration::from_secs(2);
 
 /// Connects; an error says in plain words why not.
-pub(super) async fn connect(args: &CqlArgs) -> Result<Session, String> {
+pub(super) async fn connect(config: &CqlConfig) -> Result<Session, String> {
     let mut balance = DefaultPolicy::builder().token_aware(true);
-    if let Some(datacenter) = &args.datacenter {
+    if let Some(datacenter) = &config.datacenter {
         balance = balance.prefer_datacenter(datacenter.clone()).permit_dc_failover(false);
     }
     let profile = ExecutionProfile::builder()
-        .consistency(args.consistency.into())
+        .consistency(config.consistency.into())
         .request_timeout(Some(REQUEST))
         .retry_policy(Arc::new(OnceElsewhere))
         .load_balancing_policy(balance.build())
         .build();
     let mut builder = SessionBuilder::new()
-        .known_nodes(&args.nodes)
+        .known_nodes(&config.nodes)
         .default_execution_profile_handle(profile.into_handle())
         .connection_timeout(CONNECT)
         .keepalive_interval(KEEPALIVE)
         .keepalive_timeout(KEEPALIVE)
-        .keyspaces_to_fetch([&args.keyspace]);
-    if let Some((user, password)) = args.login().map_err(|error| format!("{error:#}"))? {
+        .keyspaces_to_fetch([&config.keyspace]);
+    if let Some((user, password)) = config.login().map_err(|error| format!("{error:#}"))? {
         builder = builder.user(user, password);
     }
-    let tls = args.tls().map_err(|error| format!("{error:#}"))?;
+    let tls = config.tls().map_err(|error| format!("{error:#}"))?;
     builder.tls_context(tls).build().await.map_err(|error| words::connecting(&error))
 }

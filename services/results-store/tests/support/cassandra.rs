@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser as _;
 use ovomesh_mesh::Lifecycle;
-use ovomesh_results_store::{Args, Cql, CqlArgs, Store};
+use ovomesh_results_store::{Args, Cql, CqlConfig, Store};
 use ovomesh_testkit::Cassandra;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
@@ -31,14 +31,15 @@ pub fn flags(nodes: &str, keyspace: &str) -> Vec<String> {
     ["--cql", nodes, "--cql-keyspace", keyspace, "--cql-replication", "1"].map(str::to_owned).into()
 }
 
-pub fn args(flags: &[String]) -> CqlArgs {
+pub fn config(flags: &[String]) -> CqlConfig {
     let flags = std::iter::once("results-store".to_owned()).chain(flags.iter().cloned());
-    Args::try_parse_from(flags).expect("flags that are right").cql
+    let args = Args::try_parse_from(flags).expect("flags that are right");
+    args.cql.try_into().expect("files that are right")
 }
 
 /// A store that is connected.
 pub async fn cql(flags: &[String], life: &Lifecycle) -> Cql {
-    let store = Cql::start(args(flags), "test".into(), life);
+    let store = Cql::start(config(flags), "test".into(), life);
     well(&store).await;
     store
 }

@@ -5,7 +5,7 @@ use ovomesh_api::pb::store::v1::store_service_client::StoreServiceClient;
 use ovomesh_api::pb::store::v1::{GetScanRequest, ListLineRequest};
 use ovomesh_api::stages::Append;
 use ovomesh_api::time;
-use ovomesh_bootstrap::ServerArgs;
+use ovomesh_bootstrap::PortConfig;
 use ovomesh_mesh::{CallError, Connector, Lifecycle, PoolConfig, Request, StreamPool, discover};
 use ovomesh_results_store::{Store, serve};
 use tokio::net::TcpListener;
@@ -24,9 +24,9 @@ fn settled(received: i64, call: Call) -> Row {
 pub async fn the_first_row_of_a_forgotten_scan_stands<S: Store>(store: S) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri: tonic::transport::Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-    let (life, args) = (Lifecycle::new(), ServerArgs::loopback());
+    let (life, port) = (Lifecycle::new(), PortConfig::default());
     let own = life.clone();
-    life.spawn("results-store", async move { serve(store, &args, listener, &own).await.unwrap() });
+    life.spawn("results-store", async move { serve(store, &port, listener, &own).await.unwrap() });
     let mut client = StoreServiceClient::new(Connector::default().lazy(&uri).unwrap());
     let pool = StreamPool::<Append>::start(
         PoolConfig::default(),

@@ -45,33 +45,35 @@ const LOOK: Duration = Duration::from_millis(100);
 /// A sender that is refused reads that within this time.
 const REFUSAL: Duration = Duration::from_secs(2);
 
-/// Images by DICOM.
-#[derive(clap::Args, Clone, Debug)]
-#[command(next_help_heading = "DICOM")]
-pub struct DicomArgs {
-    /// Where it takes images by DICOM (C-STORE, C-ECHO), such as 0.0.0.0:11112. Without: nowhere
-    #[arg(long, env = "OVOMESH_DICOM_LISTEN", value_name = "ADDR")]
-    pub dicom_listen: Option<SocketAddr>,
-    /// AE title it answers to, beside those that lines are called by
-    #[arg(long, env = "OVOMESH_DICOM_AE", value_name = "TITLE", default_value = "OVOMESH", value_parser = ae_title)]
-    pub dicom_ae: String,
-    /// Associations at once; one more is refused as congestion
-    #[arg(long, env = "OVOMESH_DICOM_ASSOCIATIONS", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub dicom_associations: u16,
-    /// A series that does not say how many images it has is whole after so long without one, in milliseconds
-    #[arg(long, env = "OVOMESH_DICOM_IDLE_MS", value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
-    pub dicom_idle_ms: u64,
-    /// After an association broke, its series may be sent again for so long, in milliseconds
-    #[arg(long, env = "OVOMESH_DICOM_AGAIN_MS", value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=600_000))]
-    pub dicom_again_ms: u64,
-    /// Most that series which are not whole yet may take on disk, in MiB
-    #[arg(long, env = "OVOMESH_DICOM_STAGING_MIB", value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(16..))]
-    pub dicom_staging_mib: u64,
+/// Where images are taken by DICOM, and how many.
+#[derive(Clone, Debug)]
+pub struct DicomConfig {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// AE title that it answers to, beside those that lines are called by.
+    pub ae: String,
+    /// Associations at once; one more is refused as congestion.
+    pub associations: usize,
+    /// A series that does not say how many images it has is whole after this time without one.
+    pub idle: Duration,
+    /// After an association broke, its series may be sent again for this time.
+    pub again: Duration,
+    /// Most that series which are not whole yet may take on disk, in bytes.
+    pub staging_bytes: u64,
 }
 
-fn ae_title(text: &str) -> Result<String, String> {
-    let is_good = (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
-    if is_good { Ok(text.to_owned()) } else { Err("an AE title has 1 to 16 letters without spaces".into()) }
+impl DicomConfig {
+    /// At this address, with the defaults of the flags.
+    pub fn at(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            ae: "OVOMESH".into(),
+            associations: 8,
+            idle: Duration::from_secs(1),
+            again: Duration::from_secs(10),
+            staging_bytes: 256 << 20,
+        }
+    }
 }
 
 /// A provider that listens.
@@ -84,40 +86,38 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Listens, with the images that were left in `spool`; nothing when it is not asked for.
+    /// Listens, with the images that were left in `spool`.
     pub async fn open(
-        args: &DicomArgs,
+        config: &DicomConfig,
         spool: &Path,
         intake: Intake,
         desk: Arc<Desk>,
-    ) -> anyhow::Result<Option<Self>> {
-        let Some(listen) = args.dicom_listen else { return Ok(None) };
+    ) -> anyhow::Result<Self> {
+        let listen = config.listen;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("--dicom-listen {listen}"))?;
         let folder = spool.join(ovomesh_spool::images::FOLDER);
-        let staging = Staging::open(&folder, args.dicom_staging_mib << 20)
+        let staging = Staging::open(&folder, config.staging_bytes)
             .with_context(|| format!("opening {}", folder.display()))?;
         let image_bytes = desk.settings.max_volume_bytes + BESIDE_BYTES;
         let limits = Limits {
             series: SERIES,
             images: IMAGES,
             bytes: 2 * desk.settings.max_volume_bytes + BESIDE_BYTES,
-            idle: Duration::from_millis(args.dicom_idle_ms),
-            again: Duration::from_millis(args.dicom_again_ms),
+            idle: config.idle,
+            again: config.again,
         };
         let lines = Arc::new(intake.book().clone());
-        let own =
-            std::iter::once(args.dicom_ae.as_str()).chain(lines.called_aes()).map(str::to_owned).collect();
+        let own = std::iter::once(config.ae.as_str()).chain(lines.called_aes()).map(str::to_owned).collect();
         let access = Access { own, lines };
         tracing::info!(address = %listener.local_addr()?, own = ?access.own, "taking images by DICOM");
         let receiver = Arc::new(Receiver::new(desk, intake, staging, limits));
-        let associations = args.dicom_associations.into();
-        Ok(Some(Self {
+        Ok(Self {
             listener,
             receiver,
             access,
-            associations,
+            associations: config.associations,
             image_bytes: usize::try_from(image_bytes)?,
-        }))
+        })
     }
 
     /// Serves until the drain.

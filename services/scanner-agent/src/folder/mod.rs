@@ -28,28 +28,28 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Scans of a folder that wait for their verdicts: 2 s of the fastest line, four times over.
 const AT_ONCE: usize = 64;
 
-/// Images as files.
-#[derive(clap::Args, Clone, Debug)]
-#[command(next_help_heading = "Files")]
-pub struct FileArgs {
-    /// A folder in which DICOM files, or folders of slices, are dropped; may be given several times. Folders that lines
-    /// name as their sources are watched too
-    #[arg(long, env = "OVOMESH_WATCH", value_name = "DIR", value_delimiter = ',')]
+/// Which folders are watched, and when what lies there is whole.
+#[derive(Clone, Debug)]
+pub struct FolderConfig {
+    /// Absolute paths; the folders that lines name are watched too.
     pub watch: Vec<PathBuf>,
-    /// A file that was neither renamed into place nor closed is whole after so long without a change, in milliseconds
-    #[arg(long, env = "OVOMESH_WATCH_QUIET_MS", value_name = "MS", default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(100..=600_000))]
-    pub watch_quiet_ms: u64,
-    /// A file that is cut off, or a series that lacks slices, fails after so long without a change, in milliseconds
-    #[arg(long, env = "OVOMESH_WATCH_PATIENCE_MS", value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
-    pub watch_patience_ms: u64,
+    /// A file that was neither renamed into place nor closed is whole after this time without a change.
+    pub quiet: Duration,
+    /// A file that is cut off, or a series that lacks slices, fails after this time without a change.
+    pub patience: Duration,
 }
 
-/// The folders that are watched: those of the flags, and those of the lines.
-pub fn folders(args: &FileArgs, desk: &Desk) -> Vec<PathBuf> {
+/// No folder but those of the lines; 2 s, and 30 s.
+impl Default for FolderConfig {
+    fn default() -> Self {
+        Self { watch: Vec::new(), quiet: Duration::from_secs(2), patience: Duration::from_secs(30) }
+    }
+}
+
+/// The folders that are watched: those of the configuration, and those of the lines.
+pub fn folders(config: &FolderConfig, desk: &Desk) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = desk.settings.lines.folders().map(PathBuf::from).collect();
-    folders.extend(
-        args.watch.iter().map(|folder| std::path::absolute(folder).unwrap_or_else(|_| folder.clone())),
-    );
+    folders.extend(config.watch.iter().cloned());
     folders.sort();
     folders.dedup();
     folders
@@ -57,15 +57,15 @@ pub fn folders(args: &FileArgs, desk: &Desk) -> Vec<PathBuf> {
 
 /// Watches folders until the drain.
 pub async fn run(
-    args: &FileArgs,
+    config: &FolderConfig,
     intake: Intake,
     desk: Arc<Desk>,
     folders: Vec<PathBuf>,
     drain: CancellationToken,
 ) {
     let rules = Rules {
-        quiet: Duration::from_millis(args.watch_quiet_ms),
-        patience: Duration::from_millis(args.watch_patience_ms.max(args.watch_quiet_ms)),
+        quiet: config.quiet,
+        patience: config.patience.max(config.quiet),
         again: AGAIN,
         at_once: AT_ONCE,
     };

@@ -1,0 +1,61 @@
+//! The flags of `ovomeshd`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ovomesh_api::LineBook;
+use ovomesh_bootstrap::{PortConfig, ServerArgs, TelemetryArgs, configuration};
+use ovomesh_inference::ModelArgs;
+
+use crate::Config;
+
+/// All of ovomesh in one process: scanners on --listen, questions on --query-listen, decisions in --data.
+#[derive(clap::Parser, Clone, Debug)]
+#[command(name = "ovomeshd", version, about)]
+#[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:7700")))]
+pub struct Args {
+    /// Where scanners connect.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// What it tells.
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
+    /// Folder of the embedded store; made when it is not there, and found again after any kind of end
+    #[arg(long, env = "OVOMESH_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Where questions go (gRPC)
+    #[arg(long, env = "OVOMESH_QUERY_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:7701")]
+    pub query_listen: SocketAddr,
+    /// Configuration of the lines (YAML)
+    #[arg(long, env = "OVOMESH_LINES", value_name = "FILE")]
+    pub lines: Option<PathBuf>,
+    /// Which model, and where it is computed.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Threads that compute the model, one batch each; 0 takes one for each core
+    #[arg(
+        long,
+        env = "OVOMESH_INFERENCE_THREADS",
+        value_name = "N",
+        default_value_t = 0,
+        help_heading = "Model"
+    )]
+    pub inference_threads: usize,
+}
+
+/// Files that are wrong are told here, at once.
+impl TryFrom<Args> for Config {
+    type Error = anyhow::Error;
+
+    fn try_from(args: Args) -> anyhow::Result<Self> {
+        let mut config = Self::in_folder(args.data);
+        config.port = PortConfig::try_from(&args.server)?;
+        config.query_listen = args.query_listen;
+        config.lines = configuration(args.lines.as_deref(), LineBook::from_yaml)?;
+        config.inference = args.model.into();
+        if args.inference_threads > 0 {
+            config.inference.threads = args.inference_threads;
+        }
+        Ok(config)
+    }
+}

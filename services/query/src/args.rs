@@ -1,0 +1,41 @@
+//! The flags of query.
+
+use ovomesh_bootstrap::{ClientTlsArgs, PortConfig, ServerArgs, TelemetryArgs};
+use tonic::transport::Uri;
+
+use crate::Config;
+
+/// Answers questions: an egg, a scan, a line, a live feed.
+#[derive(clap::Parser, Clone, Debug)]
+#[command(version, about)]
+#[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:7701")))]
+pub struct Args {
+    /// Where it listens.
+    #[command(flatten)]
+    pub server: ServerArgs,
+    /// What it tells.
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
+    /// How it calls the store.
+    #[command(flatten)]
+    pub client: ClientTlsArgs,
+    /// The results-stores: URLs separated by commas. Several must share one database: any of them is asked, and the feeds
+    /// of all are watched
+    #[arg(
+        long,
+        env = "OVOMESH_STORE",
+        value_name = "URLS",
+        value_delimiter = ',',
+        default_value = "http://127.0.0.1:7702"
+    )]
+    pub store: Vec<Uri>,
+}
+
+impl TryFrom<Args> for Config {
+    type Error = anyhow::Error;
+
+    fn try_from(args: Args) -> anyhow::Result<Self> {
+        let port = PortConfig::try_from(&args.server)?;
+        Ok(Self { port, connector: args.client.connector()?, stores: args.store })
+    }
+}

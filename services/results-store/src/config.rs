@@ -1,0 +1,32 @@
+//! What results-store is started with.
+
+use std::path::PathBuf;
+
+use ovomesh_bootstrap::PortConfig;
+
+use crate::CqlConfig;
+
+/// What results-store is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How it serves.
+    pub port: PortConfig,
+    /// Where rows are kept.
+    pub storage: Storage,
+}
+
+/// Where rows are kept.
+#[derive(Clone, Debug)]
+pub enum Storage {
+    /// The embedded store, in this folder; made when it is not there.
+    Folder(PathBuf),
+    /// Cassandra or ScyllaDB.
+    Database(CqlConfig),
+}
+
+impl Config {
+    /// The embedded store in `folder`, served in plain text.
+    pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
+        Self { port: PortConfig::default(), storage: Storage::Folder(folder.into()) }
+    }
+}
