@@ -49,7 +49,7 @@ async fn join(Path(traceparent): Path<String>) -> String {
     span.in_scope(|| trace::traceparent(&span))
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> Result<(), ovomesh_bootstrap::Failure> {
     let Args { server, telemetry, name } = Args::parse();
     let name: &'static str = name.leak();
     let config = || PortConfig::try_from(&server);

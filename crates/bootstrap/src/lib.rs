@@ -25,7 +25,7 @@ pub use args::{ClientTlsArgs, LogFormat, ServerArgs, TelemetryArgs};
 pub use configuration::configuration;
 pub use ovomesh_mesh::{Lifecycle, Load};
 pub use port::PortConfig;
-pub use run::{main, runtime};
+pub use run::{Failure, main, runtime};
 pub use server::Server;
 pub use status::Status;
 pub use telemetry::{Telemetry, start as start_telemetry};

@@ -1,9 +1,11 @@
 //! From `main` to the last task: runtime, telemetry, listener, signals, drain.
 
+use std::fmt;
 use std::io::Write as _;
+use std::pin::pin;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use ovomesh_mesh::Lifecycle;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,19 +17,18 @@ use crate::{ServerArgs, TelemetryArgs, metrics, supervisor, telemetry, tls};
 /// SIGTERM or SIGINT begins the drain, a second one ends the process at once.
 ///
 /// # Errors
-/// What kept the service from starting or broke it, or that it had not finished when its drain was over. It is one line,
-/// so that it is the last one when `main` returns it.
+/// What kept the service from starting or broke it, or that it had not finished when its drain was over.
 pub fn main<C, F>(
     service: &'static str,
     server: &ServerArgs,
     telemetry: &TelemetryArgs,
     config: impl FnOnce() -> anyhow::Result<C>,
     run: impl FnOnce(C, TcpListener, Lifecycle) -> F,
-) -> anyhow::Result<()>
+) -> Result<(), Failure>
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    let result = runtime(server.io_threads)?.block_on(async {
+    runtime(server.io_threads)?.block_on(async {
         let telemetry = telemetry::start(service, server.instance(), telemetry)?;
         let result = match config() {
             Ok(config) => {
@@ -36,10 +37,32 @@ where
             Err(error) => Err(error),
         };
         telemetry.stop().await;
-        result
-    });
-    result.map_err(|error| anyhow::anyhow!("{error:#}"))
+        Ok(result?)
+    })
 }
+
+/// Why a service ended. Returned from `main` it is one line, the last one, whatever `RUST_BACKTRACE` says.
+pub struct Failure(String);
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self(format!("{error:#}"))
+    }
+}
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failure {}
 
 /// The runtime of a program: with one thread everything runs on the caller's own.
 pub fn runtime(io_threads: u16) -> anyhow::Result<tokio::runtime::Runtime> {
@@ -111,25 +134,29 @@ async fn to_the_end(
         lifecycle.drain.cancelled().await;
         tokio::time::sleep(grace).await;
     };
-    let whole = async {
-        let result = service.await;
-        // It may have ended by itself: what it left should end too.
-        lifecycle.drain.cancel();
-        lifecycle.tasks.close();
-        if let Err(error) = &result {
-            tracing::error!("{name} ends: {error:#}");
-        }
-        lifecycle.tasks.wait().await;
-        result
+    let mut late = pin!(late);
+    let too_slow = || {
+        let (seconds, left) = (grace.as_secs(), lifecycle.tasks.len().max(1));
+        anyhow!(
+            "{name} did not finish within {seconds} s: {left} tasks or callers were left; --drain-seconds gives more time"
+        )
     };
+    let result = tokio::select! {
+        biased;
+        result = service => result,
+        () = &mut late => return Err(too_slow()),
+    };
+    // It may have ended without a drain: what it left should end too.
+    lifecycle.drain.cancel();
+    lifecycle.tasks.close();
+    if let Err(error) = &result {
+        tracing::error!("{name} ends: {error:#}");
+    }
     tokio::select! {
         biased;
-        result = whole => result,
-        () = late => anyhow::bail!(
-            "{name} did not finish within {} s: {} tasks or callers were left; --drain-seconds gives more time",
-            grace.as_secs(),
-            lifecycle.tasks.len().max(1)
-        ),
+        () = lifecycle.tasks.wait() => result,
+        // The cause of a failure matters more than what it left.
+        () = &mut late => result.and_then(|()| Err(too_slow())),
     }
 }
 
@@ -186,5 +213,13 @@ mod tests {
         let result = to_the_end("service", GRACE, &lifecycle, async { anyhow::bail!("broken") }).await;
         assert_eq!(result.unwrap_err().to_string(), "broken");
         assert!(lifecycle.tasks.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_cause_of_a_failure_is_told_even_when_a_task_is_stuck() {
+        let lifecycle = Lifecycle::new();
+        lifecycle.spawn("stuck", pending());
+        let result = to_the_end("service", GRACE, &lifecycle, async { anyhow::bail!("broken") }).await;
+        assert_eq!(result.unwrap_err().to_string(), "broken");
     }
 }

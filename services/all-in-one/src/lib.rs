@@ -9,7 +9,7 @@ mod config;
 
 use anyhow::Context as _;
 use ovomesh_bootstrap::{Lifecycle, PortConfig};
-use ovomesh_results_store::Storage;
+use ovomesh_results_store::Embedded;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -32,13 +32,15 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
         .await
         .with_context(|| format!("--query-listen {}: is another program there?", config.query_listen))?;
 
+    // Before the model is loaded, which takes seconds: a folder that cannot be used is told at once.
+    let data = config.data;
+    let rows = tokio::task::spawn_blocking(move || Embedded::open(&data)).await??;
+
     // Certificates are for the entrances: inside, all is loopback.
     let port = PortConfig { tls: None, ..config.port.clone() };
-    let store_config =
-        ovomesh_results_store::Config { port: port.clone(), storage: Storage::Folder(config.data) };
     let preprocess_config =
         ovomesh_preprocess::Config { port: port.clone(), ..ovomesh_preprocess::Config::default() };
-    let inference_config = ovomesh_inference::Config { port, ..config.inference };
+    let inference_config = ovomesh_inference::Config { port: port.clone(), ..config.inference };
     let query_config = ovomesh_query::Config {
         port: config.port.clone(),
         stores: vec![store_url.parse()?],
@@ -55,7 +57,7 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
 
     let stages = async {
         tokio::try_join!(
-            ovomesh_results_store::run(store_config, store, inner.clone()),
+            ovomesh_results_store::serve(rows, &port, store, &inner),
             ovomesh_preprocess::run(preprocess_config, preprocess, inner.clone()),
             ovomesh_inference::run(inference_config, inference, inner.clone()),
         )

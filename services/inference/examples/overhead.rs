@@ -57,7 +57,7 @@ fn main() -> anyhow::Result<()> {
     if std::env::args().nth(1).as_deref() == Some("serve") {
         let args = Serve::parse_from(std::env::args().skip(1));
         let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
-        return ovomesh_bootstrap::main(NAME, &server, &telemetry, || Config::try_from(args), run);
+        return Ok(ovomesh_bootstrap::main(NAME, &server, &telemetry, || Config::try_from(args), run)?);
     }
     let args = Args::parse();
     let samples = prepared()?;

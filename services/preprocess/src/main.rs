@@ -7,7 +7,7 @@ use ovomesh_preprocess::{Args, Config, NAME, run};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> Result<(), ovomesh_bootstrap::Failure> {
     let args = Args::parse();
     let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
     ovomesh_bootstrap::main(NAME, &server, &telemetry, || Config::try_from(args), run)

@@ -32,7 +32,8 @@ fn main() -> anyhow::Result<()> {
         let args = ovomesh_query::Args::parse_from(std::env::args().skip(1));
         let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
         let config = || ovomesh_query::Config::try_from(args);
-        return ovomesh_bootstrap::main(ovomesh_query::NAME, &server, &telemetry, config, ovomesh_query::run);
+        let name = ovomesh_query::NAME;
+        return Ok(ovomesh_bootstrap::main(name, &server, &telemetry, config, ovomesh_query::run)?);
     }
     let mut args = std::env::args().skip(1);
     let mut number = |default| args.next().map_or(default, |text| text.parse::<u64>().expect("a number"));

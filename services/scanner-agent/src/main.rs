@@ -3,7 +3,7 @@
 use clap::Parser;
 use ovomesh_scanner_agent::{Args, Config, NAME, run};
 
-fn main() -> anyhow::Result<()> {
+fn main() -> Result<(), ovomesh_bootstrap::Failure> {
     let args = Args::parse();
     let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
     ovomesh_bootstrap::main(NAME, &server, &telemetry, || Config::try_from(args), run)

@@ -45,7 +45,7 @@ impl ovomesh_bootstrap::Status for Slow {
     }
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> Result<(), ovomesh_bootstrap::Failure> {
     let args = Args::parse();
     let work = Duration::from_secs_f64(1.0 / args.rate);
     ovomesh_bootstrap::main(

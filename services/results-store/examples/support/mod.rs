@@ -20,7 +20,8 @@ pub fn serve() -> Option<anyhow::Result<()>> {
     use clap::Parser as _;
     let args = Args::parse_from(std::env::args().skip(1));
     let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
-    Some(ovomesh_bootstrap::main(NAME, &server, &telemetry, || Config::try_from(args), run))
+    let ended = ovomesh_bootstrap::main(NAME, &server, &telemetry, || Config::try_from(args), run);
+    Some(ended.map_err(Into::into))
 }
 
 /// Rows through the store at `url`, at most `in_flight` on their way; how long each took. `rate` 0: as fast as they are
