@@ -2,12 +2,16 @@
 // Helpers of tests panic, as tests do.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
-use ovomesh_bootstrap::status::pb::GetStatusRequest;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
+use ovomesh_bootstrap::status::pb::{GetStatusRequest, GetStatusResponse};
 use ovomesh_testkit::get;
 use ovomesh_tests::{LIMIT, Session, fleet, programs, query, scan};
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+use tonic::client::Grpc;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -17,13 +21,20 @@ async fn channel(url: &str) -> Channel {
     Endpoint::from_shared(url.to_owned()).unwrap().connect().await.unwrap()
 }
 
-/// The service that each kind of process exists for.
-const OWN: [(&str, &str); 5] = [
-    ("scanner-gateway", "ovomesh.scanner.v1.ScannerService"),
-    ("preprocess-1", "ovomesh.preprocess.v1.PreprocessService"),
-    ("inference-1", "ovomesh.inference.v1.InferenceService"),
-    ("results-store", "ovomesh.store.v1.StoreService"),
-    ("query", "ovomesh.query.v1.QueryService"),
+/// The services that each kind of process exists for.
+const OWN: [(&str, &[&str]); 5] = [
+    (
+        "scanner-gateway",
+        &[
+            "ovomesh.gateway.v1.GatewayService",
+            "ovomesh.load.v1.LoadService",
+            "ovomesh.scanner.v1.ScannerService",
+        ],
+    ),
+    ("preprocess-1", &["ovomesh.preprocess.v1.PreprocessService"]),
+    ("inference-1", &["ovomesh.inference.v1.InferenceService"]),
+    ("results-store", &["ovomesh.store.v1.StoreService"]),
+    ("query", &["ovomesh.query.v1.QueryService"]),
 ];
 
 macro_rules! reflected {
@@ -69,13 +80,45 @@ async fn every_port_has_health_reflection_status_and_metrics() {
         let channel = channel(&process.url()).await;
         serving(name, channel.clone()).await;
         for services in [reflected!(v1, channel.clone()), reflected!(v1alpha, channel.clone())] {
-            assert!(services.iter().any(|s| s == own), "{name}: {services:?}");
+            let ours = services.iter().map(String::as_str).filter(|name| name.starts_with("ovomesh."));
+            let expected = own.iter().copied().chain(["ovomesh.status.v1.StatusService"]);
+            assert_eq!(
+                BTreeSet::from_iter(ours),
+                BTreeSet::from_iter(expected),
+                "{name} lists what it serves"
+            );
+        }
+        let mut health = HealthClient::new(channel.clone());
+        for service in own {
+            let request = HealthCheckRequest { service: (*service).into() };
+            let answer = health.check(request).await.unwrap().into_inner();
+            assert_eq!(answer.status(), ServingStatus::Serving, "{service}");
         }
         let status =
             StatusServiceClient::new(channel).get_status(GetStatusRequest {}).await.unwrap().into_inner();
         assert!(status.ready && status.instance == name && !status.version.is_empty(), "{status:?}");
         let (code, metrics) = get(process.address(), "/metrics").unwrap();
         assert!(code == 200 && metrics.is_ascii(), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn every_service_of_the_contract_is_pointed_to_by_a_port_that_has_it_not() {
+    let files = FileDescriptorSet::decode(ovomesh_api::pb::DESCRIPTORS).unwrap().file;
+    let names = files
+        .iter()
+        .flat_map(|file| file.service.iter().map(|service| format!("{}.{}", file.package(), service.name())));
+    let preprocess = "ovomesh.preprocess.v1.PreprocessService";
+    let names: Vec<_> = names.filter(|name| name != preprocess).collect();
+    assert!(names.len() >= 7, "{names:?}");
+    let mut client = Grpc::new(channel(&fleet().get("preprocess-1").unwrap().url()).await);
+    for name in names {
+        client.ready().await.unwrap();
+        let codec = tonic_prost::ProstCodec::<GetStatusRequest, GetStatusResponse>::default();
+        let path = format!("/{name}/Method").parse().unwrap();
+        let status = client.unary(tonic::Request::new(GetStatusRequest {}), path, codec).await.unwrap_err();
+        assert_eq!(status.code(), tonic::Code::Unimplemented);
+        assert!(status.message().contains(&format!("{name} is served by ")), "{status:?}");
     }
 }
 

@@ -58,6 +58,6 @@ fn main() -> Result<(), ovomesh_bootstrap::Failure> {
             .route("/wait/{millis}", get(wait))
             .route("/waiting", get(|| async { WAITING.load(Relaxed).to_string() }))
             .route("/trace/{traceparent}", get(join));
-        Server::new(name, &config).routes(pages.into()).status(Ready).serve(listener, &lifecycle).await
+        Server::new(name, &config).pages(pages).status(Ready).serve(listener, &lifecycle).await
     })
 }

@@ -12,18 +12,22 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::Health as Service;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+use crate::served::Served;
 use crate::status;
 
 /// How often the service is asked whether it is ready.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// Knows the whole server (the empty name). Its watches end when the drain begins, so that none of them keeps a
-/// connection, and with it the process, waiting.
-pub(crate) struct Health(watch::Receiver<ServingStatus>);
+/// Knows the whole server (the empty name) and each service on its port, which are all as the server is. Its watches end
+/// when the drain begins, so that none of them keeps a connection, and with it the process, waiting.
+pub(crate) struct Health {
+    status: watch::Receiver<ServingStatus>,
+    served: Served,
+}
 
 impl Health {
     /// Asks `status` from now on until the drain.
-    pub(crate) fn start(status: Arc<dyn status::Status>, lifecycle: &Lifecycle) -> Self {
+    pub(crate) fn start(status: Arc<dyn status::Status>, served: Served, lifecycle: &Lifecycle) -> Self {
         let (send, receive) = watch::channel(serving(status.ready()));
         let drain = lifecycle.drain.clone();
         lifecycle.spawn("health", async move {
@@ -34,21 +38,20 @@ impl Health {
             }
             send.send_replace(ServingStatus::NotServing);
         });
-        Self(receive)
+        Self { status: receive, served }
+    }
+
+    fn knows(&self, request: &HealthCheckRequest) -> Result<(), Status> {
+        let name = request.service.as_str();
+        if name.is_empty() || self.served.contains(name) {
+            return Ok(());
+        }
+        Err(Status::not_found(format!("`{name}` is not on this port; ask with no name for the whole server")))
     }
 }
 
 fn serving(ready: bool) -> ServingStatus {
     if ready { ServingStatus::Serving } else { ServingStatus::NotServing }
-}
-
-fn known(request: &HealthCheckRequest) -> Result<(), Status> {
-    match request.service.as_str() {
-        "" => Ok(()),
-        name => {
-            Err(Status::not_found(format!("the health of {name} is that of its server: ask with no name")))
-        }
-    }
 }
 
 fn answer(status: ServingStatus) -> HealthCheckResponse {
@@ -63,16 +66,16 @@ impl Service for Health {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        known(request.get_ref())?;
-        Ok(Response::new(answer(*self.0.borrow())))
+        self.knows(request.get_ref())?;
+        Ok(Response::new(answer(*self.status.borrow())))
     }
 
     async fn watch(
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        known(request.get_ref())?;
-        let changes = WatchStream::new(self.0.clone()).map(|status| Ok(answer(status)));
+        self.knows(request.get_ref())?;
+        let changes = WatchStream::new(self.status.clone()).map(|status| Ok(answer(status)));
         Ok(Response::new(Box::pin(changes)))
     }
 }

@@ -13,6 +13,7 @@ mod health;
 mod metrics;
 mod port;
 mod run;
+mod served;
 mod server;
 mod stalled;
 pub mod status;
@@ -30,3 +31,9 @@ pub use server::Server;
 pub use status::Status;
 pub use telemetry::{Telemetry, start as start_telemetry};
 pub use tls::{client_config, install_provider};
+
+/// Whether a request is a gRPC call.
+pub(crate) fn is_grpc(request: &axum::extract::Request) -> bool {
+    let kind = request.headers().get(http::header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
+}

@@ -1,21 +1,27 @@
 //! One port for everything: the service itself, health, reflection, status, and metrics for Prometheus.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use axum::Router;
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::routing::get;
 use ovomesh_mesh::Lifecycle;
 use tokio::net::TcpListener;
+use tonic::server::NamedService;
 use tonic::service::Routes;
 use tonic_health::pb::health_server::HealthServer;
+use tonic_reflection::server::Builder;
 use tower::util::MapRequestLayer;
 
 use crate::health::Health;
+use crate::served::Served;
+use crate::status::pb::status_service_server::StatusServiceServer;
 use crate::status::{Status, StatusServer, pb};
-use crate::{PortConfig, door, metrics, stalled, supervisor};
+use crate::{PortConfig, door, metrics, served, stalled, supervisor};
 
 /// HTTP/2 receive windows of a stream and of a connection: a few messages of the largest usual size.
 const WINDOWS: (u32, u32) = (4 << 20, 8 << 20);
@@ -24,14 +30,20 @@ const MAX_FRAME: u32 = 1 << 20;
 /// A peer that does not answer a ping for this long is gone.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(10));
 
+/// The two versions of reflection.
+const V1: &str = "grpc.reflection.v1.ServerReflection";
+const V1_ALPHA: &str = "grpc.reflection.v1alpha.ServerReflection";
+
 /// A server that is being put together.
 pub struct Server<'a> {
     service: &'static str,
     config: &'a PortConfig,
     routes: Routes,
+    served: Served,
     windows: (u32, u32),
     descriptors: Vec<&'static [u8]>,
     status: Option<Arc<dyn Status>>,
+    pages: Router,
 }
 
 impl<'a> Server<'a> {
@@ -41,16 +53,32 @@ impl<'a> Server<'a> {
             service,
             config,
             routes: Routes::default(),
+            served: Served::default(),
             windows: WINDOWS,
             descriptors: Vec::new(),
             status: None,
+            pages: Router::new(),
         }
     }
 
-    /// What it serves.
+    /// A gRPC service that it serves. Health and reflection know it by its name.
     #[must_use]
-    pub fn routes(mut self, routes: Routes) -> Self {
-        self.routes = routes;
+    pub fn add<S>(mut self, service: S) -> Self
+    where
+        S: tower::Service<http::Request<tonic::body::Body>, Error = Infallible>,
+        S: NamedService + Clone + Send + Sync + 'static,
+        S::Response: axum::response::IntoResponse,
+        S::Future: Send + 'static,
+    {
+        self.served.add(S::NAME);
+        self.routes = self.routes.add_service(service);
+        self
+    }
+
+    /// Pages for plain HTTP.
+    #[must_use]
+    pub fn pages(mut self, pages: Router) -> Self {
+        self.pages = self.pages.merge(pages);
         self
     }
 
@@ -76,10 +104,12 @@ impl<'a> Server<'a> {
     }
 
     /// Serves until the drain is over and the last stream has ended.
-    pub async fn serve(self, listener: TcpListener, lifecycle: &Lifecycle) -> anyhow::Result<()> {
+    pub async fn serve(mut self, listener: TcpListener, lifecycle: &Lifecycle) -> anyhow::Result<()> {
         let address = listener.local_addr()?;
         let status = self.status.clone().context("a server needs a status")?;
-        let health = Health::start(status.clone(), lifecycle);
+        self.served.add(<HealthServer<Health> as NamedService>::NAME);
+        self.served.add(<StatusServiceServer<StatusServer> as NamedService>::NAME);
+        let health = Health::start(status.clone(), self.served.clone(), lifecycle);
         let status_server = StatusServer {
             service: self.service,
             instance: self.config.instance.clone(),
@@ -89,13 +119,16 @@ impl<'a> Server<'a> {
         let routes = self
             .routes
             .add_service(HealthServer::new(health))
-            .add_service(pb::status_service_server::StatusServiceServer::new(status_server))
-            .add_service(reflection(&self.descriptors).build_v1()?)
+            .add_service(StatusServiceServer::new(status_server))
+            .add_service(reflection(&self.descriptors, &self.served, V1).build_v1()?)
             // grpcurl asks by v1, Python's client only by v1alpha.
-            .add_service(reflection(&self.descriptors).build_v1alpha()?);
+            .add_service(reflection(&self.descriptors, &self.served, V1_ALPHA).build_v1alpha()?);
+        let here = self.service;
         let router = routes
             .into_axum_router()
+            .fallback(async move |request: Request| served::unimplemented(here, &request))
             .layer(MapRequestLayer::new(stalled::watch))
+            .merge(self.pages)
             .merge(pages(status, lifecycle.clone()));
         let mut builder = tonic::transport::Server::builder()
             .accept_http1(true)
@@ -120,12 +153,15 @@ impl<'a> Server<'a> {
     }
 }
 
-fn reflection<'a>(descriptors: &[&'static [u8]]) -> tonic_reflection::server::Builder<'a> {
-    let own = [tonic_health::pb::FILE_DESCRIPTOR_SET, pb::DESCRIPTORS];
-    descriptors.iter().copied().chain(own).fold(
-        tonic_reflection::server::Builder::configure(),
-        tonic_reflection::server::Builder::register_encoded_file_descriptor_set,
-    )
+/// Lists what is served, and `own`, the reflection service itself.
+fn reflection<'a>(descriptors: &[&'static [u8]], served: &Served, own: &'static str) -> Builder<'a> {
+    let every = [tonic_health::pb::FILE_DESCRIPTOR_SET, pb::DESCRIPTORS];
+    let builder = descriptors
+        .iter()
+        .copied()
+        .chain(every)
+        .fold(Builder::configure(), Builder::register_encoded_file_descriptor_set);
+    served.names().chain([own]).fold(builder, |builder, name| builder.with_service_name(name))
 }
 
 /// What Prometheus and probes ask for.

@@ -18,11 +18,7 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 /// Watches the messages of a gRPC call.
 pub(crate) fn watch(request: Request) -> Request {
-    let is_grpc = request
-        .headers()
-        .get(http::header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    if is_grpc { request.map(|body| Body::new(Watched::new(body))) } else { request }
+    if crate::is_grpc(&request) { request.map(|body| Body::new(Watched::new(body))) } else { request }
 }
 
 /// A body of which somebody waits for the rest.

@@ -7,10 +7,11 @@ use std::sync::atomic::Ordering;
 
 use common::{LIMIT, Running, serve};
 use ovomesh_bootstrap::PortConfig;
-use ovomesh_bootstrap::status::pb::GetStatusRequest;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
+use ovomesh_bootstrap::status::pb::{GetStatusRequest, GetStatusResponse};
 use ovomesh_testkit::get;
 use tokio::time::timeout;
+use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus::{self, NotServing, Serving};
@@ -62,14 +63,45 @@ macro_rules! services {
 }
 
 #[tokio::test]
-async fn both_reflection_versions_know_every_service() {
+async fn reflection_lists_what_is_served_and_nothing_else() {
     let running = serve(PortConfig::default()).await;
     let channel = channel(&running).await;
-    for found in [services!(v1, channel.clone()), services!(v1alpha, channel.clone())] {
-        for name in ["ovomesh.status.v1.StatusService", "grpc.health.v1.Health"] {
-            assert!(found.iter().any(|service| service == name), "{name} is not in {found:?}");
-        }
+    for (version, mut found) in
+        [("v1", services!(v1, channel.clone())), ("v1alpha", services!(v1alpha, channel.clone()))]
+    {
+        found.sort();
+        let own = format!("grpc.reflection.{version}.ServerReflection");
+        assert_eq!(found, ["grpc.health.v1.Health", &own, "ovomesh.status.v1.StatusService"]);
     }
+}
+
+#[tokio::test]
+async fn health_knows_the_services_of_its_port_by_name() {
+    let running = serve(PortConfig::default()).await;
+    let mut health = HealthClient::new(channel(&running).await);
+    let mut check = async |service: &str| {
+        let answer = health.check(HealthCheckRequest { service: service.into() }).await;
+        answer.map(|answer| answer.into_inner().status()).map_err(|status| status.code())
+    };
+    assert_eq!(check("ovomesh.status.v1.StatusService").await, Ok(Serving));
+    assert_eq!(check("ovomesh.query.v1.QueryService").await, Err(Code::NotFound));
+    running.ready.0.store(false, Ordering::Relaxed);
+    // Whether it is ready is looked at a few times a second.
+    timeout(LIMIT, async { while check("ovomesh.status.v1.StatusService").await != Ok(NotServing) {} })
+        .await
+        .expect("health follows the service");
+}
+
+#[tokio::test]
+async fn a_call_of_a_service_that_is_elsewhere_is_told_where() {
+    let running = serve(PortConfig::default()).await;
+    let mut client = tonic::client::Grpc::new(channel(&running).await);
+    client.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<GetStatusRequest, GetStatusResponse>::default();
+    let path = http::uri::PathAndQuery::from_static("/ovomesh.query.v1.QueryService/GetEgg");
+    let status = client.unary(tonic::Request::new(GetStatusRequest {}), path, codec).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented);
+    assert!(status.message().contains("is served by query, port 7701"), "{status:?}");
 }
 
 #[tokio::test]

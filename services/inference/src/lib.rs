@@ -57,11 +57,9 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     let own = engine.clone();
     let stage = StageServer::new(server, move |work| infer(own.clone(), work), &lifecycle);
     let service = Service { stage, engine };
-    let routes = tonic::service::Routes::new(
-        InferenceServiceServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES),
-    );
+    let server = InferenceServiceServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
     Server::new(NAME, &config.port)
-        .routes(routes)
+        .add(server)
         .descriptors(&[ovomesh_api::pb::DESCRIPTORS, ovomesh_mesh::proto::DESCRIPTORS])
         .status(service)
         .serve(listener, &lifecycle)

@@ -77,12 +77,8 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     let service = Service { desk, lifecycle: lifecycle.clone() };
     let limit = usize::try_from(config.max_volume_bytes + HEADER_BYTES)?;
     let serving = Server::new(NAME, &config.port)
-        .routes(
-            tonic::service::Routes::new(
-                ScannerServiceServer::new(service.clone()).max_decoding_message_size(limit),
-            )
-            .add_service(SorterServiceServer::new(service.clone())),
-        )
+        .add(ScannerServiceServer::new(service.clone()).max_decoding_message_size(limit))
+        .add(SorterServiceServer::new(service.clone()))
         .windows(WINDOW_BYTES, WINDOW_BYTES)
         .descriptors(&[ovomesh_api::pb::DESCRIPTORS, ovomesh_mesh::proto::DESCRIPTORS])
         .status(service)

@@ -88,17 +88,11 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     let sessions = Lifecycle { tasks: tokio_util::task::TaskTracker::new(), drain: lifecycle.drain.clone() };
     let service = Service { gateway, lifecycle: sessions.clone(), grace: config.port.drain };
     let limit = usize::try_from(config.max_volume_bytes + HEADER_BYTES)?;
-    let routes = tonic::service::Routes::new(
-        ScannerServiceServer::new(service.clone()).max_decoding_message_size(limit),
-    )
-    .add_service(GatewayServiceServer::new(service.clone()).max_decoding_message_size(limit))
-    .add_service(LoadServiceServer::new(LoadWatch::new(
-        demand,
-        config.port.instance.clone(),
-        &lifecycle,
-    )));
+    let load = LoadWatch::new(demand, config.port.instance.clone(), &lifecycle);
     let served = Server::new(NAME, &config.port)
-        .routes(routes)
+        .add(ScannerServiceServer::new(service.clone()).max_decoding_message_size(limit))
+        .add(GatewayServiceServer::new(service.clone()).max_decoding_message_size(limit))
+        .add(LoadServiceServer::new(load))
         .windows(WINDOW_BYTES, WINDOW_BYTES)
         .descriptors(&[ovomesh_api::pb::DESCRIPTORS, ovomesh_mesh::proto::DESCRIPTORS])
         .status(service)

@@ -71,9 +71,8 @@ fn main() -> Result<(), ovomesh_bootstrap::Failure> {
                 },
                 &lifecycle,
             );
-            let routes = tonic::service::Routes::new(InferenceServiceServer::new(Slow(stage.clone())));
             Server::new("slow-inference", &port)
-                .routes(routes)
+                .add(InferenceServiceServer::new(Slow(stage.clone())))
                 .status(Slow(stage))
                 .serve(listener, &lifecycle)
                 .await

@@ -99,8 +99,9 @@ impl Gateway {
             let life = lifecycle.clone();
             lifecycle.spawn("gateway", async move {
                 let port = PortConfig::default();
-                let routes = tonic::service::Routes::new(LoadServiceServer::new(own.clone()));
-                let server = Server::new("scanner-gateway", &port).routes(routes).status(own);
+                let server = Server::new("scanner-gateway", &port)
+                    .add(LoadServiceServer::new(own.clone()))
+                    .status(own);
                 server.serve(listener, &life).await.unwrap();
             });
         });
