@@ -8,6 +8,8 @@ mod chaos;
 mod cluster;
 mod crd;
 mod demo;
+#[cfg(test)]
+mod layers;
 mod libtorch;
 mod machine;
 mod manifests;

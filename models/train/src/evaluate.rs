@@ -7,7 +7,7 @@ use anyhow::Result;
 use ovomesh_api::pb::scan::v1::{Call, Quality as PbQuality, Scores as PbScores};
 use ovomesh_api::policy::{Policy, p_female};
 use ovomesh_imaging::Quality;
-use ovomesh_inference::model::{Model, Scores};
+use ovomesh_model::model::{Model, Scores};
 use serde::{Deserialize, Serialize};
 use tch::Kind;
 

@@ -3,7 +3,7 @@
 use crate::calibrate::Doubt;
 use crate::net::{Net, flat};
 use crate::strange::{Strangeness, Views, image_means, log_noise};
-use ovomesh_inference::manifest::OUTPUTS;
+use ovomesh_model::manifest::OUTPUTS;
 use tch::{Kind, Tensor};
 
 /// The whole decision of one batch.

@@ -7,7 +7,7 @@ use crate::prepare::Step;
 use crate::share::Share;
 use anyhow::Result;
 use ovomesh_api::policy::Policy;
-use ovomesh_inference::model::Model;
+use ovomesh_model::model::Model;
 use ovomesh_phantom::{Grid, Observer, Profile, Shares};
 use serde::{Deserialize, Serialize};
 use std::num::NonZero;

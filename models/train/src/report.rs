@@ -10,7 +10,7 @@ use crate::train::Recipe;
 use crate::unknown::Unknown;
 use anyhow::{Context, Result};
 use ovomesh_api::policy::Policy;
-use ovomesh_inference::manifest::Manifest;
+use ovomesh_model::manifest::Manifest;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::path::Path;

@@ -2,7 +2,7 @@
 
 use crate::cpu::thread_seconds;
 use anyhow::Result;
-use ovomesh_inference::model::Model;
+use ovomesh_model::model::Model;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, Tensor};
 

@@ -11,7 +11,7 @@ use crate::optim::{AdamW, move_average, paired};
 use crate::prepare::Step;
 use anyhow::{Context, Result, anyhow, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use ovomesh_inference::model::Precision;
+use ovomesh_model::model::Precision;
 use ovomesh_phantom::seed_of;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::PI;

@@ -8,7 +8,7 @@ use crate::prepare::Preparer;
 use crate::share::Share;
 use anyhow::Result;
 use ovomesh_api::policy::Policy;
-use ovomesh_inference::model::Model;
+use ovomesh_model::model::Model;
 use ovomesh_phantom::{Grid, Scanner, rng, seed_of};
 use rand::seq::SliceRandom as _;
 use rand::{Rng as _, RngCore};

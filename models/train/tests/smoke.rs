@@ -1,8 +1,8 @@
 //! The whole chain runs, and a run that was broken off goes on as if it had not been.
 
 use clap::Parser as _;
-use ovomesh_inference::manifest::ModelId;
-use ovomesh_inference::model::{Model, Precision};
+use ovomesh_model::manifest::ModelId;
+use ovomesh_model::model::{Model, Precision};
 use ovomesh_train::{Args, run};
 use std::path::Path;
 use std::sync::Mutex;

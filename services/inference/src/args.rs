@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ovomesh_bootstrap::{PortConfig, ServerArgs, TelemetryArgs};
+use ovomesh_model::device::DeviceChoice;
+use ovomesh_model::manifest::ModelId;
+use ovomesh_model::model::Precision;
 
 use crate::config::{Config, DEFAULT_MODEL, Pull};
-use crate::device::DeviceChoice;
-use crate::manifest::ModelId;
-use crate::model::Precision;
 
 /// Judges prepared volumes: P(female), P(male), P(infertile), P(dead), and how strange the image is.
 #[derive(clap::Parser, Clone, Debug)]

@@ -4,12 +4,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ovomesh_bootstrap::PortConfig;
-
-use crate::batch::Policy;
-use crate::device::DeviceChoice;
-use crate::engine::EngineConfig;
-use crate::manifest::ModelId;
-use crate::model::Precision;
+use ovomesh_model::EngineConfig;
+use ovomesh_model::batch::Policy;
+use ovomesh_model::device::DeviceChoice;
+use ovomesh_model::manifest::ModelId;
+use ovomesh_model::model::Precision;
 
 /// The model of this release.
 pub const DEFAULT_MODEL: &str = "egg-pose/0.3.1";

@@ -1,20 +1,11 @@
 //! Inference: a stage that judges prepared volumes with the model.
 //!
-//! [`engine`] is the model behind a queue and a few threads, without gRPC; [`service`] is the gRPC surface.
+//! `ovomesh_model` is the model behind a queue and a few threads; [`service`] is the gRPC surface.
 
 mod allocator;
 mod args;
-pub mod batch;
 mod config;
-pub mod device;
-pub mod engine;
-mod error;
-mod ffi;
-pub mod manifest;
-pub mod model;
-mod queue;
 mod service;
-mod worker;
 
 use std::sync::Arc;
 
@@ -22,12 +13,11 @@ use anyhow::Context as _;
 use ovomesh_api::pb::inference::v1::inference_service_server::InferenceServiceServer;
 use ovomesh_bootstrap::{Server, trace};
 use ovomesh_mesh::{Lifecycle, ServerConfig, StageServer};
+use ovomesh_model::Engine;
 use tokio::net::TcpListener;
 
 pub use args::{Args, ModelArgs};
 pub use config::{Config, Pull};
-pub use engine::{Engine, EngineConfig, Inferred, Provenance, Work};
-pub use error::EngineError;
 
 use service::{Service, infer};
 

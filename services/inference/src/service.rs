@@ -11,7 +11,7 @@ use ovomesh_api::stages::Infer;
 use ovomesh_mesh::{Done, Load, ResponseStream, StageError, StageServer, Work};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::{Engine, EngineError, engine, model};
+use ovomesh_model::{Engine, EngineError, engine, model};
 
 /// Takes streams and hands their calls to the engine.
 #[derive(Clone)]
@@ -55,7 +55,8 @@ pub(crate) async fn infer(
 ) -> Result<Done<Inferred>, StageError> {
     let Work { body, deadline, alone, .. } = work;
     let deadline = deadline.map(tokio::time::Instant::into_std);
-    let inferred = engine.infer(engine::Work { samples: body.samples, deadline, alone }).await?;
+    let work = engine::Work { samples: body.samples, deadline, alone };
+    let inferred = engine.infer(work).await.map_err(to_stage_error)?;
     let provenance = to_pb(engine.provenance(), inferred.batch);
     let body = Inferred { scores: Some(scores(&inferred.scores)), provenance: Some(provenance) };
     Ok(Done { body, queued: inferred.queued, worked: inferred.worked })
@@ -72,15 +73,14 @@ fn to_pb(provenance: &engine::Provenance, batch: u32) -> Provenance {
     Provenance { model, model_sha256, device, cpu_capability, batch, ..Default::default() }
 }
 
-impl From<EngineError> for StageError {
-    fn from(error: EngineError) -> Self {
-        let message = error.to_string();
-        match error {
-            EngineError::Size { .. } => Self::invalid(message),
-            EngineError::Expired => Self::expired(message),
-            EngineError::Full { .. } => Self::overloaded(message),
-            EngineError::Stopped => Self { code: tonic::Code::Unavailable, message, retryable: true },
-            _ => Self::internal(message),
-        }
+/// What the gateway is told of a call without scores.
+fn to_stage_error(error: EngineError) -> StageError {
+    let message = error.to_string();
+    match error {
+        EngineError::Size { .. } => StageError::invalid(message),
+        EngineError::Expired => StageError::expired(message),
+        EngineError::Full { .. } => StageError::overloaded(message),
+        EngineError::Stopped => StageError { code: tonic::Code::Unavailable, message, retryable: true },
+        _ => StageError::internal(message),
     }
 }

@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use ovomesh_imaging::{Header, Scratch, VolumeView, prepare};
-use ovomesh_inference::manifest::{Manifest, ModelFile, OUTPUTS};
-use ovomesh_inference::model::hex;
+use ovomesh_model::manifest::{Manifest, ModelFile, OUTPUTS};
+use ovomesh_model::model::hex;
 use sha2::{Digest, Sha256};
 use tch::{CModule, Device, Kind, Tensor};
 

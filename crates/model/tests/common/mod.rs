@@ -1,10 +1,10 @@
 //! A tiny model that is made on the spot, so that these tests need no trained one.
 
-use ovomesh_inference::batch::Policy;
-use ovomesh_inference::device::DeviceChoice;
-use ovomesh_inference::manifest::{Manifest, ModelFile, ModelId, OUTPUTS};
-use ovomesh_inference::model::{Precision, hex};
-use ovomesh_inference::{EngineConfig, Work};
+use ovomesh_model::batch::Policy;
+use ovomesh_model::device::DeviceChoice;
+use ovomesh_model::manifest::{Manifest, ModelFile, ModelId, OUTPUTS};
+use ovomesh_model::model::{Precision, hex};
+use ovomesh_model::{EngineConfig, Work};
 use sha2::{Digest, Sha256};
 use std::path::Path;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The model that is committed does what its card says, through the real preprocessing.
 
 use ovomesh_imaging::{Header, Scratch, VolumeView, prepare};
-use ovomesh_inference::manifest::ModelId;
-use ovomesh_inference::model::{Model, Precision, Scores};
+use ovomesh_model::manifest::ModelId;
+use ovomesh_model::model::{Model, Precision, Scores};
 use ovomesh_phantom::{Class, Grid, Phantom, Profile, Renderer, Scanner, rng};
 use std::path::Path;
 use tch::{Device, Kind, Tensor};

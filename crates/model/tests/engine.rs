@@ -5,8 +5,8 @@ mod common;
 use common::{VOLUME_BYTES, config, uniform, write_toy_model};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, join_all};
-use ovomesh_inference::model::Precision;
-use ovomesh_inference::{Engine, EngineConfig, EngineError, Inferred, Work};
+use ovomesh_model::model::Precision;
+use ovomesh_model::{Engine, EngineConfig, EngineError, Inferred, Work};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
