@@ -4,7 +4,8 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use ovomesh_api::pb::query::v1::GetScanRequest;
 use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
@@ -54,6 +55,22 @@ fn it_obeys_the_variables_that_its_help_names_and_no_others() {
     let mut process = Process::start("ovomeshd", command, folder.path()).unwrap();
     process.ready().unwrap();
     assert_eq!(ovomesh_testkit::get(query, "/healthz").unwrap().0, 200);
+}
+
+#[test]
+fn outside_the_repository_its_model_is_found_beside_the_program() {
+    let program = PathBuf::from(programs().command("ovomeshd").unwrap().get_program());
+    // A link costs nothing, but must be on the same disk.
+    let folder = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
+    let installed = folder.path().join("installed");
+    std::fs::create_dir(&installed).unwrap();
+    std::fs::hard_link(&program, installed.join("ovomeshd")).unwrap();
+    std::os::unix::fs::symlink(programs().models(), installed.join("models")).unwrap();
+    let mut command = Command::new(installed.join("ovomeshd"));
+    command.args(["--listen", "127.0.0.1:0", "--query-listen", "127.0.0.1:0", "--data", "data"]);
+    command.current_dir(folder.path()).env_remove("OVOMESH_MODELS");
+    let mut process = Process::start("ovomeshd", command, folder.path()).unwrap();
+    process.ready().unwrap();
 }
 
 #[tokio::test]

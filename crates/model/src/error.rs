@@ -13,6 +13,14 @@ pub enum EngineError {
         /// Why.
         source: std::io::Error,
     },
+    /// No folder of models has it.
+    #[error("no {model}/model.toml in {}; --models names the folder", list(folders))]
+    NotFound {
+        /// `name/version`.
+        model: String,
+        /// The folders of models that were tried.
+        folders: Vec<PathBuf>,
+    },
     /// `model.toml` is not what this program expects.
     #[error("{} is not usable: {reason}", path.display())]
     Manifest {
@@ -81,6 +89,10 @@ pub enum EngineError {
         /// What libtorch said, or that it panicked.
         reason: String,
     },
+}
+
+fn list(folders: &[PathBuf]) -> String {
+    folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// The first line of an error of libtorch: the rest is a C++ stack trace.

@@ -3,6 +3,7 @@
 use crate::device;
 use crate::error::{EngineError, first_line};
 use crate::manifest::{Manifest, ModelFile, ModelId, OUTPUTS};
+use crate::repository;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -61,14 +62,13 @@ impl Model {
         device: Device,
         precision: Precision,
     ) -> Result<Self, EngineError> {
-        let folder = repository.join(&id.name).join(&id.version);
-        let toml = folder.join("model.toml");
+        let toml = repository::manifest(repository, id);
         let text = String::from_utf8_lossy(&read(&toml)?).into_owned();
         let manifest = Manifest::parse(&text, id)
             .map_err(|reason| EngineError::Manifest { path: toml.clone(), reason })?;
         let (file, precision) = choose(&manifest, device, precision)
             .map_err(|reason| EngineError::Manifest { path: toml.clone(), reason })?;
-        let path = folder.join(&file.file);
+        let path = toml.with_file_name(&file.file);
         // Hashed and loaded from the same bytes, so that nobody can change the file in between.
         let bytes = read(&path)?;
         let sha256 = hex(&Sha256::digest(&bytes));

@@ -25,7 +25,7 @@ pub struct Args {
     #[command(flatten)]
     pub model: ModelArgs,
     /// Folder of models to pull the model from at the start: s3://BUCKET/PATH, https://HOST/PATH or file:///PATH. It is kept in
-    /// --models. Without: it is there
+    /// --models, or in the current folder's `models`. Without: it is there
     #[arg(long, env = "OVOMESH_MODEL_URL", value_name = "URL", requires = "model_sha256")]
     pub model_url: Option<String>,
     /// SHA-256 of the pulled model's model.toml, 64 hexadecimal digits
@@ -53,9 +53,10 @@ pub struct Args {
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Model")]
 pub struct ModelArgs {
-    /// Folder of models, with NAME/VERSION/model.toml in it
-    #[arg(long, env = "OVOMESH_MODELS", value_name = "DIR", default_value = "models")]
-    pub models: PathBuf,
+    /// Folder of models, with NAME/VERSION/model.toml in it. Without: `models` beside this program, in one of three
+    /// folders above it or in the current folder, else /usr/share/ovomesh/models: the first that has the model
+    #[arg(long, env = "OVOMESH_MODELS", value_name = "DIR")]
+    pub models: Option<PathBuf>,
     /// Which model
     #[arg(long, env = "OVOMESH_MODEL", value_name = "NAME/VERSION", default_value = DEFAULT_MODEL)]
     pub model: ModelId,

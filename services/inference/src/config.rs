@@ -24,8 +24,9 @@ const GATEWAYS: usize = 64;
 pub struct Config {
     /// How it serves.
     pub port: PortConfig,
-    /// Folder of models, with `NAME/VERSION/model.toml` in it.
-    pub models: PathBuf,
+    /// Folder of models, with `NAME/VERSION/model.toml` in it. `None`: where [`ovomesh_model::repository::find`] finds the model; one that
+    /// is pulled goes to `models`.
+    pub models: Option<PathBuf>,
     /// Which model.
     pub model: ModelId,
     /// Where the model is pulled from at the start. `None`: it is there.
@@ -51,12 +52,12 @@ pub struct Pull {
     pub sha256: String,
 }
 
-/// The model of this release in the folder `models`, and a thread for each core.
+/// The model of this release, and a thread for each core.
 impl Default for Config {
     fn default() -> Self {
         Self {
             port: PortConfig::default(),
-            models: "models".into(),
+            models: None,
             model: DEFAULT_MODEL.parse().expect("it is a name and a version"),
             pull: None,
             device: DeviceChoice::Auto,
@@ -75,9 +76,9 @@ impl Config {
         self.threads + AHEAD * largest
     }
 
-    pub(crate) fn engine(&self) -> EngineConfig {
+    pub(crate) fn engine(&self, models: PathBuf) -> EngineConfig {
         EngineConfig {
-            repository: self.models.clone(),
+            repository: models,
             model: self.model.clone(),
             device: self.device,
             precision: self.precision,

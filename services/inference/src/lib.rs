@@ -7,13 +7,15 @@ mod args;
 mod config;
 mod service;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use ovomesh_api::pb::inference::v1::inference_service_server::InferenceServiceServer;
 use ovomesh_bootstrap::{Server, trace};
 use ovomesh_mesh::{Lifecycle, ServerConfig, StageServer};
-use ovomesh_model::Engine;
+use ovomesh_model::manifest::ModelId;
+use ovomesh_model::{Engine, repository};
 use tokio::net::TcpListener;
 
 pub use args::{Args, ModelArgs};
@@ -29,10 +31,15 @@ const MAX_MESSAGE_BYTES: usize = 128 << 10;
 
 /// Loads and warms the model, then serves on `listener` until the drain is over.
 pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    let models = match (&config.models, &config.pull) {
+        (Some(models), _) => models.clone(),
+        (None, Some(_)) => "models".into(),
+        (None, None) => repository::find(&config.model).context("starting the model")?,
+    };
     if let Some(from) = &config.pull {
-        pull(&config, from).await?;
+        pull(from, &config.model, &models).await?;
     }
-    let engine = config.engine();
+    let engine = config.engine(models);
     let engine =
         tokio::task::spawn_blocking(move || Engine::start(engine)).await?.context("starting the model")?;
     let engine = Arc::new(engine);
@@ -57,15 +64,14 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
 }
 
 #[cfg(feature = "pull")]
-async fn pull(config: &Config, from: &Pull) -> anyhow::Result<()> {
-    let model = config.model.to_string();
-    ovomesh_model_store::pull(&from.url, &from.sha256, &model, &config.models)
+async fn pull(from: &Pull, model: &ModelId, models: &Path) -> anyhow::Result<()> {
+    ovomesh_model_store::pull(&from.url, &from.sha256, &model.to_string(), models)
         .await
         .context("pulling the model")
 }
 
 #[cfg(not(feature = "pull"))]
 #[allow(clippy::unused_async, reason = "the other one awaits")]
-async fn pull(_: &Config, _: &Pull) -> anyhow::Result<()> {
+async fn pull(_: &Pull, _: &ModelId, _: &Path) -> anyhow::Result<()> {
     anyhow::bail!("--model-url: this program was built without it; build it with `--features pull`")
 }
