@@ -3,6 +3,7 @@
 //! No I/O. What has passed [`Scan::parse`] needs no further checks: agents and gateways share this one validator.
 
 pub mod advice;
+pub mod fault;
 pub mod ids;
 pub mod intake;
 mod invalid;
@@ -19,6 +20,7 @@ pub mod undecided;
 pub mod volume;
 
 pub use advice::Advisor;
+pub use fault::Fault;
 pub use ids::{EggId, Line, ScanId, Site};
 pub use invalid::{Invalid, VALUE_BYTES, thousands};
 pub use line::{LineBook, LineConfig};

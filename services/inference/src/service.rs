@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ovomesh_api::Fault;
 use ovomesh_api::pb::inference::v1::inference_service_server::InferenceService;
 use ovomesh_api::pb::inference::v1::{InferRequest, Inferred};
 use ovomesh_api::pb::preprocess::v1::PreparedVolume;
@@ -74,13 +75,14 @@ fn to_pb(provenance: &engine::Provenance, batch: u32) -> Provenance {
 }
 
 /// What the gateway is told of a call without scores.
+#[allow(clippy::needless_pass_by_value, reason = "it is what map_err wants")]
 fn to_stage_error(error: EngineError) -> StageError {
-    let message = error.to_string();
-    match error {
-        EngineError::Size { .. } => StageError::invalid(message),
-        EngineError::Expired => StageError::expired(message),
-        EngineError::Full { .. } => StageError::overloaded(message),
-        EngineError::Stopped => StageError { code: tonic::Code::Unavailable, message, retryable: true },
-        _ => StageError::internal(message),
-    }
+    let fault = match error {
+        EngineError::Size { .. } => Fault::Invalid,
+        EngineError::Expired => Fault::Expired,
+        EngineError::Full { .. } => Fault::NoRoom,
+        EngineError::Stopped => Fault::Unavailable,
+        _ => Fault::Broken,
+    };
+    fault.stage_error(error.to_string())
 }

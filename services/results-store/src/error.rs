@@ -1,7 +1,8 @@
 //! What can go wrong with a store, and what a caller is told.
 
+use ovomesh_api::Fault;
 use ovomesh_mesh::StageError;
-use tonic::{Code, Status};
+use tonic::Status;
 
 /// An error of a store.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -34,25 +35,23 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The one table of what callers are told.
-    fn code(&self) -> Code {
+    fn fault(&self) -> Fault {
         match self {
-            Self::Invalid(_) => Code::InvalidArgument,
-            Self::Unavailable { .. } | Self::Taken { .. } => Code::Unavailable,
-            Self::Damaged { .. } => Code::DataLoss,
+            Self::Invalid(_) => Fault::Invalid,
+            Self::Unavailable { .. } | Self::Taken { .. } => Fault::Unavailable,
+            Self::Damaged { .. } => Fault::Damaged,
         }
     }
 }
 
 impl From<StoreError> for Status {
     fn from(error: StoreError) -> Self {
-        Self::new(error.code(), error.to_string())
+        error.fault().status(error.to_string())
     }
 }
 
 impl From<StoreError> for StageError {
     fn from(error: StoreError) -> Self {
-        let code = error.code();
-        Self { code, message: error.to_string(), retryable: code == Code::Unavailable }
+        error.fault().stage_error(error.to_string())
     }
 }
