@@ -4,6 +4,7 @@ pub mod dcmtk;
 pub mod edge;
 mod fleet;
 mod link;
+mod network;
 mod raw;
 mod scans;
 mod session;
@@ -11,6 +12,7 @@ mod sorter;
 
 pub use fleet::{fleet, programs, query};
 pub use link::Link;
+pub use network::in_own_network;
 pub use ovomesh_bootstrap::install_provider;
 pub use raw::{Raw, framed};
 pub use scans::{hello, phantom, place, scan, volume};

@@ -30,6 +30,8 @@ pub struct Args {
 
 /// The process that is killed at half time.
 const VICTIM: &str = "inference-1";
+/// Commands for a demo that was kept, on the documented ports. `tests/tests/documented` runs each of them.
+const NEXT_STEPS: &str = include_str!("next_steps.txt");
 /// The documented ports.
 const PORTS: [u16; 6] = [7700, 7701, 7702, 7710, 7720, 7721];
 
@@ -75,7 +77,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         std::fs::write(file, json(&result, killed_at)?)?;
     }
     fleet.restart(VICTIM)?;
-    next_steps(&fleet, args.keep)?;
+    next_steps(args.keep);
     if args.keep {
         println!("\nrunning until you press Enter");
         std::io::stdin().read_line(&mut String::new())?;
@@ -105,28 +107,11 @@ fn json(report: &Report, killed_at: Option<u64>) -> anyhow::Result<String> {
     }))?)
 }
 
-fn next_steps(fleet: &Fleet, keep: bool) -> anyhow::Result<()> {
-    if !keep {
-        println!(
-            "\nTry next: cargo xtask demo --keep, which leaves it running for the commands that it then names."
-        );
-        return Ok(());
+fn next_steps(keep: bool) {
+    if keep {
+        println!("\nTry next, in another terminal:");
+        NEXT_STEPS.lines().for_each(|line| println!("  {line}"));
+    } else {
+        println!("\nTry next: cargo xtask demo --keep, which leaves it running for the commands that it then names.");
     }
-    let host = |url: String| url.trim_start_matches("http://").to_owned();
-    let (gateway, query) = (host(fleet.gateway()?), host(fleet.query()?));
-    println!("\nTry next, in another terminal:");
-    for line in [
-        "target/release/ovomesh status".to_owned(),
-        "target/release/ovomesh list --site sim --line 1 --limit 10".to_owned(),
-        "target/release/ovomesh show SCAN        # a scan id of that list".to_owned(),
-        "target/release/ovomesh watch            # and in a third terminal: target/release/ovomesh simulate"
-            .to_owned(),
-        format!("grpcurl -plaintext {gateway} list"),
-        format!(
-            "grpcurl -plaintext -d '{{\"site\": \"sim\", \"line\": \"1\"}}' {query} ovomesh.query.v1.QueryService/ListScans"
-        ),
-    ] {
-        println!("  {line}");
-    }
-    Ok(())
 }

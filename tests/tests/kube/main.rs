@@ -20,11 +20,12 @@ mod surge;
 mod world;
 
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use libtest_mimic::{Arguments, Trial};
 use ovomesh_testkit::kube::{self, POD_CIDR};
+use ovomesh_tests::in_own_network;
 
 use world::World;
 
@@ -72,24 +73,10 @@ fn main() -> ExitCode {
 
 /// Starts this program again in a network where the pods' addresses are local.
 fn enter_network() -> ExitCode {
-    let mut unshare = Command::new("unshare");
-    unshare.arg("--net");
-    // Who is not root may be it in a name space of users.
-    if !is_root() {
-        unshare.arg("--map-root-user");
-    }
-    let script = format!("ip link set lo up && ip route add local {POD_CIDR} dev lo && exec \"$@\"");
-    unshare.args(["--", "sh", "-c", &script, "sh"]).arg(std::env::current_exe().unwrap());
-    let error = unshare.args(std::env::args_os().skip(1)).env(INSIDE, "1").exec();
+    let mut inside = in_own_network(&std::env::current_exe().unwrap(), &[POD_CIDR]);
+    let error = inside.args(std::env::args_os().skip(1)).env(INSIDE, "1").exec();
     eprintln!(
         "a network of its own could not be made: {error}; it needs `unshare` and `ip`, and root or user namespaces"
     );
     ExitCode::FAILURE
-}
-
-fn is_root() -> bool {
-    std::fs::read_to_string("/proc/self/status")
-        .unwrap_or_default()
-        .lines()
-        .any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"))
 }
