@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::{Timestamp, ToSpan as _};
 use ovomesh_api::pb::query::v1::query_service_server::QueryService;
 use ovomesh_api::pb::query::v1::{
-    GetEggRequest, GetEggResponse, GetScanRequest, GetScanResponse, ListScansRequest, ListScansResponse,
-    WatchRequest, WatchResponse,
+    GetEggRequest, GetEggResponse, GetScanRequest, GetScanResponse, ListLinesRequest, ListLinesResponse,
+    ListScansRequest, ListScansResponse, StoredLine, WatchRequest, WatchResponse,
 };
 use ovomesh_api::pb::store::v1::ListLineRequest;
 use ovomesh_api::{EggId, Invalid, ScanId, time};
@@ -92,6 +92,19 @@ impl QueryService for Service {
             }
         }
         Ok(Response::new(ListScansResponse { rows, next_page_token: token::to_text(&ask.token) }))
+    }
+
+    async fn list_lines(
+        &self,
+        request: Request<ListLinesRequest>,
+    ) -> Result<Response<ListLinesResponse>, Status> {
+        let site = request.into_inner().site;
+        if !site.is_empty() {
+            filter::site(&site).map_err(invalid)?;
+        }
+        let found = self.stores.list_lines(site).await?;
+        let lines = found.lines.into_iter().map(|stored| StoredLine { site: stored.site, line: stored.line });
+        Ok(Response::new(ListLinesResponse { lines: lines.collect(), more: found.more }))
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {

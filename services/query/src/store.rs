@@ -7,7 +7,8 @@ use std::time::Duration;
 use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::pb::store::v1::store_service_client::StoreServiceClient;
 use ovomesh_api::pb::store::v1::{
-    GetScanRequest, ListEggRequest, ListLineRequest, ListLineResponse, SubscribeRequest, SubscribeResponse,
+    GetScanRequest, ListEggRequest, ListLineRequest, ListLineResponse, ListLinesRequest, ListLinesResponse,
+    SubscribeRequest, SubscribeResponse,
 };
 use ovomesh_mesh::Connector;
 use tonic::transport::{Channel, Uri};
@@ -54,6 +55,12 @@ impl Store {
     pub async fn list_line(&self, request: ListLineRequest) -> Result<ListLineResponse, Status> {
         let mut client = self.client.clone();
         self.answer(client.list_line(request)).await
+    }
+
+    /// The lines of a site, or of all.
+    pub async fn list_lines(&self, site: String) -> Result<ListLinesResponse, Status> {
+        let mut client = self.client.clone();
+        self.answer(client.list_lines(ListLinesRequest { site })).await
     }
 
     /// The feed from a token on, or from now.

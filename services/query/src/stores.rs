@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::pb::store::v1::{ListLineRequest, ListLineResponse};
+use ovomesh_api::pb::store::v1::{ListLineRequest, ListLineResponse, ListLinesResponse};
 use ovomesh_mesh::Connector;
 use tonic::transport::Uri;
 use tonic::{Code, Status};
@@ -64,6 +64,15 @@ impl Stores {
         self.any(|store| {
             let request = request.clone();
             async move { store.list_line(request).await }
+        })
+        .await
+    }
+
+    /// The lines of a site, or of all.
+    pub async fn list_lines(&self, site: String) -> Result<ListLinesResponse, Status> {
+        self.any(|store| {
+            let site = site.clone();
+            async move { store.list_lines(site).await }
         })
         .await
     }

@@ -5,8 +5,10 @@ mod common;
 
 use common::{LIMIT, Query, at, query, row, store};
 use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
-use ovomesh_api::pb::query::v1::{Filter, GetEggRequest, GetScanRequest, ListScansRequest};
-use ovomesh_api::pb::scan::v1::{Call, Purpose};
+use ovomesh_api::pb::query::v1::{
+    Filter, GetEggRequest, GetScanRequest, ListLinesRequest, ListScansRequest,
+};
+use ovomesh_api::pb::scan::v1::{Call, Place, Purpose, Row};
 use ovomesh_api::time;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -159,4 +161,31 @@ async fn a_store_that_is_away_is_named_and_found_again() {
         }
     });
     found.await.expect("it is found again");
+}
+
+#[tokio::test]
+async fn the_lines_that_have_scans_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path(), None).await;
+    let places = [("south", "1"), ("north", "line-2"), ("north", "line-10")];
+    store
+        .append((0..).zip(places).map(|(n, (site, line))| {
+            let place = Place { site: site.into(), line: line.into(), ..Default::default() };
+            Row { place: Some(place), ..row(n) }
+        }))
+        .await;
+    let Query { mut client, .. } = query(store.address, true).await;
+    let mut lines = async |site: &str| {
+        let asked = client.list_lines(ListLinesRequest { site: site.into() }).await;
+        asked.map(|answer| {
+            let found = answer.into_inner();
+            assert!(!found.more);
+            found.lines.into_iter().map(|line| format!("{}/{}", line.site, line.line)).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(lines("").await.unwrap(), ["north/line-10", "north/line-2", "south/1"]);
+    assert_eq!(lines("north").await.unwrap(), ["north/line-10", "north/line-2"]);
+    assert_eq!(lines("west").await.unwrap(), [""; 0]);
+    let wrong = lines("no site").await.unwrap_err();
+    assert!(wrong.code() == Code::InvalidArgument && wrong.message().starts_with("site "), "{wrong:?}");
 }

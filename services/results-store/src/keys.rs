@@ -17,6 +17,27 @@ pub fn line_from(site: &Site, line: &Line, at: Timestamp) -> Vec<u8> {
     key
 }
 
+/// What all keys of a site begin with.
+pub fn site_prefix(site: &Site) -> Vec<u8> {
+    name(site.as_str())
+}
+
+/// The line that a key belongs to.
+pub fn read_line(key: &[u8]) -> Option<(Site, Line)> {
+    let mut names = key.split(|byte| *byte == 0).map(std::str::from_utf8);
+    let (site, line) = (names.next()?.ok()?, names.next()?.ok()?);
+    Some((Site::parse(site).ok()?, Line::parse(line).ok()?))
+}
+
+/// A bound between the keys of a line and those of all later lines.
+pub fn after_line(site: &Site, line: &Line) -> Vec<u8> {
+    let mut key = line_prefix(site, line);
+    // Names have no byte below the hyphen.
+    key.pop();
+    key.push(1);
+    key
+}
+
 /// What all keys of a line begin with.
 pub fn line_prefix(site: &Site, line: &Line) -> Vec<u8> {
     let mut key = name(site.as_str());
@@ -102,6 +123,14 @@ mod tests {
             prop_assert_eq!(read_token(&site, &name, &token), Some((at, id)));
             let same = (&site, &name) == (&other_site, &other_line);
             prop_assert!(same || read_token(&other_site, &other_line, &token).is_none());
+        }
+
+        #[test]
+        fn the_bound_after_a_line_is_between_it_and_the_next(a in key(), b in key()) {
+            let (site, name) = (Site::parse(&a.0).unwrap(), Line::parse(&a.1).unwrap());
+            let key = line(&Site::parse(&b.0).unwrap(), &Line::parse(&b.1).unwrap(), b.2, &ScanId::parse(&b.3).unwrap());
+            prop_assert_eq!(after_line(&site, &name) < key, (&a.0, &a.1) < (&b.0, &b.1));
+            prop_assert_eq!(read_line(&key), Some((Site::parse(&b.0).unwrap(), Line::parse(&b.1).unwrap())));
         }
 
         #[test]

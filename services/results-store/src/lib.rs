@@ -30,7 +30,7 @@ pub use cql::{Cql, CqlArgs, CqlConfig, Level};
 pub use embedded::Embedded;
 pub use error::StoreError;
 pub use record::Record;
-pub use store::{LinePage, LineRange, Store};
+pub use store::{LinePage, LineRange, Store, StoredLines};
 
 use committer::Committer;
 use feed::Feed;

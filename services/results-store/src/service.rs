@@ -9,7 +9,8 @@ use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::pb::store::v1::store_service_server::StoreService;
 use ovomesh_api::pb::store::v1::{
     AppendRequest, Appended, GetScanRequest, GetScanResponse, ListEggRequest, ListEggResponse,
-    ListLineRequest, ListLineResponse, SubscribeRequest, SubscribeResponse,
+    ListLineRequest, ListLineResponse, ListLinesRequest, ListLinesResponse, StoredLine, SubscribeRequest,
+    SubscribeResponse,
 };
 use ovomesh_api::stages::Append;
 use ovomesh_api::{EggId, Invalid, Line, ScanId, Site, time};
@@ -30,6 +31,8 @@ use crate::subscriber::{self, Subscriber};
 const ROWS: std::ops::RangeInclusive<u32> = 1..=1_000;
 /// Rows when none are asked for.
 const DEFAULT_ROWS: usize = 100;
+/// Lines of an answer: ten times the sites that the mesh is made for. A line is 150 bytes at most.
+const LINES: usize = 10_000;
 /// Readers of the feed at once: queries, of which a mesh has a few, and those of their watchers that catch up.
 const READERS: usize = 128;
 
@@ -126,6 +129,18 @@ impl<S: Store> StoreService for Service<S> {
     ) -> Result<Response<ListLineResponse>, Status> {
         let page = self.store.list_line(range(request.into_inner()).map_err(StoreError::from)?).await?;
         Ok(Response::new(ListLineResponse { rows: page.rows, next_token: page.next.into() }))
+    }
+
+    async fn list_lines(
+        &self,
+        request: Request<ListLinesRequest>,
+    ) -> Result<Response<ListLinesResponse>, Status> {
+        let site = request.into_inner().site;
+        let site = (!site.is_empty()).then(|| Site::parse(&site)).transpose().map_err(StoreError::from)?;
+        let found = self.store.list_lines(site, LINES).await?;
+        let stored = |(site, line): (Site, Line)| StoredLine { site: site.to_string(), line: line.to_string() };
+        let lines = found.lines.into_iter().map(stored).collect();
+        Ok(Response::new(ListLinesResponse { lines, more: found.more }))
     }
 
     async fn subscribe(

@@ -29,6 +29,13 @@ pub trait Store: Send + Sync + 'static {
     /// A page of a line, without previews. A token that is none of this line is [`StoreError::Invalid`].
     fn list_line(&self, range: LineRange) -> impl Future<Output = Result<LinePage, StoreError>> + Send;
 
+    /// Which lines have rows: of one site, or of all. At most `limit` of them, at least 1.
+    fn list_lines(
+        &self,
+        site: Option<Site>,
+        limit: usize,
+    ) -> impl Future<Output = Result<StoredLines, StoreError>> + Send;
+
     /// Why rows cannot be stored now, in plain words; `None` when they can.
     fn trouble(&self) -> Option<String> {
         None
@@ -38,6 +45,15 @@ pub trait Store: Send + Sync + 'static {
     fn details(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
+}
+
+/// Lines that have rows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StoredLines {
+    /// In order of site, then line.
+    pub lines: Vec<(Site, Line)>,
+    /// Whether there are more than these.
+    pub more: bool,
 }
 
 /// A range of one line.

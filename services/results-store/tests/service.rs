@@ -14,10 +14,12 @@ use ovomesh_api::pb::store::v1::{
     GetScanRequest, ListEggRequest, ListLineRequest, SubscribeRequest, SubscribeResponse,
 };
 use ovomesh_api::stages::Append;
-use ovomesh_api::{EggId, ScanId};
+use ovomesh_api::{EggId, ScanId, Site};
 use ovomesh_bootstrap::PortConfig;
 use ovomesh_mesh::{CallError, Connector, Lifecycle, PoolConfig, Request, StreamPool, discover};
-use ovomesh_results_store::{Config, Embedded, LinePage, LineRange, Record, Store, StoreError, run, serve};
+use ovomesh_results_store::{
+    Config, Embedded, LinePage, LineRange, Record, Store, StoreError, StoredLines, run, serve,
+};
 use support::{row, with_picture};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -212,6 +214,10 @@ impl Store for Failing {
 
     async fn list_line(&self, range: LineRange) -> Result<LinePage, StoreError> {
         self.inner.list_line(range).await
+    }
+
+    async fn list_lines(&self, site: Option<Site>, limit: usize) -> Result<StoredLines, StoreError> {
+        self.inner.list_lines(site, limit).await
     }
 }
 

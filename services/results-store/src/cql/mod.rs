@@ -7,6 +7,7 @@ mod args;
 mod config;
 mod durability;
 mod hours;
+mod lines;
 mod link;
 mod read;
 mod retry;
@@ -20,14 +21,14 @@ mod write;
 use std::sync::Arc;
 
 use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::{EggId, Invalid, ScanId};
+use ovomesh_api::{EggId, Invalid, ScanId, Site};
 use ovomesh_mesh::Lifecycle;
 use scylla::policies::timestamp_generator::{MonotonicTimestampGenerator, TimestampGenerator as _};
 
 use crate::StoreError;
 use crate::keys;
 use crate::record::{Record, last_of_each_scan};
-use crate::store::{LinePage, LineRange, Store};
+use crate::store::{LinePage, LineRange, Store, StoredLines};
 pub use args::CqlArgs;
 pub use config::{CqlConfig, Level};
 use hours::Hours;
@@ -101,6 +102,10 @@ impl Store for Cql {
             })?),
         };
         self.read(async |tables| tables.list_line(&range, after.map(|(at, id)| (at.into(), id))).await).await
+    }
+
+    async fn list_lines(&self, site: Option<Site>, limit: usize) -> Result<StoredLines, StoreError> {
+        self.read(async |tables| tables.list_lines(site.as_ref(), limit).await).await
     }
 
     fn trouble(&self) -> Option<String> {

@@ -211,7 +211,7 @@ impl Place {
 }
 
 /// One page of an answer, and where the next one begins.
-async fn page<R>(
+pub(super) async fn page<R>(
     session: &Session,
     statement: &PreparedStatement,
     keys: impl SerializeRow,
@@ -229,7 +229,7 @@ where
     })
 }
 
-fn damaged(error: impl std::fmt::Display) -> ReadError {
+pub(super) fn damaged(error: impl std::fmt::Display) -> ReadError {
     ReadError::Damaged(format!("an answer is not what the tables should give: {error}"))
 }
 

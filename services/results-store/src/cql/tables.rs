@@ -24,6 +24,7 @@ pub(super) struct Tables {
     pub list_egg: PreparedStatement,
     pub list_hours: PreparedStatement,
     pub list_line: PreparedStatement,
+    pub list_lines: PreparedStatement,
 }
 
 impl Tables {
@@ -82,6 +83,7 @@ impl Tables {
                  AND (acquired_at, nanos, scan_id) < (?, ?, ?) LIMIT ?",
             )
             .await?,
+            list_lines: prepare("SELECT DISTINCT site, line FROM KEYSPACE.hours_by_line").await?,
             session,
         })
     }

@@ -5,6 +5,7 @@
 
 mod engine;
 mod journal;
+mod lines;
 mod tables;
 mod writer;
 
@@ -12,12 +13,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::{EggId, ScanId};
+use ovomesh_api::{EggId, ScanId, Site};
 use tokio::sync::Semaphore;
 
 use crate::StoreError;
 use crate::record::Record;
-use crate::store::{LinePage, LineRange, Store};
+use crate::store::{LinePage, LineRange, Store, StoredLines};
 use engine::Engine;
 use writer::Writer;
 
@@ -73,5 +74,9 @@ impl Store for Embedded {
 
     async fn list_line(&self, range: LineRange) -> Result<LinePage, StoreError> {
         self.read(move |engine| engine.read(|tables| tables.list_line(&range))).await
+    }
+
+    async fn list_lines(&self, site: Option<Site>, limit: usize) -> Result<StoredLines, StoreError> {
+        self.read(move |engine| engine.read(|tables| tables.list_lines(site.as_ref(), limit))).await
     }
 }

@@ -25,9 +25,9 @@ const JOURNAL_BYTES: u64 = 128 << 20;
 
 /// The tables of an open database.
 pub(super) struct Tables {
-    database: Database,
+    pub(super) database: Database,
     /// Line key to row.
-    rows: Keyspace,
+    pub(super) rows: Keyspace,
     /// Scan id to line key.
     by_scan: Keyspace,
     /// Egg key to line key.

@@ -19,6 +19,7 @@ pub async fn check<S: Store>(store: &S) {
     a_token_of_another_line_is_refused(store).await;
     lists_go_over_hours_and_late_rows_are_where_they_belong(store).await;
     rows_of_one_moment_are_in_order_of_their_scans_to_the_nanosecond(store).await;
+    the_lines_that_have_rows_are_known(store).await;
     an_egg_s_history_is_bounded_and_the_newest_of_it_come(store).await;
     the_largest_row_is_stored(store).await;
 }
@@ -135,6 +136,37 @@ async fn rows_of_one_moment_are_in_order_of_their_scans_to_the_nanosecond<S: Sto
     assert_eq!(pages(store, within(1_000_000, 1_000_001)).await, ["nano-b", "nano-c"]);
     assert_eq!(pages(store, within(1, 1_000_000)).await, [""; 0]);
     assert_eq!(egg(store, "quick", 10).await, ["nano-e", "nano-a", "nano-b", "nano-c", "nano-d"]);
+}
+
+async fn the_lines_that_have_rows_are_known<S: Store>(store: &S) {
+    // A name that is the beginning of another, many rows of one line, and neighbours in every order.
+    let names = [("many", "b"), ("many", "a"), ("many", "a-1"), ("many-1", "a"), ("man", "z")];
+    for (n, (site, line)) in (0..).zip(names) {
+        let place = Place { site: site.into(), line: line.into(), ..Default::default() };
+        let at = |second: i64| Row {
+            place: Some(place.clone()),
+            ..row(&format!("lines-{n}-{second}"), "", second * 3_600)
+        };
+        append(store, (0..20).map(at)).await;
+    }
+    let of = async |site: Option<&str>, limit| {
+        let site = site.map(|site| Site::parse(site).unwrap());
+        let found = store.list_lines(site, limit).await.expect("lines");
+        let names = |(site, line): (Site, Line)| format!("{site}/{line}");
+        (found.lines.into_iter().map(names).collect::<Vec<_>>(), found.more)
+    };
+    let expected = (["many/a", "many/a-1", "many/b"].map(str::to_owned).to_vec(), false);
+    assert_eq!(of(Some("many"), 10).await, expected);
+    assert_eq!(of(Some("many"), 3).await, expected, "no more than these");
+    let (two, more) = of(Some("many"), 2).await;
+    assert!(two.len() == 2 && more, "there is a third");
+    assert_eq!(of(Some("nowhere"), 10).await, (Vec::new(), false));
+    let (all, more) = of(None, 1_000).await;
+    assert!(!more && all.is_sorted(), "{all:?}");
+    for (site, line) in names.into_iter().chain([("s", "l"), ("s", "m")]) {
+        let name = format!("{site}/{line}");
+        assert_eq!(all.iter().filter(|known| **known == name).count(), 1, "{name} in {all:?}");
+    }
 }
 
 async fn an_egg_s_history_is_bounded_and_the_newest_of_it_come<S: Store>(store: &S) {
