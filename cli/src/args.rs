@@ -5,6 +5,7 @@ use ovomesh_bootstrap::ClientTlsArgs;
 use tonic::transport::Uri;
 
 use crate::commands::{get, list, phantom, send, show, simulate, spool, status, watch};
+use crate::exit::CODES;
 use crate::out::Format;
 
 const EXAMPLES: &str = "\
@@ -21,7 +22,7 @@ Examples:
 
 /// Sends egg scans to an ovomesh, simulates scanners, and asks what was decided.
 #[derive(Debug, Parser)]
-#[command(name = "ovomesh", version, after_help = EXAMPLES)]
+#[command(name = "ovomesh", version, after_help = format!("{EXAMPLES}\n\n{CODES}"))]
 pub struct Cli {
     /// What all subcommands share.
     #[command(flatten)]

@@ -8,6 +8,7 @@ use tonic::transport::{Channel, Uri};
 use tonic::{Code, Status};
 
 use crate::Global;
+use crate::exit::Failure;
 
 /// Largest message either way: four times the largest usual volume (the library's own limit of 4 MiB is below one).
 pub(crate) const MESSAGE_BYTES: usize = 16 << 20;
@@ -18,9 +19,10 @@ pub(crate) const QUESTION: Duration = Duration::from_secs(10);
 pub(crate) async fn connect(global: &Global, url: &Uri) -> anyhow::Result<Channel> {
     global.tls.connector()?.connect(url).await.map_err(|error| {
         let (to, cause) = (name(url), cause(&error));
-        anyhow::anyhow!(
+        Failure::NoServer(format!(
             "cannot reach {to}: {cause}; is it running there? `ovomesh status` asks every service"
-        )
+        ))
+        .into()
     })
 }
 
@@ -61,18 +63,23 @@ pub(crate) fn question<T>(body: T) -> tonic::Request<T> {
     request
 }
 
-/// A service's refusal, for people.
+/// A service's refusal, for people and with its exit code.
 pub(crate) fn refused(url: &Uri, status: &Status) -> anyhow::Error {
     let (url, said) = (name(url), status.message());
-    match status.code() {
-        Code::NotFound => anyhow::anyhow!("{said}"),
-        Code::InvalidArgument => anyhow::anyhow!("{url} did not accept this: {said}"),
+    let failure = match status.code() {
+        Code::NotFound => Failure::NotFound(said.to_owned()),
+        Code::InvalidArgument => Failure::Usage(format!("{url} did not accept this: {said}")),
         Code::Unimplemented => {
-            anyhow::anyhow!("{url} does not serve this; is it another service's port? {said}")
+            Failure::NoServer(format!("{url} does not serve this; is it another service's port? {said}"))
         }
         Code::Unavailable => {
-            anyhow::anyhow!("{url} is gone or not ready: {said}; `ovomesh status` tells more")
+            Failure::NoServer(format!("{url} is gone or not ready: {said}; `ovomesh status` tells more"))
         }
-        code => anyhow::anyhow!("{url}: {said} ({code:?})"),
-    }
+        // What a question's own limit becomes.
+        Code::DeadlineExceeded | Code::Cancelled => {
+            Failure::NoServer(format!("{url} did not answer in time: {said}; `ovomesh status` tells more"))
+        }
+        code => return anyhow::anyhow!("{url}: {said} ({code:?})"),
+    };
+    failure.into()
 }

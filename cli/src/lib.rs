@@ -7,6 +7,7 @@ mod args;
 mod backoff;
 mod client;
 mod commands;
+mod exit;
 mod look;
 mod out;
 mod picture;
@@ -21,6 +22,7 @@ use std::process::ExitCode;
 use clap::FromArgMatches;
 
 pub use args::{Cli, Command, Global, command};
+pub use exit::{Failure, code};
 pub use out::{Format, Out};
 
 /// Parses the command line, runs it, and says what went wrong.
@@ -38,7 +40,7 @@ pub fn main() -> ExitCode {
         Err(error) if out::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            code(&error)
         }
     }
 }
@@ -46,7 +48,7 @@ pub fn main() -> ExitCode {
 /// Does what was asked. Success means that all of it was done: nothing lost, nothing unreachable, nothing unsent.
 ///
 /// # Errors
-/// When it could not be done at all; the text says what to do.
+/// When it could not be done at all; the text says what to do, and [`code`] is the exit code.
 pub async fn run(cli: Cli, out: &mut Out) -> anyhow::Result<ExitCode> {
     let global = cli.global;
     match cli.command {

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::Context as _;
 use futures::{Stream, StreamExt};
 use ovomesh_api::pb::scanner::v1::connect_request::Message as Up;
 use ovomesh_api::pb::scanner::v1::connect_response::Message as Down;
 use ovomesh_api::pb::scanner::v1::{ConnectRequest, ConnectResponse, Hello, Line, Scanner, Welcome};
 use tonic::Streaming;
 
+use crate::exit::Failure;
 use crate::{Global, client};
 
 /// Version of the contract that this program speaks.
@@ -34,9 +34,11 @@ pub(crate) async fn open(
             _ => anyhow::bail!("{gateway} answered Hello with something else than Welcome"),
         }
     };
-    tokio::time::timeout(OPENING, opening).await.with_context(|| {
-        format!("{} did not open a session within {} s", client::name(&global.gateway), OPENING.as_secs())
-    })?
+    tokio::time::timeout(OPENING, opening).await.unwrap_or_else(|_| {
+        let gateway = client::name(&global.gateway);
+        let seconds = OPENING.as_secs();
+        Err(Failure::NoServer(format!("{gateway} did not open a session within {seconds} s")).into())
+    })
 }
 
 /// How this program introduces itself.

@@ -8,6 +8,7 @@ use ovomesh_api::pb::query::v1::{Filter, ListScansRequest};
 use ovomesh_api::pb::scan::v1::{Call, Row};
 use ovomesh_api::time;
 
+use crate::exit::Failure;
 use crate::{Global, Out, client, rows, table, when};
 
 /// Rows a page: the contract's most.
@@ -69,7 +70,9 @@ pub(crate) fn filter(calls: &[CallArg]) -> Option<Filter> {
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(args.from < args.to, "--from {} is not before --to {}", args.from, args.to);
+    if args.from >= args.to {
+        return Err(Failure::Usage(format!("--from {} is not before --to {}", args.from, args.to)).into());
+    }
     let mut query = client::query(global).await?;
     let mut request = ListScansRequest {
         site: args.site.clone(),

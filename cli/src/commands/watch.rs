@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use jiff::tz::TimeZone;
 use ovomesh_api::pb::query::v1::watch_response::Message;
 use ovomesh_api::pb::query::v1::{WatchRequest, WatchResponse};
@@ -12,6 +11,7 @@ use tonic::Code;
 
 use crate::backoff::Backoff;
 use crate::commands::list::{CallArg, filter};
+use crate::exit::Failure;
 use crate::{Global, Out, client, rows};
 
 /// A feed that cannot be taken up again for so long has ended: longer than any restart takes.
@@ -72,18 +72,20 @@ impl Feed {
         loop {
             let why = self.follow(global, out).await?;
             // A feed that never was live fails at once: a wrong address should not look like patience.
-            let live_at = self.live_at.with_context(|| why.clone())?;
-            anyhow::ensure!(live_at.elapsed() < GIVE_UP, "gave up after {} s: {why}", GIVE_UP.as_secs());
-            out.remark(format!("the feed broke: {why}; trying again"))?;
+            let Some(live_at) = self.live_at else { return Err(why) };
+            if live_at.elapsed() >= GIVE_UP {
+                return Err(why.context(format!("gave up after {} s", GIVE_UP.as_secs())));
+            }
+            out.remark(format!("the feed broke: {why:#}; trying again"))?;
             tokio::time::sleep(self.backoff.next()).await;
         }
     }
 
     /// Follows until it breaks and says why; errors are final.
-    async fn follow(&mut self, global: &Global, out: &mut Out) -> anyhow::Result<String> {
+    async fn follow(&mut self, global: &Global, out: &mut Out) -> anyhow::Result<anyhow::Error> {
         let mut query = match client::query(global).await {
             Ok(query) => query,
-            Err(error) => return Ok(format!("{error:#}")),
+            Err(error) => return Ok(error),
         };
         let mut feed = match query.watch(self.request.clone()).await {
             Ok(answer) => answer.into_inner(),
@@ -92,19 +94,22 @@ impl Feed {
         loop {
             match feed.message().await {
                 Ok(Some(message)) => self.show(message, out)?,
-                Ok(None) => return Ok(format!("{} ended it", client::name(&global.query))),
+                Ok(None) => {
+                    let ended = format!("{} ended it", client::name(&global.query));
+                    return Ok(Failure::NoServer(ended).into());
+                }
                 Err(status) => return self.broken(global, &status),
             }
         }
     }
 
-    fn broken(&self, global: &Global, status: &tonic::Status) -> anyhow::Result<String> {
+    fn broken(&self, global: &Global, status: &tonic::Status) -> anyhow::Result<anyhow::Error> {
         let why = client::refused(&global.query, status);
         match status.code() {
             Code::InvalidArgument | Code::Unimplemented | Code::PermissionDenied | Code::Unauthenticated => {
                 Err(why)
             }
-            _ => Ok(format!("{why:#}")),
+            _ => Ok(why),
         }
     }
 

@@ -17,6 +17,7 @@ use tonic::Streaming;
 use super::scans::{Found, Item};
 use super::tell::Tell;
 use crate::backoff::Backoff;
+use crate::exit::Failure;
 use crate::{Global, client, scanner};
 
 /// Scans that may be unanswered at once: enough to keep every core of a machine busy.
@@ -203,6 +204,6 @@ impl<'a> Delivery<'a> {
             tell.failed(Some(&item), "no answer")?;
         }
         let rest = if self.all_found { "" } else { "; files that were not read by then were not sent" };
-        anyhow::bail!("gave up: {why}{rest}")
+        Err(Failure::NoServer(format!("gave up: {why}{rest}")).into())
     }
 }

@@ -10,6 +10,7 @@ use ovomesh_phantom::{Grid, Profile, Shares};
 
 use super::plan::{Arrivals, Load};
 use super::report::Asked;
+use crate::exit::Failure;
 use crate::purpose::PurposeArg;
 
 /// Most sends of one run: each takes some 50 bytes of memory.
@@ -141,10 +142,10 @@ impl Args {
             seed: self.seed,
         };
         let expected = load.expected();
-        anyhow::ensure!(
-            expected <= MOST_SENDS,
-            "{expected:.0} scans are too many for one run; the most are {MOST_SENDS:.0}"
-        );
+        if expected > MOST_SENDS {
+            let most = format!("{expected:.0} scans are too many for one run; the most are {MOST_SENDS:.0}");
+            return Err(Failure::Usage(most).into());
+        }
         Ok(load)
     }
 

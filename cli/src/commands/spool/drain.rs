@@ -23,6 +23,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::images::{self, Series};
 use crate::backoff::Backoff;
+use crate::exit::Failure;
 use crate::{Global, Out, client};
 
 /// A gateway that stores nothing for this long is no help.
@@ -186,11 +187,12 @@ impl Drain<'_> {
                 backoff.reset();
             }
             if let Err(error) = ended {
-                let (patience, left) = (PATIENCE.as_secs(), thousands(self.waiting.len() as u64));
-                anyhow::ensure!(
-                    last.elapsed() < PATIENCE,
-                    "{error:#}; nothing was stored for {patience} s. {left} verdicts are left in the spool: run this again"
-                );
+                if last.elapsed() >= PATIENCE {
+                    let (patience, left) = (PATIENCE.as_secs(), thousands(self.waiting.len() as u64));
+                    return Err(error.context(format!(
+                        "nothing was stored for {patience} s; {left} verdicts are left in the spool: run this again"
+                    )));
+                }
                 tokio::time::sleep(backoff.next()).await;
             }
         }
@@ -228,8 +230,8 @@ impl Drain<'_> {
                 return Ok(());
             }
             let response = tokio::time::timeout(PATIENCE, down.message()).await;
-            let response =
-                response.map_err(|_| anyhow::anyhow!("{} does not answer", client::name(gateway)))?;
+            let response = response
+                .map_err(|_| Failure::NoServer(format!("{} does not answer", client::name(gateway))))?;
             match response.map_err(refused)?.context("the gateway ended the stream")?.message {
                 Some(Down::Welcome(welcome)) => credit = Some(IN_FLIGHT.min(welcome.settled_credit as usize)),
                 Some(Down::Committed(committed)) => self.stored(&committed.scan_id).await?,
