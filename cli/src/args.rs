@@ -4,7 +4,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use ovomesh_bootstrap::ClientTlsArgs;
 use tonic::transport::Uri;
 
-use crate::commands::{get, list, phantom, send, show, simulate, spool, status, watch};
+use crate::commands::{get, lines, list, phantom, send, show, simulate, spool, status, watch};
 use crate::exit::CODES;
 use crate::out::Format;
 
@@ -14,6 +14,7 @@ Examples:
   ovomesh send scans/                        the DICOM MR files below a folder, a verdict each
   ovomesh phantom --dicom eggs/              20 synthetic eggs as DICOM files
   ovomesh get egg-7-42                       all scans of an egg, newest first
+  ovomesh lines                              the lines that have scans
   ovomesh list --site north --line 1 --from -10m
   ovomesh watch --call undecided             decisions as they are stored
   ovomesh show sim-5f0c-17                   the middle slice, the call, the time it took
@@ -63,6 +64,8 @@ pub enum Command {
     Get(get::Args),
     /// The scans of a line in order of their time
     List(list::Args),
+    /// The lines that have scans
+    Lines(lines::Args),
     /// Decisions as they are stored
     Watch(watch::Args),
     /// One scan: its middle slice, the decision, and where the time went

@@ -8,6 +8,7 @@ mod backoff;
 mod client;
 mod commands;
 mod exit;
+mod lines;
 mod look;
 mod out;
 mod picture;
@@ -57,6 +58,7 @@ pub async fn run(cli: Cli, out: &mut Out) -> anyhow::Result<ExitCode> {
         Command::Send(args) => commands::send::run(args, &global, out).await,
         Command::Get(args) => commands::get::run(&args, &global, out).await,
         Command::List(args) => commands::list::run(&args, &global, out).await,
+        Command::Lines(args) => commands::lines::run(&args, &global, out).await,
         Command::Watch(args) => commands::watch::run(&args, &global, out).await,
         Command::Show(args) => commands::show::run(&args, &global, out).await,
         Command::Spool(args) => commands::spool::run(&args, &global, out).await,

@@ -29,6 +29,27 @@ pub(crate) fn local(at: Timestamp, zone: TimeZone) -> String {
     Zoned::new(at, zone).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
 }
 
+/// A range in words: `in the last hour` when it ends now, `from .. to ..` else.
+pub(crate) fn between(from: Timestamp, to: Timestamp, now: Timestamp) -> String {
+    /// A command that ends now began a moment ago.
+    const MOMENT: i64 = 60;
+    // Rounded: both ends were read from the clock, one after the other.
+    let seconds = |later: Timestamp, earlier: Timestamp| (later.as_millisecond() - earlier.as_millisecond() + 500).div_euclid(1_000);
+    if seconds(now, to) > MOMENT || to > now {
+        return format!("from {from:.0} to {to:.0}");
+    }
+    match seconds(to, from) {
+        3_600 => "in the last hour".into(),
+        86_400 => "in the last day".into(),
+        s if s % 86_400 == 0 => format!("in the last {} days", s / 86_400),
+        s if s % 3_600 == 0 => format!("in the last {} hours", s / 3_600),
+        60 => "in the last minute".into(),
+        s if s % 60 == 0 => format!("in the last {} minutes", s / 60),
+        s if s < 60 => format!("in the last {s} s"),
+        _ => format!("since {from:.0}"),
+    }
+}
+
 /// How long ago, coarsely: `8 s`, `3 min`, `2 h`, `5 d`.
 pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
     let seconds = now.since((Unit::Second, at)).map_or(0, |span| span.get_seconds()).max(0);
@@ -69,6 +90,20 @@ mod tests {
         for text in ["", "yesterday", "-", "-1x", "1h", "2026-13-01T00:00:00Z"] {
             let error = parse(text, Timestamp::UNIX_EPOCH).unwrap_err();
             assert!(error.contains("relative such as -1h"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn ranges_are_told_as_they_were_asked_for() {
+        let now = at("2026-11-24T12:00:00.5Z");
+        for (from, to, expected) in [
+            ("2026-11-24T11:00:00.4Z", "2026-11-24T12:00:00.41Z", "in the last hour"),
+            ("2026-11-24T11:50:00Z", "2026-11-24T12:00:00Z", "in the last 10 minutes"),
+            ("2026-11-22T12:00:00Z", "2026-11-24T12:00:00Z", "in the last 2 days"),
+            ("2026-11-24T11:58:29Z", "2026-11-24T12:00:00Z", "since 2026-11-24T11:58:29Z"),
+            ("2026-11-24T06:00:00Z", "2026-11-24T07:00:00Z", "from 2026-11-24T06:00:00Z to 2026-11-24T07:00:00Z"),
+        ] {
+            assert_eq!(between(at(from), at(to), now), expected);
         }
     }
 

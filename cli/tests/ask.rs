@@ -2,10 +2,12 @@
 
 mod common;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use common::query::Query;
 use common::{Printed, ovomesh, ovomesh_into};
+use ovomesh_cli::code;
 use serde_json::Value;
 
 fn lines(printed: &str) -> Vec<Value> {
@@ -64,6 +66,34 @@ async fn a_list_for_people_says_that_more_follow() {
     assert!(refused.result.unwrap_err().to_string().contains("did not accept this"));
     let backwards = ovomesh(&format!("--query {url} list --site north --line 1 --from now --to -1h")).await;
     assert!(backwards.result.unwrap_err().to_string().contains("is not before --to"));
+}
+
+#[tokio::test]
+async fn an_empty_list_says_which_lines_there_are() {
+    let query = Query::start().await;
+    let list = async |words: &str| ovomesh(&format!("--query {} list {words}", query.url)).await;
+    for (words, said) in [
+        ("--site sim --line 1", "no scans of sim/1 in the last hour; lines seen: line-1 .. line-8"),
+        ("--site sm --line 1 --from -5m", "no scans of sm/1 in the last 5 minutes; sites seen: north, sim"),
+    ] {
+        let error = list(words).await.result.unwrap_err();
+        assert_eq!((error.to_string().as_str(), code(&error)), (said, ExitCode::from(3)));
+    }
+    let quiet = list("--site north --line 2").await;
+    assert!(quiet.succeeded(), "the line is there");
+    assert_eq!(quiet.printed, "no scans of north/2 in the last hour; --from goes further back\n");
+}
+
+#[tokio::test]
+async fn the_lines_that_have_scans_are_listed() {
+    let query = Query::start().await;
+    let url = &query.url;
+    let all = ovomesh(&format!("--query {url} lines")).await;
+    assert!(all.succeeded() && all.printed.starts_with("SITE   LINE\nsim    line-1\n"), "{}", all.printed);
+    let north = ovomesh(&format!("--query {url} --output json lines --site north")).await;
+    assert_eq!(north.printed, "{\"line\":\"1\",\"site\":\"north\"}\n{\"line\":\"2\",\"site\":\"north\"}\n");
+    let error = ovomesh(&format!("--query {url} lines --site nowhere")).await.result.unwrap_err();
+    assert_eq!(code(&error), ExitCode::from(3));
 }
 
 #[tokio::test]

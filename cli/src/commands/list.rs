@@ -4,11 +4,14 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
 use ovomesh_api::pb::query::v1::{Filter, ListScansRequest};
 use ovomesh_api::pb::scan::v1::{Call, Row};
 use ovomesh_api::time;
+use tonic::transport::Channel;
 
 use crate::exit::Failure;
+use crate::lines::{self, Known};
 use crate::{Global, Out, client, rows, table, when};
 
 /// Rows a page: the contract's most.
@@ -27,7 +30,7 @@ pub struct Args {
     /// The hatchery
     #[arg(long, env = "OVOMESH_SITE", value_name = "NAME")]
     site: String,
-    /// The line within it
+    /// The line within it; `ovomesh lines` lists them
     #[arg(long, env = "OVOMESH_LINE", value_name = "NAME")]
     line: String,
     /// From this time on: RFC 3339, `now`, or relative such as -1h
@@ -85,6 +88,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
     };
     let mut left = args.limit as usize;
     let mut found: Vec<Row> = Vec::new();
+    let mut any = false;
     let more = loop {
         let question = client::question(request.clone());
         let answer =
@@ -93,6 +97,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
         let cut = page.rows.len() > left;
         page.rows.truncate(left);
         left -= page.rows.len();
+        any |= !page.rows.is_empty();
         if out.is_json() {
             page.rows.iter().try_for_each(|row| out.json(&rows::json(row)))?;
         } else {
@@ -109,6 +114,9 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
         );
         request.page_token = page.next_page_token;
     };
+    if !any {
+        return empty(&mut query, args, out).await;
+    }
     if !out.is_json() {
         let zone = TimeZone::system();
         let cells = found.iter().map(|row| rows::cells(row, &zone));
@@ -116,6 +124,23 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
     }
     if more {
         out.remark(format!("more follow after these {}; --limit shows more", args.limit))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An empty answer says what there is instead: a line that was never seen is mostly a wrong name.
+async fn empty(
+    query: &mut QueryServiceClient<Channel>,
+    args: &Args,
+    out: &mut Out,
+) -> anyhow::Result<ExitCode> {
+    let Args { site, line, from, to, calls, .. } = args;
+    let such = if calls.is_empty() { "" } else { "such " };
+    let none = format!("no {such}scans of {site}/{line} {}", when::between(*from, *to, Timestamp::now()));
+    match lines::look_up(query, site, line).await {
+        Known::Line if calls.is_empty() => out.remark(format!("{none}; --from goes further back"))?,
+        Known::Line | Known::Nothing => out.remark(none)?,
+        Known::Not(others) => return Err(Failure::NotFound(format!("{none}; {others}")).into()),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,7 @@
 //! A file for each subcommand: its flags, its `run`.
 
 pub(crate) mod get;
+pub(crate) mod lines;
 pub(crate) mod list;
 pub(crate) mod phantom;
 pub(crate) mod send;

@@ -6,8 +6,8 @@ use futures::stream::{self, BoxStream};
 use ovomesh_api::pb::query::v1::query_service_server::{QueryService, QueryServiceServer};
 use ovomesh_api::pb::query::v1::watch_response::Message;
 use ovomesh_api::pb::query::v1::{
-    GetEggRequest, GetEggResponse, GetScanRequest, GetScanResponse, Lagged, ListScansRequest,
-    ListScansResponse, Rows, WatchRequest, WatchResponse,
+    GetEggRequest, GetEggResponse, GetScanRequest, GetScanResponse, Lagged, ListLinesRequest,
+    ListLinesResponse, ListScansRequest, ListScansResponse, Rows, StoredLine, WatchRequest, WatchResponse,
 };
 use ovomesh_api::pb::scan::v1::{Call, Place, Preview, Row, Timings, Verdict};
 use ovomesh_bootstrap::Lifecycle;
@@ -99,9 +99,11 @@ impl QueryService for Service {
         request: Request<ListScansRequest>,
     ) -> Result<Response<ListScansResponse>, Status> {
         let asked = request.into_inner();
-        let named = (asked.site.as_str(), asked.line.as_str()) == ("north", "1");
-        if !named || asked.from.is_none() || asked.to.is_none() || !(1..=1_000).contains(&asked.page_size) {
+        if asked.site == "south" || asked.from.is_none() || asked.to.is_none() || !(1..=1_000).contains(&asked.page_size) {
             return Err(Status::invalid_argument(format!("{asked:?}")));
+        }
+        if (asked.site.as_str(), asked.line.as_str()) != ("north", "1") {
+            return Ok(Response::new(ListScansResponse::default()));
         }
         let from: u32 = if asked.page_token.is_empty() { 0 } else { asked.page_token.parse().unwrap() };
         let to = ROWS.min(from + asked.page_size);
@@ -112,6 +114,17 @@ impl QueryService for Service {
             rows: (from..to).map(row).filter(kept).collect(),
             next_page_token,
         }))
+    }
+
+    async fn list_lines(
+        &self,
+        request: Request<ListLinesRequest>,
+    ) -> Result<Response<ListLinesResponse>, Status> {
+        let site = request.into_inner().site;
+        let all = (1..=8).map(|n| ("sim", format!("line-{n}"))).chain([("north", "1".into()), ("north", "2".into())]);
+        let lines = all.map(|(site, line)| StoredLine { site: site.into(), line });
+        let lines = lines.filter(|line| site.is_empty() || line.site == site).collect();
+        Ok(Response::new(ListLinesResponse { lines, more: false }))
     }
 
     type WatchStream = BoxStream<'static, Result<WatchResponse, Status>>;
