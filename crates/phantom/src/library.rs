@@ -10,8 +10,6 @@ use std::{
     thread,
 };
 
-use rand::Rng as _;
-
 use crate::{
     anatomy::Phantom,
     class::Class,

@@ -1,7 +1,6 @@
 //! Which eggs there are: several profiles side by side, none of them shared between sets.
 
 use ovomesh_phantom::{CleanScan, Grid, Library, Profile, Random, Shares, Truth, seed_of};
-use rand::Rng as _;
 use std::num::NonZero;
 
 /// What a set of eggs is for. Sets share no egg.
