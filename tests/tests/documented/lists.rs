@@ -2,7 +2,10 @@
 
 /// Commands that begin so are not run, for this reason. Everything else is.
 pub const NOT_RUN: &[(&str, &str)] = &[
-    ("cargo xtask", "it builds in release mode, for minutes, what this test is given in debug mode; it has tests"),
+    (
+        "cargo xtask",
+        "it builds in release mode, for minutes, what this test is given in debug mode; it has tests",
+    ),
     ("helm install", "it needs a cluster; tests/kube renders the chart and applies it"),
     ("kubectl", "it needs a cluster; tests/kube asks the same of a control plane"),
     ("grpcurl", "not installed everywhere; its call is made by this test's own client (calls.rs)"),
@@ -14,17 +17,18 @@ pub const NOT_RUN: &[(&str, &str)] = &[
     ("systemctl enable", "it installs a system service"),
 ];
 
-/// What a reader puts in the place of a name in capitals, or has instead of the examples' folders.
+/// What a reader puts in the place of a name in capitals.
 pub const NAMES: &[(&str, &str)] = &[
     ("--data DIR", "--data data"),
     ("--spool DIR", "--spool spool"),
     ("--gateways URL", "--gateways http://127.0.0.1:7700"),
-    ("HOST 11112 DIR", "127.0.0.1 11112 slices/scans"),
+    ("HOST 11112 DIR", "127.0.0.1 11112 slices/scans/00001"),
     ("HOST 11112", "127.0.0.1 11112"),
     ("send FILES", "send eggs/scans"),
-    ("/srv/drop", "drop"),
-    ("/etc/ovomesh/", "etc/"),
 ];
+
+/// Folders of the examples, and what stands for them in the reader's own folder.
+pub const FOLDERS: &[(&str, &str)] = &[("/srv/drop", "drop"), ("/etc/ovomesh", "etc")];
 
 /// Names in capitals: one that is left after [`NAMES`] would be run as it stands.
 pub const CAPITALS: &[&str] = &["DIR", "URL", "HOST", "SCAN", "FILE", "FILES", "NAME"];
@@ -33,7 +37,16 @@ pub const CAPITALS: &[&str] = &["DIR", "URL", "HOST", "SCAN", "FILE", "FILES", "
 pub const PRINTS: &[(&str, &[&str])] = &[
     (
         "target/release/ovomesh status",
-        &["READY", "BACKLOG", "OLDEST", "LAST ERROR", "scanner-gateway", "query", "results-store", "inference"],
+        &[
+            "READY",
+            "BACKLOG",
+            "OLDEST",
+            "LAST ERROR",
+            "scanner-gateway",
+            "query",
+            "results-store",
+            "inference",
+        ],
     ),
     ("target/release/ovomesh list --site sim", &["ACQUIRED", "CALL", " sim/line-1 #", " sim-"]),
     ("target/release/ovomesh show", &["scan sim-", " at sim/line-1 #", "P(female)", "time     ["]),

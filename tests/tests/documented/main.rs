@@ -28,7 +28,8 @@ fn every_command_of_readme_docs_and_demo_does_what_it_says() {
     }
     let itself = std::env::current_exe().unwrap();
     let name = "every_command_of_readme_docs_and_demo_does_what_it_says";
-    let inside = in_own_network(&itself, &[]).args(["--exact", name, "--nocapture"]).env(INSIDE, "1").output();
+    let inside =
+        in_own_network(&itself, &[]).args(["--exact", name, "--nocapture"]).env(INSIDE, "1").output();
     let inside = inside.unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(inside.status.success(), "{}{}", text(&inside.stdout), text(&inside.stderr));

@@ -10,7 +10,7 @@ use ovomesh_testkit::{Process, repository, wait_until};
 use ovomesh_tests::programs;
 
 use crate::blocks::{Block, commands};
-use crate::lists::{CAPITALS, ENDLESS, NAMES, NOT_RUN, OF_THE_DEMO, PRINTS};
+use crate::lists::{CAPITALS, ENDLESS, FOLDERS, NAMES, NOT_RUN, OF_THE_DEMO, PRINTS};
 use crate::{calls, shell};
 
 /// Longest wait for something to be printed.
@@ -37,7 +37,13 @@ impl<'a> Reader<'a> {
         link(PathBuf::from(built).parent().unwrap().to_owned(), "target/release");
         link(repository().join("models"), "models");
         std::fs::create_dir_all(folder.join("drop/north-1")).unwrap();
-        std::fs::write(folder.join("lines.yaml"), lines.replace("/srv/drop", "drop")).unwrap();
+        std::fs::write(folder.join("lines.yaml"), in_folder(folder, lines)).unwrap();
+        std::fs::create_dir_all(folder.join("etc")).unwrap();
+        std::fs::write(folder.join("etc/password"), "secret").unwrap();
+        let authority = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=authority \
+                         -keyout etc/key.pem -out etc/db-ca.pem";
+        let made = shell(authority, folder).output().unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (report, scan, used, faults) = Default::default();
         Self { folder, report, scan, runtime, used, faults }
@@ -69,7 +75,9 @@ impl<'a> Reader<'a> {
             "" | "sh" => self.type_all(block),
             "text" => self.compare(block),
             "yaml" if block.at.starts_with("docs/lines.md") => self.serve_lines(block),
-            other => self.fault(&block.at, other, "say in this test what a block in this language is checked by"),
+            other => {
+                self.fault(&block.at, other, "say in this test what a block in this language is checked by")
+            }
         }
     }
 
@@ -130,7 +138,8 @@ impl<'a> Reader<'a> {
 
     /// A command with a reader's own names.
     fn named(&mut self, written: &str) -> String {
-        let mut command = written.replace("show SCAN", &format!("show {}", self.scan));
+        let mut command =
+            in_folder(self.folder, written).replace("show SCAN", &format!("show {}", self.scan));
         for (name, own) in NAMES {
             if command.contains(name) {
                 self.used.insert(name);
@@ -198,7 +207,7 @@ impl<'a> Reader<'a> {
     fn serve_lines(&mut self, block: &Block) {
         let folder = self.folder.join("example");
         std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("lines.yaml"), block.text.replace("/srv/drop", "drop")).unwrap();
+        std::fs::write(folder.join("lines.yaml"), in_folder(self.folder, &block.text)).unwrap();
         let command = "ovomesh-scanner-agent --spool example/spool --lines example/lines.yaml --dicom-listen 127.0.0.1:0";
         if let Err(why) = self.serve("ovomesh-scanner-agent", command) {
             self.fault(&block.at, "these lines", why);
@@ -217,6 +226,13 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// A text of the examples with folders of the reader.
+fn in_folder(folder: &std::path::Path, text: &str) -> String {
+    FOLDERS.iter().fold(text.to_owned(), |text, (theirs, own)| {
+        text.replace(theirs, &folder.join(own).display().to_string())
+    })
 }
 
 /// The service that a command starts.

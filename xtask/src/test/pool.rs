@@ -96,7 +96,11 @@ impl Tests {
         let seconds = took.as_secs_f64();
         match outcome {
             Ok(Outcome { success, output }) => {
-                let tests = Test::read(&name, &output);
+                let mut tests = Test::read(&name, &output);
+                if tests.is_empty() && !output.contains("running 0 tests") {
+                    // Not a program of tests: it is one.
+                    tests.push(Test::one(&name, success, took));
+                }
                 let counts = Test::counts(&tests, success);
                 for (sum, count) in self.counts.iter_mut().zip(counts) {
                     *sum += count;
