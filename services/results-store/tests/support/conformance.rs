@@ -188,7 +188,7 @@ async fn the_largest_row_is_stored<S: Store>(store: &S) {
     let place = Place { site: long("s", 64), line: long("l", 64), tray_run: long("t", 64), slot: 10_000 };
     let mut largest = row(&long("i", 128), &long("e", 128), -60_000_000_000);
     largest.place = Some(place);
-    largest.verdict.as_mut().unwrap().detail = long("d", (32 << 10) - 1_200);
+    largest.verdict.as_mut().unwrap().detail = long("d", 4_096);
     let pixels = vec![0xff; 2_048].into();
     largest.preview = Some(Preview { columns: 64, rows: 64, pixels, ..Default::default() });
     append(store, [largest.clone()]).await;

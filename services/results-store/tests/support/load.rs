@@ -70,11 +70,14 @@ impl Load {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many are stored.
+    /// Waits until so many are stored, as long as there is progress: a busy machine stores slowly.
     pub async fn until(&self, acknowledged: usize) {
-        let begun = Instant::now();
+        let mut last = (self.acknowledged(), Instant::now());
         while self.acknowledged() < acknowledged {
-            assert!(begun.elapsed() < super::cassandra::LIMIT, "{} rows are stored", self.acknowledged());
+            if self.acknowledged() > last.0 {
+                last = (self.acknowledged(), Instant::now());
+            }
+            assert!(last.1.elapsed() < super::cassandra::LIMIT, "no more than {} rows are stored", last.0);
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
