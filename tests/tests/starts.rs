@@ -1,4 +1,4 @@
-//! A start that fails: the process ends at once, and the last line that it says is the cause.
+//! A start that fails: the process ends at once, and its last line is the cause.
 // Helpers of tests panic, as tests do.
 #![allow(clippy::unwrap_used)]
 
@@ -21,8 +21,8 @@ const SERVICES: [(&str, &[&str]); 7] = [
     ("ovomeshd", &["--data", "DATA"]),
 ];
 
-/// The last line of a program that cannot start. Its drain would take longer than the test waits: nothing may make it wait
-/// for that.
+/// The last line of a program that cannot start. Its drain is longer than the test waits, so a start that waits for its
+/// drain fails the test.
 fn last_line(program: &str, flags: &[&str], folder: &Path) -> String {
     let mut command = programs().command(program).unwrap();
     let log = folder.join("log");
@@ -96,7 +96,7 @@ fn a_file_or_folder_that_cannot_be_used_is_named() {
 }
 
 #[tokio::test]
-async fn damaged_data_is_told() {
+async fn damaged_data_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data").display().to_string();
     let ours = ["--listen", "127.0.0.1:0", "--query-listen", "127.0.0.1:0", "--data", &data];

@@ -103,7 +103,7 @@ async fn every_port_has_health_reflection_status_and_metrics() {
 }
 
 #[tokio::test]
-async fn every_service_of_the_contract_is_pointed_to_by_a_port_that_has_it_not() {
+async fn a_port_says_where_each_service_is_that_it_does_not_serve() {
     let files = FileDescriptorSet::decode(ovomesh_api::pb::DESCRIPTORS).unwrap().file;
     let names = files
         .iter()

@@ -1,5 +1,5 @@
-//! What kind of error a caller is told: one table from the kind to gRPC, to HTTP, and to whether trying again can help.
-//! `docs/errors.md` has the same table for people.
+//! The kinds of errors, and one table that maps each to gRPC, to HTTP and to whether a retry can help. `docs/errors.md`
+//! has the same table for people.
 
 use ovomesh_mesh::StageError;
 use tonic::{Code, Status};

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_cause_of_a_failure_is_told_even_when_a_task_is_stuck() {
+    async fn the_cause_of_a_failure_is_the_result_even_when_a_task_is_stuck() {
         let lifecycle = Lifecycle::new();
         lifecycle.spawn("stuck", pending());
         let result = to_the_end("service", GRACE, &lifecycle, async { anyhow::bail!("broken") }).await;

@@ -56,7 +56,7 @@ fn explain(here: &str, path: &str) -> String {
         .map(|(_, program, port)| format!("{program}, port {port}"))
         .collect();
     if places.is_empty() {
-        return format!("{service} is no service of ovomesh; reflection lists what {here} serves");
+        return format!("ovomesh has no service {service}; reflection lists what {here} serves");
     }
     format!("{service} is served by {} (by default), not by {here}", places.join(" or "))
 }
@@ -74,7 +74,7 @@ mod tests {
         let scanners = explain("query", "/ovomesh.scanner.v1.ScannerService/Connect");
         assert!(scanners.contains("scanner-gateway, port 7700 or scanner-agent, port 7690"), "{scanners}");
         for path in ["/a.B/C", "/", ""] {
-            assert!(explain("query", path).contains("no service of ovomesh"), "{path}");
+            assert!(explain("query", path).contains("ovomesh has no service"), "{path}");
         }
     }
 }

@@ -93,7 +93,7 @@ async fn health_knows_the_services_of_its_port_by_name() {
 }
 
 #[tokio::test]
-async fn a_call_of_a_service_that_is_elsewhere_is_told_where() {
+async fn a_call_of_a_service_that_is_elsewhere_learns_where() {
     let running = serve(PortConfig::default()).await;
     let mut client = tonic::client::Grpc::new(channel(&running).await);
     client.ready().await.unwrap();

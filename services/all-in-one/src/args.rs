@@ -43,7 +43,7 @@ pub struct Args {
     pub inference_threads: usize,
 }
 
-/// Files that are wrong are told here, at once.
+/// Reads every file; an error names the one that is wrong.
 impl TryFrom<Args> for Config {
     type Error = anyhow::Error;
 

@@ -32,7 +32,7 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
         .await
         .with_context(|| format!("--query-listen {}: is another program there?", config.query_listen))?;
 
-    // Before the model is loaded, which takes seconds: a folder that cannot be used is told at once.
+    // Before the model is loaded, which takes seconds: a folder that cannot be used ends the start at once.
     let data = config.data;
     let rows = tokio::task::spawn_blocking(move || Embedded::open(&data)).await??;
 

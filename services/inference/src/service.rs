@@ -74,7 +74,7 @@ fn to_pb(provenance: &engine::Provenance, batch: u32) -> Provenance {
     Provenance { model, model_sha256, device, cpu_capability, batch, ..Default::default() }
 }
 
-/// What the gateway is told of a call without scores.
+/// The failure of a call without scores.
 #[allow(clippy::needless_pass_by_value, reason = "it is what map_err wants")]
 fn to_stage_error(error: EngineError) -> StageError {
     let fault = match error {

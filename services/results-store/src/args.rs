@@ -27,7 +27,7 @@ pub struct Args {
     pub cql: CqlArgs,
 }
 
-/// Files that are wrong are told here, at once.
+/// Reads every file; an error names the one that is wrong.
 impl TryFrom<Args> for Config {
     type Error = anyhow::Error;
 

@@ -93,7 +93,7 @@ pub struct FileArgs {
     pub watch_patience_ms: u64,
 }
 
-/// Files that are wrong are told here, at once.
+/// Reads every file; an error names the one that is wrong.
 impl TryFrom<Args> for Config {
     type Error = anyhow::Error;
 

@@ -44,7 +44,7 @@ pub struct Args {
     pub max_volume_bytes: u64,
 }
 
-/// Files that are wrong are told here, at once.
+/// Reads every file; an error names the one that is wrong.
 impl TryFrom<Args> for Config {
     type Error = anyhow::Error;
 
