@@ -24,6 +24,8 @@ pub(crate) const VERDICTS: &str = "verdicts";
 
 /// Files of 16 MiB: what is read at once when a log is opened, and the piece in which room comes back.
 const SEGMENT_BYTES: u64 = 16 << 20;
+/// A small log has at least so many files: one that is full with its first file gets no room back while it is open.
+const SEGMENTS: u64 = 4;
 
 /// Scans leave this much of the disk to the verdicts of those that were accepted: some 10,000.
 const VERDICT_RESERVE_BYTES: u64 = 32 << 20;
@@ -69,9 +71,12 @@ impl Spool {
     /// Opens the spool in `folder`, or begins one.
     pub fn open(folder: &Path, limits: Limits) -> Result<(Self, Left), Error> {
         let keep_free_bytes = (limits.scan_bytes / 16).min(VERDICT_RESERVE_BYTES);
-        let of_scans =
-            Options { segment_bytes: SEGMENT_BYTES, limit_bytes: limits.scan_bytes, keep_free_bytes };
-        let of_verdicts = Options { limit_bytes: limits.verdict_bytes, keep_free_bytes: 0, ..of_scans };
+        let options = |limit_bytes: u64, keep_free_bytes| {
+            let segment_bytes = SEGMENT_BYTES.min(limit_bytes / SEGMENTS);
+            Options { segment_bytes, limit_bytes, keep_free_bytes }
+        };
+        let of_scans = options(limits.scan_bytes, keep_free_bytes);
+        let of_verdicts = options(limits.verdict_bytes, 0);
         let (scans, of_scans) = Log::open(&folder.join(SCANS), of_scans)?;
         let (verdicts, of_verdicts) = Log::open(&folder.join(VERDICTS), of_verdicts)?;
         let spool = Self { scans, verdicts };
@@ -203,5 +208,24 @@ mod tests {
         assert_eq!(keys(left.settled.iter().map(|released| &released.entry)), ["a"]);
         assert_eq!(spool.scan(&left.undecided[0]).expect("it is there"), "scan c");
         assert_eq!(spool.verdict(&left.unsettled[0]).expect("it is there"), "verdict b");
+    }
+
+    #[tokio::test]
+    async fn a_small_spool_that_was_full_has_room_again_when_verdicts_are_forgotten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (spool, _) = Spool::open(folder.path(), LIMITS).expect("it opens");
+        let mut verdicts = Vec::new();
+        while let Ok(verdict) = spool.release("a", vec![0; 2_000].into()).await {
+            verdicts.push(verdict);
+        }
+        for verdict in &verdicts {
+            spool.forget(verdict);
+        }
+        // The files go by a thread of the log's own.
+        let begun = std::time::Instant::now();
+        while let Err(error) = spool.release("b", vec![0; 2_000].into()).await {
+            assert!(begun.elapsed() < std::time::Duration::from_secs(10), "no room again: {error}");
+            tokio::task::yield_now().await;
+        }
     }
 }
