@@ -4,7 +4,7 @@ use ovomesh_api::pb::scanner::v1::Line;
 use ovomesh_api::pb::sorter::v1::follow_request::Message as Up;
 use ovomesh_api::pb::sorter::v1::follow_response::Message as Down;
 use ovomesh_api::pb::sorter::v1::sorter_service_client::SorterServiceClient;
-use ovomesh_api::pb::sorter::v1::{Actuated, FollowRequest, FollowResponse, Following, Start};
+use ovomesh_api::pb::sorter::v1::{Actuated, FollowRequest, FollowResponse, Following, Released, Start};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
@@ -51,10 +51,13 @@ impl Sorter {
 
     /// The scan of the next verdict.
     pub async fn released(&mut self) -> String {
+        self.verdict().await.verdict.map(|verdict| verdict.scan_id).unwrap_or_default()
+    }
+
+    /// The next verdict as it is told.
+    pub async fn verdict(&mut self) -> Released {
         match self.next().await {
-            Ok(Some(Down::Released(released))) => {
-                released.verdict.map(|verdict| verdict.scan_id).unwrap_or_default()
-            }
+            Ok(Some(Down::Released(released))) => released,
             other => panic!("no verdict but {other:?}"),
         }
     }

@@ -8,9 +8,12 @@ use std::time::{Duration, Instant};
 
 use ovomesh_api::pb::query::v1::{GetScanRequest, ListScansRequest};
 use ovomesh_api::pb::scan::v1::{Call, DecidedBy, Purpose, RejectCode, Row, Scan, UndecidedReason, Verdict};
-use ovomesh_api::pb::sorter::v1::Start;
+use ovomesh_api::pb::sorter::v1::{Released, Start};
+use ovomesh_api::pb::spool::v1::Recorded;
+use ovomesh_spool::{Limits, Spool};
 use ovomesh_testkit::{Fleet, Shape, wrong_clock};
 use ovomesh_tests::{Answer, LIMIT, Session, Sorter, programs, query, scan, start};
+use prost::Message as _;
 
 const AGENT: &str = "scanner-agent-1";
 
@@ -341,14 +344,149 @@ async fn a_sorter_is_told_every_egg_again_until_it_has_acted_whatever_was_killed
     assert_eq!(display.released().await, "three");
     let (mut sorter, _) = Sorter::open(&url, start()).await.unwrap();
     assert_eq!((sorter.released().await, sorter.released().await), ("two".into(), "three".into()));
-    // The agent forgets what was acknowledged when it is killed, and nothing else.
+    until_waiting(&url, 2).await;
     fleet.get_mut(AGENT).unwrap().kill().unwrap();
     fleet.restart(AGENT).unwrap();
     let (mut sorter, following) = Sorter::open(&url, start()).await.unwrap();
-    let again = [sorter.released().await, sorter.released().await, sorter.released().await];
-    assert_eq!((again, following.unacknowledged), (["one", "two", "three"].map(String::from), 3));
+    let again = [sorter.released().await, sorter.released().await];
+    assert_eq!((again, following.unacknowledged), (["two", "three"].map(String::from), 2));
     let nowhere = Sorter::open(&url, Start { line: None, ..start() }).await.err().unwrap();
     assert!(nowhere.message().contains("place.site"), "{nowhere:?}");
+}
+
+/// Waits until so many verdicts wait for their sorter: until the agent has heard all that was said before.
+async fn until_waiting(agent: &str, count: u32) {
+    let begun = Instant::now();
+    loop {
+        let (_, following) = Sorter::open(agent, start()).await.unwrap();
+        if following.unacknowledged == count {
+            return;
+        }
+        assert!(begun.elapsed() < LIMIT, "{} wait, and not {count}", following.unacknowledged);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Half of the kills come while the store is away, so that nothing is known to be stored.
+#[tokio::test]
+async fn an_agent_that_is_killed_again_and_again_tells_again_only_what_nobody_acted_on_and_how_old_it_is() {
+    const EGGS: usize = 12;
+    let mut fleet = edge();
+    let url = fleet.get(AGENT).unwrap().url();
+    let mut told = HashMap::<String, u32>::new();
+    // Of the last round: when their scans were sent, when they were told, and how old they were then.
+    let mut left = HashMap::<String, (Instant, Instant, Duration)>::new();
+    for round in 0..6 {
+        if round == 3 {
+            fleet.get_mut("results-store").unwrap().kill().unwrap();
+        }
+        let following_since = Instant::now();
+        let (mut sorter, following) = Sorter::open(&url, start()).await.unwrap();
+        assert_eq!(following.unacknowledged as usize, left.len(), "round {round}");
+        while !left.is_empty() {
+            let again = sorter.verdict().await;
+            let (now, id) = (age_of(&again), again.verdict.unwrap().scan_id);
+            let (sent, told_at, age) = left.remove(&id).expect("one that nobody acted on, once");
+            // Two roundings to milliseconds.
+            let (least, most) = (following_since - told_at + age, sent.elapsed());
+            let rounding = Duration::from_millis(2);
+            assert!(now + rounding >= least && now <= most + rounding, "{least:?} <= {now:?} <= {most:?}");
+            *told.get_mut(&id).unwrap() += 1;
+            sorter.actuated(&id).await;
+        }
+        let mut session = open(&fleet).await;
+        let sent = Instant::now();
+        for n in 0..EGGS {
+            let id = format!("{round}-{n}");
+            session.scan(Scan { purpose: Purpose::Production.into(), ..scan(&id) }).await;
+        }
+        for n in 0..EGGS {
+            let released = sorter.verdict().await;
+            let (age, id) = (age_of(&released), released.verdict.unwrap().scan_id);
+            *told.entry(id.clone()).or_default() += 1;
+            if n < EGGS / 2 {
+                sorter.actuated(&id).await;
+            } else {
+                left.insert(id, (sent, Instant::now(), age));
+            }
+        }
+        until_waiting(&url, left.len().try_into().unwrap()).await;
+        fleet.get_mut(AGENT).unwrap().kill().unwrap();
+        fleet.restart(AGENT).unwrap();
+    }
+    let (once, twice): (Vec<_>, Vec<_>) = told.values().partition(|times| **times == 1);
+    // The last half of the last round was told once so far.
+    assert_eq!(
+        (once.len(), twice.len(), twice.iter().copied().max()),
+        (6 * 6 + 6, 5 * 6, Some(&2)),
+        "{told:?}"
+    );
+}
+
+fn age_of(released: &Released) -> Duration {
+    Duration::from_millis(released.age_ms.into())
+}
+
+/// The agent's records are changed to what they would be, as that takes two minutes.
+#[tokio::test]
+async fn an_agent_that_was_away_for_too_long_tells_no_sorter_what_it_had_recorded_and_stores_all_of_it() {
+    let mut fleet = edge();
+    let url = fleet.get(AGENT).unwrap().url();
+    let egg = |id: &str| Scan { purpose: Purpose::Production.into(), ..scan(id) };
+    let mut told = Told::default();
+    let mut session = open(&fleet).await;
+    for id in ["stored-old", "stored-before", "stored-fresh"] {
+        session.scan(egg(id)).await;
+    }
+    while told.committed.len() < 3 {
+        assert!(told.hear(session.answer().await));
+    }
+    fleet.get_mut("results-store").unwrap().kill().unwrap();
+    for id in ["old", "before", "rebooted", "fresh"] {
+        session.scan(egg(id)).await;
+    }
+    while told.verdicts.len() < 7 {
+        assert!(told.hear(session.answer().await));
+    }
+    fleet.get_mut(AGENT).unwrap().kill().unwrap();
+    let limits = Limits { scan_bytes: 1 << 30, verdict_bytes: 1 << 30 };
+    let (spool, recorded) = Spool::open(&fleet.folder().join(AGENT), limits).unwrap();
+    assert_eq!((recorded.settled.len(), recorded.unsettled.len()), (3, 4));
+    let mut all: Vec<_> = recorded.settled.iter().map(|of| (true, of)).collect();
+    all.extend(recorded.unsettled.iter().map(|of| (false, of)));
+    // They are on disk in the order of recording.
+    all.sort_by_key(|(_, released)| released.entry.id.ends_with("fresh"));
+    for (is_settled, released) in all {
+        let bytes = spool.verdict(released).unwrap();
+        let (row, mut of) = (Row::decode(bytes.clone()).unwrap(), Recorded::decode(bytes).unwrap());
+        let at = of.at.as_mut().unwrap();
+        match row.scan_id.as_str() {
+            "old" | "stored-old" => at.at_ms = at.at_ms.checked_sub(121_000).expect("up for two minutes"),
+            "rebooted" => at.boot_id = "another".into(),
+            // As version 0.1.0 wrote it.
+            "before" | "stored-before" => of.at = None,
+            _ => {}
+        }
+        let changed = [row.encode_to_vec(), of.encode_to_vec()].concat();
+        spool.forget(released);
+        let mut again = spool.release(&row.scan_id, changed.into()).await.unwrap();
+        if is_settled {
+            spool.committed(&mut again).await.unwrap();
+        }
+    }
+    drop(spool);
+    fleet.restart(AGENT).unwrap();
+    let (mut sorter, following) = Sorter::open(&url, start()).await.unwrap();
+    let fresh = HashSet::from([sorter.released().await, sorter.released().await]);
+    assert_eq!(
+        (fresh, following.unacknowledged),
+        (HashSet::from(["stored-fresh".into(), "fresh".into()]), 2)
+    );
+    fleet.restart("results-store").unwrap();
+    all_stored(&fleet, &told).await;
+    let mut session = open(&fleet).await;
+    session.scan(egg("next")).await;
+    assert_eq!(sorter.released().await, "next", "nothing comes late");
 }
 
 #[tokio::test]

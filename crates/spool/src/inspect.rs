@@ -54,9 +54,11 @@ pub fn inspect(folder: &Path) -> Result<Inspected, Error> {
             kind::RELEASED => {
                 decided.entry(seen.id.clone()).or_insert(State::Unsettled);
             }
-            _ => {
+            kind::COMMITTED => {
                 decided.entry(seen.id.clone()).and_modify(|state| *state = State::Settled);
             }
+            // What a sorter did says nothing of the store.
+            _ => {}
         }
     }
     let undecided = scans.into_iter().filter(|(_, seen)| !decided.contains_key(&seen.id));
@@ -108,6 +110,7 @@ mod tests {
         }
         for key in ["unsettled", "settled"] {
             let mut verdict = spool.release(key, "a verdict".into()).await.expect("room");
+            spool.actuated(key).await.expect("room");
             if key == "settled" {
                 spool.committed(&mut verdict).await.expect("room");
             }

@@ -45,6 +45,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Where it stands in its log: records are ordered by it as they were written.
+    pub fn position(&self) -> (Number, u64) {
+        (self.segment, self.at)
+    }
+
     /// Its size on disk.
     pub fn bytes(&self) -> u64 {
         length(&self.id, (self.payload.end - self.payload.start) as usize) as u64
@@ -133,6 +138,16 @@ impl Log {
 
     /// Appends a record; when this returns it is on disk. It lives until it is [let go](Self::free).
     pub async fn append(&self, kind: Kind, id: &str, payload: Bytes) -> Result<Entry, Error> {
+        self.write(kind, id, payload, true).await
+    }
+
+    /// Appends a record without an fsync of its own: when this returns it outlives the process, but a power cut may take it
+    /// until the next [append](Self::append).
+    pub async fn note(&self, kind: Kind, id: &str) -> Result<Entry, Error> {
+        self.write(kind, id, Bytes::new(), false).await
+    }
+
+    async fn write(&self, kind: Kind, id: &str, payload: Bytes, is_durable: bool) -> Result<Entry, Error> {
         if id.len() > MAX_ID || payload.len() > MAX_PAYLOAD {
             return Err(Error::TooLong {
                 id: id.len(),
@@ -149,7 +164,7 @@ impl Log {
             limit: self.ledger.limit,
         })?;
         let (done, written) = oneshot::channel();
-        let append = Append { kind, id: id.to_owned(), payload, done };
+        let append = Append { kind, id: id.to_owned(), payload, is_durable, done };
         let commands = self.commands.as_ref().ok_or(Error::Closed)?;
         commands.send(Command::Append(append)).await.map_err(|_| Error::Closed)?;
         written.await.unwrap_or(Err(Error::Closed))

@@ -15,6 +15,7 @@ pub(crate) mod kind {
     pub const SCAN: Kind = 1;
     pub const RELEASED: Kind = 2;
     pub const COMMITTED: Kind = 3;
+    pub const ACTUATED: Kind = 4;
 }
 
 /// Folders of the two logs.
@@ -46,12 +47,14 @@ pub struct Spool {
     verdicts: Log,
 }
 
-/// A verdict that was recorded, and whether it is known to be stored.
+/// A verdict that was recorded, and what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Released {
     /// The verdict.
     pub entry: Entry,
     committed: Option<Entry>,
+    /// Only of a verdict that was found: see [`Spool::actuated`].
+    actuated: Option<Entry>,
 }
 
 /// What was left when the agent last ended.
@@ -92,7 +95,7 @@ impl Spool {
             }
         }
         let mut released: Vec<Released> = released.into_values().collect();
-        released.sort_unstable_by_key(|released| (released.entry.segment, released.entry.at));
+        released.sort_unstable_by_key(|released| released.entry.position());
         (left.settled, left.unsettled) =
             released.into_iter().partition(|released| released.committed.is_some());
         Ok((spool, left))
@@ -104,9 +107,10 @@ impl Spool {
         for entry in entries {
             match (entry.kind, released.get_mut(&entry.id)) {
                 (kind::RELEASED, None) => {
-                    released.insert(entry.id.clone(), Released { entry, committed: None });
+                    released.insert(entry.id.clone(), Released::new(entry));
                 }
                 (kind::COMMITTED, Some(of)) if of.committed.is_none() => of.committed = Some(entry),
+                (kind::ACTUATED, Some(of)) if of.actuated.is_none() => of.actuated = Some(entry),
                 // A mark whose verdict is gone, or anything twice.
                 _ => self.verdicts.free(&entry),
             }
@@ -123,7 +127,7 @@ impl Spool {
     /// [let go](Self::decided).
     pub async fn release(&self, key: &str, verdict: Bytes) -> Result<Released, Error> {
         let entry = self.verdicts.append(kind::RELEASED, key, verdict).await?;
-        Ok(Released { entry, committed: None })
+        Ok(Released::new(entry))
     }
 
     /// Lets a scan go whose verdict is recorded.
@@ -138,11 +142,19 @@ impl Spool {
         Ok(())
     }
 
+    /// Notes that a sorter has done what a verdict says. Not fsynced: after a kill the note is there, and after a power cut
+    /// nobody asks for it.
+    pub async fn actuated(&self, key: &str) -> Result<(), Error> {
+        let note = self.verdicts.note(kind::ACTUATED, key).await?;
+        // It keeps no file alive: the verdicts around it are kept for longer than it matters.
+        self.verdicts.free(&note);
+        Ok(())
+    }
+
     /// Lets a verdict go that no repeat will ask for.
     pub fn forget(&self, released: &Released) {
-        self.verdicts.free(&released.entry);
-        if let Some(mark) = &released.committed {
-            self.verdicts.free(mark);
+        for entry in released.entries() {
+            self.verdicts.free(entry);
         }
     }
 
@@ -168,9 +180,22 @@ impl Spool {
 }
 
 impl Released {
+    fn new(entry: Entry) -> Self {
+        Self { entry, committed: None, actuated: None }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        [Some(&self.entry), self.committed.as_ref(), self.actuated.as_ref()].into_iter().flatten()
+    }
+
     /// Its size on disk.
     pub fn bytes(&self) -> u64 {
-        self.entry.bytes() + self.committed.as_ref().map_or(0, Entry::bytes)
+        self.entries().map(Entry::bytes).sum()
+    }
+
+    /// Whether it was found on disk that a sorter has done what it says.
+    pub fn is_actuated(&self) -> bool {
+        self.actuated.is_some()
     }
 }
 
@@ -227,5 +252,37 @@ mod tests {
             assert!(begun.elapsed() < std::time::Duration::from_secs(10), "no room again: {error}");
             tokio::task::yield_now().await;
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_sorter_did_is_known_after_any_number_of_restarts_until_its_verdict_is_forgotten() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let open = || Spool::open(folder.path(), LIMITS).expect("it opens");
+        let (spool, _) = open();
+        for key in ["done", "waiting"] {
+            spool.release(key, "verdict".into()).await.expect("room");
+        }
+        drop(spool);
+        // The note is alone in its file.
+        let (spool, _) = open();
+        spool.actuated("done").await.expect("room");
+        spool.actuated("done").await.expect("room");
+        spool.actuated("unknown").await.expect("room");
+        drop(spool);
+        for _ in 0..3 {
+            let (_, left) = open();
+            let actuated: Vec<bool> = left.unsettled.iter().map(Released::is_actuated).collect();
+            assert_eq!(
+                (keys(left.unsettled.iter().map(|r| &r.entry)), actuated),
+                (vec!["done", "waiting"], vec![true, false])
+            );
+        }
+        let (spool, left) = open();
+        for released in &left.unsettled {
+            spool.forget(released);
+        }
+        drop(spool);
+        let (spool, left) = open();
+        assert_eq!((left.unsettled.len(), spool.verdict_bytes().0), (0, 0), "nothing keeps its file");
     }
 }

@@ -30,6 +30,8 @@ pub struct Append {
     pub kind: frame::Kind,
     pub id: String,
     pub payload: Bytes,
+    /// Whether it is fsynced before it is done; else it outlives the process, and a power cut may take it.
+    pub is_durable: bool,
     pub done: oneshot::Sender<Result<Entry, Error>>,
 }
 
@@ -47,7 +49,7 @@ pub struct Writer {
 pub struct Active {
     number: Number,
     file: File,
-    /// Bytes that are whole and durable.
+    /// Bytes that are whole, and durable but for notes behind the last durable record.
     length: u64,
 }
 
@@ -77,7 +79,7 @@ impl Writer {
         }
     }
 
-    /// All of these are durable, or none was written.
+    /// All of these are written, and durable where they have to be; or none was written.
     fn append(&mut self, appends: Vec<Append>) {
         let result = self.write(&appends);
         let mut entries = match &result {
@@ -131,7 +133,7 @@ impl Writer {
                 });
                 at = end;
             }
-            active.file.sync_data()
+            if appends.iter().any(|append| append.is_durable) { active.file.sync_data() } else { Ok(()) }
         };
         write().map_err(|error| Error::io(&path, &error))?;
         active.length = at;

@@ -1,4 +1,4 @@
-//! Deadlines that outlive the process: by the machine's clock since its boot, which nobody can set.
+//! Moments that outlive the process: by the machine's clock since its boot, which nobody can set.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -21,9 +21,18 @@ pub fn write(at: Instant) -> Deadline {
 
 /// As a moment of this process. After another boot nobody knows how much of its time is left: it is over.
 pub fn read(deadline: &Deadline) -> Instant {
-    let known = !deadline.boot_id.is_empty() && deadline.boot_id == *BOOT;
-    let left = if known { deadline.at_ms.saturating_sub(millis(since_boot())) } else { 0 };
+    let left =
+        if is_of_this_boot(deadline) { deadline.at_ms.saturating_sub(millis(since_boot())) } else { 0 };
     Instant::now() + Duration::from_millis(left)
+}
+
+/// How long ago a moment was; None when nobody knows, because it was before this boot.
+pub fn age(moment: &Deadline) -> Option<Duration> {
+    is_of_this_boot(moment).then(|| Duration::from_millis(millis(since_boot()).saturating_sub(moment.at_ms)))
+}
+
+fn is_of_this_boot(moment: &Deadline) -> bool {
+    !moment.boot_id.is_empty() && moment.boot_id == *BOOT
 }
 
 fn since_boot() -> Duration {
@@ -49,5 +58,17 @@ mod tests {
         let elsewhere = Deadline { boot_id: "another".into(), ..written };
         assert!(read(&elsewhere) <= Instant::now());
         assert!(read(&Deadline::default()) <= Instant::now(), "a spool of before says nothing");
+    }
+
+    #[test]
+    fn the_age_of_a_moment_outlives_the_process_but_not_the_boot() {
+        let moment = write(Instant::now());
+        let earlier = Deadline { at_ms: moment.at_ms.saturating_sub(5_000), ..moment.clone() };
+        assert!(age(&moment) < age(&earlier), "{moment:?}");
+        assert!(age(&earlier).is_some_and(|age| age >= Duration::from_millis(moment.at_ms.min(5_000))));
+        let later = Deadline { at_ms: moment.at_ms + 60_000, ..moment.clone() };
+        assert_eq!(age(&later), Some(Duration::ZERO));
+        assert_eq!(age(&Deadline { boot_id: "another".into(), ..moment }), None);
+        assert_eq!(age(&Deadline::default()), None, "a spool of before says nothing");
     }
 }

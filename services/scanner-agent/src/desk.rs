@@ -19,12 +19,13 @@ use ovomesh_api::pb::scanner::v1::Line;
 use ovomesh_api::{Invalid, LineBook, Scan, ScanMeta, time, undecided};
 use ovomesh_mesh::Lifecycle;
 use ovomesh_spool::{Entry, Error, Left, Released, Spool};
-use tokio::sync::watch;
+use prost::Message as _;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use crate::case::{Case, Decided, Progress, Stored};
 use crate::clock::{Clock, Stamp};
-use crate::feed::Feed;
+use crate::feed::{Feed, LineName};
 use crate::queue::{Queue, Waiting};
 use crate::spooled::{self, Kept};
 
@@ -172,17 +173,18 @@ impl Desk {
         self.clock.settle(&mut meta, stamp);
         let line = self.settings.lines.get(&meta.place);
         let row = meta.row(&line, verdict, preview);
-        let released = self.record(&row).await;
+        let (released, at) = self.record(&row).await;
         self.spool.decided(&entry);
-        self.settle(case, Arc::new(row), released).await;
+        self.settle(case, Arc::new(row), released, at).await;
     }
 
-    /// Writes a verdict down. It may not be told before, or another could be written down later; so this goes on until
-    /// there is room.
-    async fn record(&self, row: &Row) -> Released {
+    /// Writes a verdict down, and tells when. It may not be told before, or another could be written down later; so this
+    /// goes on until there is room.
+    async fn record(&self, row: &Row) -> (Released, Instant) {
         loop {
+            let at = Instant::now();
             let error = match self.spool.release(&row.scan_id, spooled::write_row(row)).await {
-                Ok(released) => return released,
+                Ok(released) => return (released, at),
                 Err(error) => error,
             };
             if matches!(error, Error::Full { .. }) && self.forget_oldest() {
@@ -193,11 +195,28 @@ impl Desk {
         }
     }
 
-    async fn settle(self: Arc<Self>, case: Arc<Case>, row: Arc<Row>, mut released: Released) {
+    /// The rest of a scan's life, with a verdict that was recorded at this time.
+    async fn settle(self: Arc<Self>, case: Arc<Case>, row: Arc<Row>, released: Released, at: Instant) {
+        let stored = self.release(&case, &row);
+        self.feed.released(&row, at);
+        self.until_stored(case, row, released, stored).await;
+    }
+
+    /// A recorded verdict may be told, and waits for the store from now on.
+    fn release(&self, case: &Case, row: &Arc<Row>) -> oneshot::Receiver<Stored> {
         let stored = case.waits_for_store();
         case.tell(Progress::Released(row.clone()));
-        self.feed.released(&row, Instant::now());
         self.queue.verdict(case.id.clone());
+        stored
+    }
+
+    async fn until_stored(
+        self: Arc<Self>,
+        case: Arc<Case>,
+        row: Arc<Row>,
+        mut released: Released,
+        stored: oneshot::Receiver<Stored>,
+    ) {
         // The other half is kept by the case itself.
         let Ok(stored) = stored.await else { return };
         if let Err(why) = stored {
@@ -222,6 +241,17 @@ impl Desk {
         if let Some(case) = self.case(id) {
             case.store(stored);
         }
+    }
+
+    /// A sorter has done what a verdict said; false when nothing is known of it (any more). That is on disk before it
+    /// counts, so that no restart has it told again.
+    pub async fn actuated(&self, line: &LineName, id: &str) -> bool {
+        if self.feed.is_waiting(line, id)
+            && let Err(error) = self.spool.actuated(id).await
+        {
+            tracing::warn!(id, %error, "not marked as actuated: it is told again after a restart");
+        }
+        self.feed.acknowledge(line, id)
     }
 
     /// A scan as it goes to a gateway, with what is left of its time; None when it is decided already.
@@ -322,10 +352,7 @@ impl Desk {
         tracing::error!(id = row.scan_id, why, folder = %self.settings.failed.display(), "the store refused a row for good");
         let write = || {
             std::fs::create_dir_all(&self.settings.failed)?;
-            std::fs::write(
-                self.settings.failed.join(format!("{}.row", row.scan_id)),
-                spooled::write_row(row),
-            )?;
+            std::fs::write(self.settings.failed.join(format!("{}.row", row.scan_id)), row.encode_to_vec())?;
             std::fs::write(self.settings.failed.join(format!("{}.reason", row.scan_id)), why)
         };
         if let Err(error) = write() {

@@ -60,14 +60,11 @@ pub enum Next {
 }
 
 impl Feed {
-    /// A row was recorded at this time. Rows of tests and calibrations are nothing for a sorter.
+    /// A row was recorded at this time.
     pub fn released(&self, row: &Row, at: Instant) {
-        let Some(place) = &row.place else { return };
-        if row.purpose() != Purpose::Production {
-            return;
-        }
+        let Some(line) = line_of(row) else { return };
         let mut lines = self.lock();
-        let recent = of(&mut lines, (place.site.clone(), place.line.clone()));
+        let recent = of(&mut lines, line);
         recent.told.push_back(Told { id: row.scan_id.clone(), at, acknowledged: false });
         recent.forget();
         recent.next.send_replace(recent.first + recent.told.len() as u64);
@@ -100,8 +97,9 @@ impl Feed {
 
     /// Moves a cursor over one that can be told.
     fn step(&self, cursor: &mut Cursor) -> Option<Next> {
-        let lines = self.lock();
-        let recent = lines.get(&cursor.line)?;
+        let mut lines = self.lock();
+        let recent = lines.get_mut(&cursor.line)?;
+        recent.forget();
         if cursor.next < recent.first {
             let lost = recent.first - cursor.next;
             cursor.next = recent.first;
@@ -117,6 +115,13 @@ impl Feed {
         None
     }
 
+    /// Whether a verdict waits for its sorter.
+    pub fn is_waiting(&self, line: &LineName, id: &str) -> bool {
+        let lines = self.lock();
+        let waiting = |recent: &Recent| recent.told.iter().any(|told| told.id == id && !told.acknowledged);
+        lines.get(line).is_some_and(waiting)
+    }
+
     /// A sorter has done what a verdict said; false when nothing is known of it (any more).
     pub fn acknowledge(&self, line: &LineName, id: &str) -> bool {
         let mut lines = self.lock();
@@ -129,6 +134,12 @@ impl Feed {
     fn lock(&self) -> MutexGuard<'_, HashMap<LineName, Recent>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whose sorter hears of a row: nobody's of tests and calibrations.
+pub fn line_of(row: &Row) -> Option<LineName> {
+    let place = row.place.as_ref().filter(|_| row.purpose() == Purpose::Production)?;
+    Some((place.site.clone(), place.line.clone()))
 }
 
 fn of(lines: &mut HashMap<LineName, Recent>, line: LineName) -> &mut Recent {
@@ -203,7 +214,9 @@ mod tests {
         for id in ["1", "2", "3"] {
             released(&feed, "a", id);
         }
+        assert!(feed.is_waiting(&line("a"), "2") && !feed.is_waiting(&line("b"), "2"));
         assert!(feed.acknowledge(&line("a"), "2"));
+        assert!(!feed.is_waiting(&line("a"), "2"));
         assert!(!feed.acknowledge(&line("a"), "unknown"));
         let (mut cursor, waiting) = feed.follow(line("a"), false);
         assert_eq!((waiting, told(&feed, &mut cursor)), (2, vec!["1".to_owned(), "3".to_owned()]));
@@ -221,6 +234,18 @@ mod tests {
         }
         let told = told(&feed, &mut cursor);
         assert_eq!((told.len(), told[0].as_str(), told[1].as_str()), (KEPT + 1, "lagged 10", "10"));
+    }
+
+    #[tokio::test]
+    async fn a_verdict_that_grows_old_before_it_can_be_told_is_left_out() {
+        let feed = Feed::default();
+        let Some(long_ago) = Instant::now().checked_sub(FRESH + Duration::from_secs(1)) else { return };
+        let (mut cursor, _) = feed.follow(line("a"), false);
+        for id in ["old", "fresh"] {
+            released(&feed, "a", id);
+        }
+        feed.lock().get_mut(&line("a")).expect("it is followed").told[0].at = long_ago;
+        assert_eq!(told(&feed, &mut cursor), ["lagged 1", "fresh"]);
     }
 
     #[test]

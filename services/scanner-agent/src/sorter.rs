@@ -105,7 +105,7 @@ impl Sorter {
         while let Some(request) = inbound.message().await? {
             match request.message {
                 Some(Up::Actuated(actuated)) if (1..=LANE_BYTES).contains(&actuated.lane.len()) => {
-                    let known = self.desk.feed.acknowledge(line, &actuated.scan_id);
+                    let known = self.desk.actuated(line, &actuated.scan_id).await;
                     metrics::counter!("ovomesh_agent_actuated_total", "known" => if known { "yes" } else { "no" })
                         .increment(1);
                     tracing::debug!(id = actuated.scan_id, lane = actuated.lane, known, "actuated");

@@ -33,8 +33,8 @@ impl Desk {
                     desk.clock.settle(&mut meta, stamp);
                     let line = desk.settings.lines.get(&meta.place);
                     let row = meta.row(&line, undecided(&case.id, pb::UndecidedReason::Rejected, &why), None);
-                    let released = desk.record(&row).await;
-                    desk.settle(case, Arc::new(row), released).await;
+                    let (released, at) = desk.record(&row).await;
+                    desk.settle(case, Arc::new(row), released, at).await;
                 });
                 return Some(Taken::Open(progress));
             }

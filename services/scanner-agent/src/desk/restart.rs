@@ -1,21 +1,21 @@
 //! What goes on after a restart: everything that was left on disk.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use ovomesh_api::{Scan, time};
+use bytes::Bytes;
+use ovomesh_api::Scan;
 use ovomesh_spool::{Entry, Left, Released};
 use tokio::time::Instant;
 
 use super::{Desk, Known, lock, sample_bytes};
 use crate::case::{Case, Progress};
-use crate::feed::FRESH;
+use crate::feed::{self, FRESH};
 use crate::spooled::{self, Kept};
 
 impl Desk {
     /// Goes on with what an agent before this one left.
     pub(super) fn go_on(self: &Arc<Self>, left: Left) {
-        self.tell_again(&left.settled);
+        self.tell_again(&left);
         for released in left.settled {
             self.remember(released);
         }
@@ -27,26 +27,25 @@ impl Desk {
         }
     }
 
-    /// Sorters are told what was released just before.
-    fn tell_again(&self, settled: &[Released]) {
-        let mut fresh = Vec::new();
-        for released in settled.iter().rev() {
-            let Ok(row) = self.read_row(released) else { continue };
-            let age = row.received_at.and_then(|at| self.age(at));
-            let Some(at) = age.filter(|age| *age <= FRESH).and_then(|age| Instant::now().checked_sub(age))
-            else {
-                break;
+    /// Sorters are told what was recorded just before and nobody has acted on.
+    fn tell_again(&self, left: &Left) {
+        let mut recorded: Vec<&Released> = left.settled.iter().chain(&left.unsettled).collect();
+        recorded.sort_unstable_by_key(|released| released.entry.position());
+        let is_old = |of: &&Released| self.spool.verdict(of).is_ok_and(|bytes| fresh_since(bytes).is_none());
+        let old = recorded.iter().rposition(is_old).map_or(0, |last| last + 1);
+        for released in recorded.drain(old..) {
+            // Whoever goes on with it says what cannot be read.
+            let Ok(bytes) = self.spool.verdict(released) else { continue };
+            let (Some(at), Ok(row)) = (fresh_since(bytes.clone()), spooled::read_row(bytes)) else {
+                continue;
             };
-            fresh.push((row, at));
-        }
-        for (row, at) in fresh.into_iter().rev() {
             self.feed.released(&row, at);
+            if released.is_actuated()
+                && let Some(line) = feed::line_of(&row)
+            {
+                self.feed.acknowledge(&line, &row.scan_id);
+            }
         }
-    }
-
-    fn age(&self, at: prost_types::Timestamp) -> Option<Duration> {
-        let at = time::from_pb("received_at", at).ok()?;
-        Some(self.clock.now().duration_since(at).try_into().unwrap_or_default())
     }
 
     /// A scan has what is left of its time.
@@ -78,11 +77,19 @@ impl Desk {
             Ok(row) => {
                 let case = Arc::new(Case::of_row(&row));
                 lock(&self.scans).insert(case.id.clone(), Known::Open(case.clone()));
-                let desk = self.clone();
-                self.lifecycle
-                    .spawn("verdict", async move { desk.settle(case, Arc::new(row), released).await });
+                let (desk, row) = (self.clone(), Arc::new(row));
+                let stored = self.release(&case, &row);
+                self.lifecycle.spawn("verdict", async move {
+                    desk.until_stored(case, row, released, stored).await;
+                });
             }
             Err(error) => tracing::error!(id = released.entry.id, error, "a verdict cannot be read"),
         }
     }
+}
+
+/// Since when a verdict is recorded, if a sorter that was away should still be told.
+fn fresh_since(recorded: Bytes) -> Option<Instant> {
+    let age = spooled::age(recorded).filter(|age| *age <= FRESH)?;
+    Instant::now().checked_sub(age)
 }
