@@ -68,6 +68,8 @@ pub(crate) fn refused(url: &Uri, status: &Status) -> anyhow::Error {
     let (url, said) = (name(url), status.message());
     let failure = match status.code() {
         Code::NotFound => Failure::NotFound(said.to_owned()),
+        // Several sites have it.
+        Code::FailedPrecondition => Failure::Usage(format!("{said} (--site)")),
         Code::InvalidArgument => Failure::Usage(format!("{url} did not accept this: {said}")),
         Code::Unimplemented => {
             Failure::NoServer(format!("{url} does not serve this; is it another service's port? {said}"))

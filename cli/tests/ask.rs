@@ -30,6 +30,22 @@ async fn an_egg_is_shown_or_said_to_be_unknown() {
 }
 
 #[tokio::test]
+async fn what_two_sites_have_is_asked_for_with_its_site() {
+    let query = Query::start().await;
+    let url = &query.url;
+    for (ask, what) in [("get egg-of-two", "egg egg-of-two"), ("show of-two", "scan of-two")] {
+        let error = ovomesh(&format!("--query {url} {ask}")).await.result.unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("{what} is known at more than one site: north, south"))
+                && error.contains("--site"),
+            "{error}"
+        );
+        let found = ovomesh(&format!("--query {url} {ask} --site south")).await;
+        assert!(found.succeeded() && found.printed.contains("south/1 #7"), "{}", found.printed);
+    }
+}
+
+#[tokio::test]
 async fn a_list_goes_through_the_pages_up_to_its_limit() {
     let query = Query::start().await;
     let url = &query.url;

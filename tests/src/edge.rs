@@ -102,7 +102,7 @@ pub async fn row(id: &str) -> Row {
     let mut query = query(fleet()).await;
     let begun = Instant::now();
     loop {
-        match query.get_scan(GetScanRequest { scan_id: id.into() }).await {
+        match query.get_scan(GetScanRequest { scan_id: id.into(), ..Default::default() }).await {
             Ok(found) => return found.into_inner().row.expect("a row"),
             Err(status) => {
                 assert!(begun.elapsed() < LIMIT, "{id} is not stored within {LIMIT:?}: {status:?}");

@@ -91,7 +91,7 @@ type Query = ovomesh_api::pb::query::v1::query_service_client::QueryServiceClien
 async fn until_stored(query: &mut Query, id: &str) -> Row {
     let begun = Instant::now();
     loop {
-        match query.get_scan(GetScanRequest { scan_id: id.into() }).await {
+        match query.get_scan(GetScanRequest { scan_id: id.into(), ..Default::default() }).await {
             Ok(found) => return found.into_inner().row.unwrap(),
             Err(status) => {
                 assert!(begun.elapsed() < LIMIT, "{id} is not stored within {LIMIT:?}: {status:?}");
@@ -158,7 +158,8 @@ async fn a_scan_whose_image_can_never_be_computed_is_rejected_once_and_its_egg_i
     // Nor has a scan a row that cannot say whose it is.
     session.scan(Scan { place: None, ..broken("nowhere") }).await;
     assert_eq!(session.rejected().await.field, "place");
-    let unknown = query.get_scan(GetScanRequest { scan_id: "nowhere".into() }).await.unwrap_err();
+    let unknown =
+        query.get_scan(GetScanRequest { scan_id: "nowhere".into(), ..Default::default() }).await.unwrap_err();
     assert_eq!(unknown.code(), tonic::Code::NotFound);
 }
 

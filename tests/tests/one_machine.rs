@@ -97,7 +97,7 @@ async fn what_was_committed_is_there_after_kill_minus_nine() {
     let channel = Endpoint::from_shared(format!("http://{query}")).unwrap().connect().await.unwrap();
     let mut query = QueryServiceClient::new(channel);
     for id in committed {
-        let found = query.get_scan(GetScanRequest { scan_id: id.clone() }).await;
+        let found = query.get_scan(GetScanRequest { scan_id: id.clone(), ..Default::default() }).await;
         assert_eq!(found.unwrap().into_inner().row.unwrap().scan_id, id);
     }
 }

@@ -78,9 +78,15 @@ async fn a_store_of_two_is_killed_and_nothing_is_lost_unanswered_or_unseen() {
     assert!(rows.is_sorted_by_key(|row| row.acquired_at.map(|at| (at.seconds, at.nanos))));
     let scan_id = "alone-7".to_owned();
     let egg_id = format!("egg-of-{scan_id}");
-    let egg = client.get_egg(GetEggRequest { egg_id }).await.unwrap().into_inner();
+    let egg = client.get_egg(GetEggRequest { egg_id, ..Default::default() }).await.unwrap().into_inner();
     assert_eq!(egg.rows.len(), 1);
-    let found = client.get_scan(GetScanRequest { scan_id }).await.unwrap().into_inner().row.unwrap();
+    let found = client
+        .get_scan(GetScanRequest { scan_id, ..Default::default() })
+        .await
+        .unwrap()
+        .into_inner()
+        .row
+        .unwrap();
     assert!(found.preview.is_some());
     assert_eq!(Row { preview: None, ..found }, egg.rows[0]);
 

@@ -145,7 +145,10 @@ async fn a_stored_scan_is_found_shown_and_listed() {
     session.verdict().await;
     while !matches!(session.answer().await, ovomesh_tests::Answer::Committed(id) if id == "to-be-found") {}
     let mut query = query(fleet()).await;
-    let request = ovomesh_api::pb::query::v1::GetEggRequest { egg_id: "egg-of-to-be-found".into() };
+    let request = ovomesh_api::pb::query::v1::GetEggRequest {
+        egg_id: "egg-of-to-be-found".into(),
+        ..Default::default()
+    };
     let rows = query.get_egg(request).await.unwrap().into_inner().rows;
     assert_eq!(rows.iter().map(|row| row.scan_id.as_str()).collect::<Vec<_>>(), ["to-be-found"]);
     let ask = |words: &[&str]| {

@@ -113,7 +113,7 @@ type Query = ovomesh_api::pb::query::v1::query_service_client::QueryServiceClien
 async fn until_found(query: &mut Query, id: &str) -> ovomesh_api::pb::scan::v1::Row {
     let begun = std::time::Instant::now();
     loop {
-        match query.get_scan(GetScanRequest { scan_id: id.into() }).await {
+        match query.get_scan(GetScanRequest { scan_id: id.into(), ..Default::default() }).await {
             Ok(found) => return found.into_inner().row.unwrap(),
             Err(status) if status.code() == tonic::Code::Unavailable && begun.elapsed() < LIMIT => {
                 tokio::time::sleep(Duration::from_millis(50)).await;

@@ -10,6 +10,7 @@ use crate::{Global, Out, client, rows, table};
 const EXAMPLES: &str = "\
 Examples:
   ovomesh get egg-7-42
+  ovomesh get egg-7-42 --site north              when several sites have an egg of this name
   ovomesh --output json get egg-7-42 | jq .verdict.p_female";
 
 /// Which egg.
@@ -19,11 +20,14 @@ pub struct Args {
     /// The egg, as its source named it
     #[arg(value_name = "EGG")]
     egg: String,
+    /// Its site; needed only when several have an egg of this name
+    #[arg(long, value_name = "SITE", default_value = "", hide_default_value = true)]
+    site: String,
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
     let mut query = client::query(global).await?;
-    let question = client::question(GetEggRequest { egg_id: args.egg.clone() });
+    let question = client::question(GetEggRequest { egg_id: args.egg.clone(), site: args.site.clone() });
     let answer = query.get_egg(question).await.map_err(|status| client::refused(&global.query, &status))?;
     let found = answer.into_inner().rows;
     if out.is_json() {

@@ -16,6 +16,7 @@ const BAR: usize = 60;
 const EXAMPLES: &str = "\
 Examples:
   ovomesh show sim-5f0c-17
+  ovomesh show 17 --site north                   when several sites have a scan of this id
   ovomesh --output json show sim-5f0c-17 | jq .verdict.provenance";
 
 /// Which scan.
@@ -25,11 +26,14 @@ pub struct Args {
     /// The scan's id
     #[arg(value_name = "SCAN")]
     scan: String,
+    /// Its site; needed only when several have a scan of this id
+    #[arg(long, value_name = "SITE", default_value = "", hide_default_value = true)]
+    site: String,
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
     let mut query = client::query(global).await?;
-    let question = client::question(GetScanRequest { scan_id: args.scan.clone() });
+    let question = client::question(GetScanRequest { scan_id: args.scan.clone(), site: args.site.clone() });
     let answer = query.get_scan(question).await.map_err(|status| client::refused(&global.query, &status))?;
     let row = answer.into_inner().row.unwrap_or_default();
     if out.is_json() {

@@ -74,17 +74,37 @@ struct Service {
     watched: Arc<Mutex<Vec<String>>>,
 }
 
+/// What two sites have.
+fn of_two(what: &str, id: &str, site: &str) -> Result<Row, Status> {
+    if site.is_empty() {
+        let text =
+            format!("{what} {id} is known at more than one site: north, south; ask for it with its site");
+        return Err(Status::failed_precondition(text));
+    }
+    let mut row = row(7);
+    row.place.as_mut().unwrap().site = site.into();
+    Ok(row)
+}
+
 #[tonic::async_trait]
 impl QueryService for Service {
     async fn get_egg(&self, request: Request<GetEggRequest>) -> Result<Response<GetEggResponse>, Status> {
-        match request.into_inner().egg_id.as_str() {
+        let GetEggRequest { egg_id, site } = request.into_inner();
+        match egg_id.as_str() {
             "egg-7" => Ok(Response::new(GetEggResponse { rows: vec![row(7)] })),
+            "egg-of-two" => {
+                of_two("egg", &egg_id, &site).map(|row| Response::new(GetEggResponse { rows: vec![row] }))
+            }
             other => Err(Status::not_found(format!("no scan of egg {other} is stored"))),
         }
     }
 
     async fn get_scan(&self, request: Request<GetScanRequest>) -> Result<Response<GetScanResponse>, Status> {
-        match request.into_inner().scan_id.as_str() {
+        let GetScanRequest { scan_id, site } = request.into_inner();
+        match scan_id.as_str() {
+            "of-two" => {
+                of_two("scan", &scan_id, &site).map(|row| Response::new(GetScanResponse { row: Some(row) }))
+            }
             "scan-7" => {
                 let preview =
                     Preview { columns: 8, rows: 8, pixels: vec![0x7f; 32].into(), ..Default::default() };

@@ -11,7 +11,7 @@ pub enum Fault {
     Invalid,
     /// What was asked for is not there.
     NotFound,
-    /// The request came at a moment at which it is not allowed.
+    /// The request is not allowed as things stand: it came at a wrong moment, or what it names is not the only one.
     OutOfOrder,
     /// There is no room for it now.
     NoRoom,

@@ -52,6 +52,29 @@ checked_string!(
     Line, "place.line", NAME_BYTES, check_name
 );
 
+/// What a scan is known by: sites number their scans without asking each other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ScanKey {
+    /// The hatchery.
+    pub site: Site,
+    /// The source's own key of the scan, unique within its site.
+    pub scan_id: ScanId,
+}
+
+impl ScanKey {
+    /// A scan of a site.
+    pub fn new(site: &Site, scan_id: &ScanId) -> Self {
+        Self { site: site.clone(), scan_id: scan_id.clone() }
+    }
+}
+
+impl fmt::Display for ScanKey {
+    /// `SITE/SCAN`: neither alphabet has the stroke.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.site, self.scan_id)
+    }
+}
+
 pub(crate) fn check_id(field: &'static str, text: &str, longest: usize) -> Result<(), Invalid> {
     check(field, text, longest, "A-Z a-z 0-9 . _ : -", |b| b.is_ascii_alphanumeric() || b"._:-".contains(&b))
 }

@@ -21,7 +21,7 @@ pub mod volume;
 
 pub use advice::Advisor;
 pub use fault::Fault;
-pub use ids::{EggId, Line, ScanId, Site};
+pub use ids::{EggId, Line, ScanId, ScanKey, Site};
 pub use invalid::{Invalid, VALUE_BYTES, thousands};
 pub use line::{LineBook, LineConfig};
 pub use policy::{Decision, Policy};

@@ -20,9 +20,7 @@ impl Wanted {
 
     /// Of a site and a line; empty: of any.
     pub fn at(site: String, line: String, filter: Option<Filter>) -> Result<Self, Invalid> {
-        if !site.is_empty() {
-            self::site(&site)?;
-        }
+        site_if_any(&site)?;
         if !line.is_empty() {
             self::line(&line)?;
         }
@@ -69,6 +67,11 @@ fn purpose_of(row: &Row) -> i32 {
 /// The name of a site in a question, where it is not part of a place.
 pub fn site(text: &str) -> Result<Site, Invalid> {
     Site::parse(text).map_err(|error| renamed(error, "place.site", "site"))
+}
+
+/// The same where it may be left out.
+pub fn site_if_any(text: &str) -> Result<(), Invalid> {
+    if text.is_empty() { Ok(()) } else { site(text).map(drop) }
 }
 
 /// The same of a line.

@@ -9,7 +9,7 @@ use ovomesh_api::pb::query::v1::{
     GetEggRequest, GetEggResponse, GetScanRequest, GetScanResponse, ListLinesRequest, ListLinesResponse,
     ListScansRequest, ListScansResponse, StoredLine, WatchRequest, WatchResponse,
 };
-use ovomesh_api::pb::store::v1::ListLineRequest;
+use ovomesh_api::pb::store::v1::{self as store, ListLineRequest};
 use ovomesh_api::{EggId, Invalid, ScanId, time};
 use ovomesh_mesh::Lifecycle;
 use tokio::sync::{Semaphore, mpsc};
@@ -61,17 +61,24 @@ impl QueryService for Service {
     type WatchStream = ReceiverStream<Result<WatchResponse, Status>>;
 
     async fn get_egg(&self, request: Request<GetEggRequest>) -> Result<Response<GetEggResponse>, Status> {
-        let egg_id = EggId::parse(&request.into_inner().egg_id).map_err(invalid)?;
-        let rows = self.stores.list_egg(egg_id.to_string(), EGG_ROWS).await?;
+        let GetEggRequest { egg_id, site } = request.into_inner();
+        EggId::parse(&egg_id).map_err(invalid)?;
+        filter::site_if_any(&site).map_err(invalid)?;
+        let of_site = if site.is_empty() { String::new() } else { format!(" of site {site}") };
+        let ask = store::ListEggRequest { egg_id: egg_id.clone(), site, limit: EGG_ROWS };
+        let rows = self.stores.list_egg(ask).await?;
         if rows.is_empty() {
-            return Err(Status::not_found(format!("egg {egg_id} has no stored scan")));
+            return Err(Status::not_found(format!("egg {egg_id}{of_site} has no stored scan")));
         }
         Ok(Response::new(GetEggResponse { rows }))
     }
 
     async fn get_scan(&self, request: Request<GetScanRequest>) -> Result<Response<GetScanResponse>, Status> {
-        let scan_id = ScanId::parse(&request.into_inner().scan_id).map_err(invalid)?.to_string();
-        Ok(Response::new(GetScanResponse { row: self.stores.get_scan(scan_id).await? }))
+        let GetScanRequest { scan_id, site } = request.into_inner();
+        ScanId::parse(&scan_id).map_err(invalid)?;
+        filter::site_if_any(&site).map_err(invalid)?;
+        let row = self.stores.get_scan(store::GetScanRequest { scan_id, site }).await?;
+        Ok(Response::new(GetScanResponse { row }))
     }
 
     async fn list_scans(

@@ -40,15 +40,15 @@ impl Store {
     }
 
     /// One scan; NOT_FOUND when there is none.
-    pub async fn get_scan(&self, scan_id: String) -> Result<Option<Row>, Status> {
+    pub async fn get_scan(&self, request: GetScanRequest) -> Result<Option<Row>, Status> {
         let mut client = self.client.clone();
-        Ok(self.answer(client.get_scan(GetScanRequest { scan_id })).await?.row)
+        Ok(self.answer(client.get_scan(request)).await?.row)
     }
 
     /// The scans of an egg, newest first.
-    pub async fn list_egg(&self, egg_id: String, limit: u32) -> Result<Vec<Row>, Status> {
+    pub async fn list_egg(&self, request: ListEggRequest) -> Result<Vec<Row>, Status> {
         let mut client = self.client.clone();
-        Ok(self.answer(client.list_egg(ListEggRequest { egg_id, limit })).await?.rows)
+        Ok(self.answer(client.list_egg(request)).await?.rows)
     }
 
     /// A page of a line.
@@ -84,7 +84,9 @@ impl Store {
     /// else as a store that does not answer, because that is nobody's fault but ours.
     pub fn told(&self, status: &Status) -> Status {
         let code = status.code();
-        if matches!(code, Code::NotFound | Code::InvalidArgument | Code::DataLoss) {
+        let is_of_the_question =
+            matches!(code, Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition);
+        if is_of_the_question || code == Code::DataLoss {
             return Status::new(code, status.message());
         }
         let mut text = format!("results-store at {}: {}", self.uri, status.message());

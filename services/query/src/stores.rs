@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::pb::store::v1::{ListLineRequest, ListLineResponse, ListLinesResponse};
+use ovomesh_api::pb::store::v1::{
+    GetScanRequest, ListEggRequest, ListLineRequest, ListLineResponse, ListLinesResponse,
+};
 use ovomesh_mesh::Connector;
 use tonic::transport::Uri;
 use tonic::{Code, Status};
@@ -42,19 +44,19 @@ impl Stores {
     }
 
     /// One scan; NOT_FOUND when there is none.
-    pub async fn get_scan(&self, scan_id: String) -> Result<Option<Row>, Status> {
+    pub async fn get_scan(&self, request: GetScanRequest) -> Result<Option<Row>, Status> {
         self.any(|store| {
-            let scan_id = scan_id.clone();
-            async move { store.get_scan(scan_id).await }
+            let request = request.clone();
+            async move { store.get_scan(request).await }
         })
         .await
     }
 
     /// The scans of an egg, newest first.
-    pub async fn list_egg(&self, egg_id: String, limit: u32) -> Result<Vec<Row>, Status> {
+    pub async fn list_egg(&self, request: ListEggRequest) -> Result<Vec<Row>, Status> {
         self.any(|store| {
-            let egg_id = egg_id.clone();
-            async move { store.list_egg(egg_id, limit).await }
+            let request = request.clone();
+            async move { store.list_egg(request).await }
         })
         .await
     }

@@ -54,15 +54,23 @@ async fn an_egg_and_a_scan_are_found_and_a_scan_has_its_picture() {
     let store = store(folder.path(), None).await;
     store.append((0..10).map(row)).await;
     let Query { mut client, .. } = query(store.address, true).await;
-    let egg = client.get_egg(GetEggRequest { egg_id: "egg-3".into() }).await.unwrap().into_inner();
+    let egg = client
+        .get_egg(GetEggRequest { egg_id: "egg-3".into(), ..Default::default() })
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(egg.rows.iter().map(|r| r.scan_id.as_str()).collect::<Vec<_>>(), ["scan-00007", "scan-00006"]);
-    let scan = client.get_scan(GetScanRequest { scan_id: "scan-00007".into() }).await.unwrap().into_inner();
+    let scan = client
+        .get_scan(GetScanRequest { scan_id: "scan-00007".into(), ..Default::default() })
+        .await
+        .unwrap()
+        .into_inner();
     let found = scan.row.unwrap();
     assert_eq!(found.preview, row(7).preview);
     assert!(found.stored_at.is_some());
     for status in [
-        client.get_egg(GetEggRequest { egg_id: "nobody".into() }).await.unwrap_err(),
-        client.get_scan(GetScanRequest { scan_id: "nobody".into() }).await.unwrap_err(),
+        client.get_egg(GetEggRequest { egg_id: "nobody".into(), ..Default::default() }).await.unwrap_err(),
+        client.get_scan(GetScanRequest { scan_id: "nobody".into(), ..Default::default() }).await.unwrap_err(),
     ] {
         assert!(status.code() == Code::NotFound && status.message().contains("nobody"), "{status}");
     }
@@ -136,9 +144,15 @@ async fn a_question_that_is_wrong_is_told_which_field() {
         change(&mut request);
         wrong(client.list_scans(request).await.unwrap_err(), text);
     }
-    wrong(client.get_egg(GetEggRequest { egg_id: String::new() }).await.unwrap_err(), "egg_id is missing");
+    wrong(
+        client.get_egg(GetEggRequest { egg_id: String::new(), ..Default::default() }).await.unwrap_err(),
+        "egg_id is missing",
+    );
     let long = "x".repeat(10_000);
-    wrong(client.get_scan(GetScanRequest { scan_id: long }).await.unwrap_err(), "scan_id has 10,000 bytes");
+    wrong(
+        client.get_scan(GetScanRequest { scan_id: long, ..Default::default() }).await.unwrap_err(),
+        "scan_id has 10,000 bytes",
+    );
 }
 
 #[tokio::test]
@@ -149,7 +163,7 @@ async fn a_store_that_is_away_is_named_and_found_again() {
     first.append([row(1)]).await;
     let Query { mut client, .. } = query(address, true).await;
     first.stop().await;
-    let ask = || GetScanRequest { scan_id: "scan-00001".into() };
+    let ask = || GetScanRequest { scan_id: "scan-00001".into(), ..Default::default() };
     let away =
         tokio::time::timeout(LIMIT, client.get_scan(ask())).await.expect("an error in time").unwrap_err();
     assert_eq!(away.code(), Code::Unavailable);
@@ -188,4 +202,44 @@ async fn the_lines_that_have_scans_are_told() {
     assert_eq!(lines("west").await.unwrap(), [""; 0]);
     let wrong = lines("no site").await.unwrap_err();
     assert!(wrong.code() == Code::InvalidArgument && wrong.message().starts_with("site "), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn a_question_about_what_two_sites_have_must_name_the_site() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path(), None).await;
+    let of = |site: &str| {
+        let mut row = row(7);
+        row.place.as_mut().unwrap().site = site.into();
+        row
+    };
+    store.append([of("north"), of("south")]).await;
+    let Query { mut client, .. } = query(store.address, true).await;
+    let mut scan = async |site: &str| {
+        let ask = GetScanRequest { scan_id: of("").scan_id, site: site.into() };
+        client.get_scan(ask).await.map(|answer| vec![answer.into_inner().row.unwrap()])
+    };
+    let of_scan = [scan("south").await, scan("").await, scan("west").await, scan("a site").await];
+    let mut egg = async |site: &str| {
+        let ask = GetEggRequest { egg_id: of("").egg_id, site: site.into() };
+        client.get_egg(ask).await.map(|answer| answer.into_inner().rows)
+    };
+    let of_egg = [egg("south").await, egg("").await, egg("west").await, egg("a site").await];
+    for [named, ambiguous, elsewhere, wrong] in [of_scan, of_egg] {
+        let named = named.unwrap();
+        assert!(named.len() == 1 && named[0].place.as_ref().unwrap().site == "south", "{named:?}");
+        let ambiguous = ambiguous.unwrap_err();
+        assert_eq!(ambiguous.code(), Code::FailedPrecondition);
+        assert!(ambiguous.message().contains("is known at more than one site: north, south;"), "{ambiguous}");
+        let elsewhere = elsewhere.unwrap_err();
+        assert!(
+            elsewhere.code() == Code::NotFound && elsewhere.message().contains("of site west"),
+            "{elsewhere}"
+        );
+        let wrong = wrong.unwrap_err();
+        assert!(
+            wrong.code() == Code::InvalidArgument && wrong.message().starts_with("site holds"),
+            "{wrong}"
+        );
+    }
 }

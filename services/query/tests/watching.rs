@@ -232,7 +232,7 @@ async fn the_feeds_of_all_stores_are_watched_and_a_dead_one_holds_nobody_up() {
     one.stop().await;
     two.append([row(20)]).await;
     assert_eq!(rows(&mut watcher, 1).await.0, ["scan-00020"]);
-    let scan = GetScanRequest { scan_id: "scan-00020".into() };
+    let scan = GetScanRequest { scan_id: "scan-00020".into(), ..Default::default() };
     let found = timeout(LIMIT, client.clone().get_scan(scan)).await.expect("an answer").unwrap();
     assert_eq!(found.into_inner().row.unwrap().scan_id, "scan-00020", "the other one is asked");
     let mut back = watch(&client, from(&token)).await;

@@ -137,11 +137,12 @@ impl Bare {
             )
             .await?,
             egg: prepare(
-                "INSERT INTO ovomesh.scans_by_egg (egg_id, acquired_at, nanos, scan_id, row) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO ovomesh.scans_by_egg_and_site (egg_id, site, acquired_at, nanos, scan_id, row) \
+                 VALUES (?, ?, ?, ?, ?, ?)",
             )
             .await?,
             scan: prepare(
-                "INSERT INTO ovomesh.scans_by_id (scan_id, site, line, hour, acquired_at, nanos, egg_id, preview) \
+                "INSERT INTO ovomesh.scans_by_id_and_site (scan_id, site, line, hour, acquired_at, nanos, egg_id, preview) \
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .await?,
@@ -185,7 +186,8 @@ impl Bare {
             Statement::Egg(record) => {
                 let (at, nanos, _) = when(&record);
                 let egg_id = record.egg_id.as_ref().unwrap().as_str();
-                let values = (egg_id, at, nanos, record.scan_id.as_str(), &*record.row);
+                let site = record.place.site.as_str();
+                let values = (egg_id, site, at, nanos, record.scan_id.as_str(), &*record.row);
                 self.session.execute_unpaged(&self.egg, values).await.map(drop)
             }
             Statement::Scan(record) => {

@@ -10,6 +10,14 @@ pub enum StoreError {
     /// What was sent breaks the contract: it can never be stored or answered.
     #[error("{0}")]
     Invalid(#[from] ovomesh_api::Invalid),
+    /// Several sites have what was asked for, and the question names none.
+    #[error("{what} is known at more than one site: {sites}; ask for it with its site")]
+    Ambiguous {
+        /// The scan or the egg.
+        what: String,
+        /// The sites, or some of them.
+        sites: String,
+    },
     /// The disk or the database does not work now. What was sent was not stored; it may be sent again.
     #[error("the store in {place} does not work now: {reason}; try again")]
     Unavailable {
@@ -38,6 +46,7 @@ impl StoreError {
     fn fault(&self) -> Fault {
         match self {
             Self::Invalid(_) => Fault::Invalid,
+            Self::Ambiguous { .. } => Fault::OutOfOrder,
             Self::Unavailable { .. } | Self::Taken { .. } => Fault::Unavailable,
             Self::Damaged { .. } => Fault::Damaged,
         }

@@ -46,6 +46,15 @@ pub fn line_prefix(site: &Site, line: &Line) -> Vec<u8> {
     key
 }
 
+/// All that [`line`] was made of.
+pub fn read_row(key: &[u8]) -> Option<(Site, Line, Timestamp, ScanId)> {
+    let mut names = key.splitn(3, |byte| *byte == 0);
+    let mut name = || std::str::from_utf8(names.next()?).ok();
+    let (site, line) = (Site::parse(name()?).ok()?, Line::parse(name()?).ok()?);
+    let (at, scan_id) = read_token(&site, &line, key)?;
+    Some((site, line, at, scan_id))
+}
+
 /// Where a page of a line goes on: after the row that was its last.
 pub fn token(site: &Site, line: &Line, at: Timestamp, scan_id: &str) -> Vec<u8> {
     let mut key = line_from(site, line, at);
@@ -62,17 +71,44 @@ pub fn read_token(site: &Site, line: &Line, token: &[u8]) -> Option<(Timestamp, 
     Some((at, ScanId::parse(std::str::from_utf8(scan_id).ok()?).ok()?))
 }
 
-/// egg_id, acquired_at backwards, scan_id: an egg, newest first.
-pub fn egg(egg_id: &EggId, at: Timestamp, scan_id: &ScanId) -> Vec<u8> {
-    let mut key = egg_prefix(egg_id);
+/// scan_id, site: a scan, beside those of other sites that have its id.
+pub fn scan(scan_id: &ScanId, site: &Site) -> Vec<u8> {
+    let mut key = scans(scan_id);
+    key.extend(site.as_str().as_bytes());
+    key
+}
+
+/// What the keys of all scans of this id begin with.
+pub fn scans(scan_id: &ScanId) -> Vec<u8> {
+    name(scan_id.as_str())
+}
+
+/// egg_id, site, acquired_at backwards, scan_id: an egg, newest first, beside those of other sites that have its name.
+pub fn egg(egg_id: &EggId, site: &Site, at: Timestamp, scan_id: &ScanId) -> Vec<u8> {
+    let mut key = egg_of_site(egg_id, site);
     key.extend(ascending(at).map(|byte| !byte));
     key.extend(scan_id.as_str().as_bytes());
     key
 }
 
-/// What all keys of an egg begin with.
-pub fn egg_prefix(egg_id: &EggId) -> Vec<u8> {
+/// What all keys of an egg of a site begin with.
+pub fn egg_of_site(egg_id: &EggId, site: &Site) -> Vec<u8> {
+    let mut key = eggs(egg_id);
+    key.extend(site.as_str().as_bytes());
+    key.push(0);
+    key
+}
+
+/// What the keys of all eggs of this name begin with.
+pub fn eggs(egg_id: &EggId) -> Vec<u8> {
     name(egg_id.as_str())
+}
+
+/// The site of a key that begins with `prefix`, and what comes next.
+pub fn site_after(prefix: &[u8], key: &[u8]) -> Option<Site> {
+    let rest = key.strip_prefix(prefix)?;
+    let site = rest.split(|byte| *byte == 0).next()?;
+    Site::parse(std::str::from_utf8(site).ok()?).ok()
 }
 
 fn name(text: &str) -> Vec<u8> {
@@ -120,7 +156,8 @@ mod tests {
             };
             let ((site, name, at, id), (other_site, other_line, ..)) = (names(&a), names(&b));
             let token = line(&site, &name, at, &id);
-            prop_assert_eq!(read_token(&site, &name, &token), Some((at, id)));
+            prop_assert_eq!(read_token(&site, &name, &token), Some((at, id.clone())));
+            prop_assert_eq!(read_row(&token), Some((site.clone(), name.clone(), at, id)));
             let same = (&site, &name) == (&other_site, &other_line);
             prop_assert!(same || read_token(&other_site, &other_line, &token).is_none());
         }
@@ -134,9 +171,19 @@ mod tests {
         }
 
         #[test]
-        fn keys_of_an_egg_sort_newest_first(a in time(), b in time()) {
+        fn keys_of_an_egg_sort_by_site_and_newest_first(a in ("[a-b.]{1,3}", time()), b in ("[a-b.]{1,3}", time())) {
             let (id, scan) = (EggId::parse("e").unwrap(), ScanId::parse("s").unwrap());
-            prop_assert_eq!(egg(&id, a, &scan).cmp(&egg(&id, b, &scan)), b.cmp(&a));
+            let encode = |(site, at): &(String, Timestamp)| egg(&id, &Site::parse(site).unwrap(), *at, &scan);
+            prop_assert_eq!(encode(&a).cmp(&encode(&b)), a.0.cmp(&b.0).then(b.1.cmp(&a.1)));
+        }
+
+        #[test]
+        fn sites_are_read_back_and_ids_that_are_prefixes_are_other_ids(a in key(), b in key()) {
+            let (site, id) = (Site::parse(&a.0).unwrap(), ScanId::parse(&a.3).unwrap());
+            let (egg_id, other) = (EggId::parse(&a.3).unwrap(), ScanId::parse(&b.3).unwrap());
+            prop_assert_eq!(site_after(&scans(&id), &scan(&id, &site)), Some(site.clone()));
+            prop_assert_eq!(site_after(&eggs(&egg_id), &egg(&egg_id, &site, a.2, &id)), Some(site.clone()));
+            prop_assert_eq!(scan(&id, &site).starts_with(&scans(&other)), id == other);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::{Call, Preview, Row};
-use ovomesh_api::{EggId, Invalid, Place, ScanId, texts, thousands, time};
+use ovomesh_api::{EggId, Invalid, Place, ScanId, ScanKey, texts, thousands, time};
 use prost::Message as _;
 
 /// Most bytes of a row without its picture. Usual ones have 400; texts may add some thousand.
@@ -63,16 +63,22 @@ impl Record {
         }
         Ok(Self { scan_id, egg_id, place, acquired_at, call, p_female, row, preview })
     }
+
+    /// What the scan is known by.
+    pub fn key(&self) -> ScanKey {
+        ScanKey::new(&self.place.site, &self.scan_id)
+    }
 }
 
 /// The last record of a scan stands, also within one batch; the last picture of a scan stays.
 pub fn last_of_each_scan(records: Vec<Record>) -> impl Iterator<Item = Record> {
-    let mut last = HashMap::<ScanId, Record>::with_capacity(records.len());
+    let mut last = HashMap::<ScanKey, Record>::with_capacity(records.len());
     for mut record in records {
-        if let Some(before) = last.remove(&record.scan_id) {
+        let key = record.key();
+        if let Some(before) = last.remove(&key) {
             record.preview = record.preview.or(before.preview);
         }
-        last.insert(record.scan_id.clone(), record);
+        last.insert(key, record);
     }
     last.into_values()
 }

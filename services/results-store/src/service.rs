@@ -13,7 +13,7 @@ use ovomesh_api::pb::store::v1::{
     SubscribeResponse,
 };
 use ovomesh_api::stages::Append;
-use ovomesh_api::{EggId, Invalid, Line, ScanId, Site, time};
+use ovomesh_api::{EggId, Invalid, Line, Place, ScanId, Site, time};
 use ovomesh_mesh::{Done, Lifecycle, Load, ResponseStream, StageError, StageServer, Work};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -87,7 +87,8 @@ pub async fn append<S: Store>(
 }
 
 async fn standing<S: Store>(store: &S, row: &Row) -> Result<Option<prost_types::Timestamp>, StoreError> {
-    let stored = store.get_scan(ScanId::parse(&row.scan_id)?).await?;
+    let place = Place::parse(row.place.clone())?;
+    let stored = store.get_scan(ScanId::parse(&row.scan_id)?, Some(place.site)).await?;
     let standing = stored.map_or(Ok(None), |stored| late::standing(&stored, row))?;
     if standing.is_some() {
         metrics::counter!("ovomesh_store_repeats_total").increment(1);
@@ -108,18 +109,22 @@ impl<S: Store> StoreService for Service<S> {
     }
 
     async fn get_scan(&self, request: Request<GetScanRequest>) -> Result<Response<GetScanResponse>, Status> {
-        let scan_id = ScanId::parse(&request.into_inner().scan_id).map_err(StoreError::from)?;
-        match self.store.get_scan(scan_id.clone()).await? {
+        let request = request.into_inner();
+        let scan_id = ScanId::parse(&request.scan_id).map_err(StoreError::from)?;
+        let site = site(&request.site).map_err(StoreError::from)?;
+        let of_site = site.as_ref().map(|site| format!(" of site {site}")).unwrap_or_default();
+        match self.store.get_scan(scan_id.clone(), site).await? {
             Some(row) => Ok(Response::new(GetScanResponse { row: Some(row) })),
-            None => Err(Status::not_found(format!("scan {scan_id} is not stored"))),
+            None => Err(Status::not_found(format!("scan {scan_id}{of_site} is not stored"))),
         }
     }
 
     async fn list_egg(&self, request: Request<ListEggRequest>) -> Result<Response<ListEggResponse>, Status> {
         let request = request.into_inner();
         let egg_id = EggId::parse(&request.egg_id).map_err(StoreError::from)?;
+        let site = site(&request.site).map_err(StoreError::from)?;
         let limit = limit(request.limit).map_err(StoreError::from)?;
-        let rows = self.store.list_egg(egg_id, limit).await?;
+        let rows = self.store.list_egg(egg_id, site, limit).await?;
         Ok(Response::new(ListEggResponse { rows }))
     }
 
@@ -185,6 +190,11 @@ fn range(request: ListLineRequest) -> Result<LineRange, Invalid> {
         limit: limit(request.limit)?,
         token: request.token.into(),
     })
+}
+
+/// The site of a question that may leave it open.
+fn site(text: &str) -> Result<Option<Site>, Invalid> {
+    if text.is_empty() { Ok(None) } else { Site::parse(text).map(Some) }
 }
 
 fn limit(asked: u32) -> Result<usize, Invalid> {

@@ -7,8 +7,9 @@ use ovomesh_api::{EggId, Line, ScanId, Site};
 use crate::StoreError;
 use crate::record::Record;
 
-/// Keeps rows. Every write of a scan is the same but for `stored_at`, so writes may be repeated in any order; a later
-/// write of the same scan stands, and one without a picture leaves the picture that is there.
+/// Keeps rows. A scan is known by its site and its id. Every write of a scan is the same but for `stored_at`, so writes may
+/// be repeated in any order; a later write of the same scan stands, and one without a picture leaves the picture that is
+/// there.
 pub trait Store: Send + Sync + 'static {
     /// Appends that may be on their way at once; more than one when a row may wait for another's disk.
     const APPENDS: usize = 1;
@@ -16,13 +17,20 @@ pub trait Store: Send + Sync + 'static {
     /// Stores all rows or none. They are durable in every table when it comes back.
     fn append(&self, records: Vec<Record>) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// One row by its scan, with its preview.
-    fn get_scan(&self, scan_id: ScanId) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send;
+    /// One row by its scan, with its preview. Without a site: of the only one that has it, else
+    /// [`StoreError::Ambiguous`].
+    fn get_scan(
+        &self,
+        scan_id: ScanId,
+        site: Option<Site>,
+    ) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send;
 
-    /// At most `limit` rows of an egg, newest first, without previews.
+    /// At most `limit` rows of an egg, newest first, without previews. Without a site: of the only one that has it, else
+    /// [`StoreError::Ambiguous`].
     fn list_egg(
         &self,
         egg_id: EggId,
+        site: Option<Site>,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
 
@@ -54,6 +62,24 @@ pub struct StoredLines {
     pub lines: Vec<(Site, Line)>,
     /// Whether there are more than these.
     pub more: bool,
+}
+
+/// Sites that are looked for when a question names none: one more than [`only`] names.
+pub const SITES: usize = 9;
+
+/// The only one of what was found at some sites, at most [`SITES`] of them.
+///
+/// # Errors
+/// Names the sites, when it is more than one.
+pub fn only<T>(what: impl std::fmt::Display, found: Vec<(Site, T)>) -> Result<Option<T>, StoreError> {
+    if found.len() < 2 {
+        return Ok(found.into_iter().next().map(|(_, only)| only));
+    }
+    let mut names: Vec<_> = found.iter().take(SITES - 1).map(|(site, _)| site.as_str()).collect();
+    if found.len() >= SITES {
+        names.push("...");
+    }
+    Err(StoreError::Ambiguous { what: what.to_string(), sites: names.join(", ") })
 }
 
 /// A range of one line.

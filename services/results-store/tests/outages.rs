@@ -89,7 +89,10 @@ async fn rows_wait_for_the_only_node_and_arrive_and_memory_is_bounded() {
     assert_stored_once(&nodes, "ovomesh", "waits", ROWS).await;
     let channel = Connector::default().lazy(&store.url().parse().unwrap()).unwrap();
     let scan_id = ids("waits", ROWS - 1).0;
-    let found = StoreServiceClient::new(channel).get_scan(GetScanRequest { scan_id }).await.unwrap();
+    let found = StoreServiceClient::new(channel)
+        .get_scan(GetScanRequest { scan_id, ..Default::default() })
+        .await
+        .unwrap();
     assert!(found.into_inner().row.unwrap().preview.is_some());
     drop(cassandra);
 }

@@ -101,11 +101,20 @@ async fn a_row_that_was_acknowledged_is_found_by_every_question() {
     let (_folder, mut store) = Running::embedded().await;
     store.append(with_picture(row("one", "egg", 5), 7)).await.unwrap();
     let client = &mut store.client;
-    let found =
-        client.get_scan(GetScanRequest { scan_id: "one".into() }).await.unwrap().into_inner().row.unwrap();
+    let found = client
+        .get_scan(GetScanRequest { scan_id: "one".into(), ..Default::default() })
+        .await
+        .unwrap()
+        .into_inner()
+        .row
+        .unwrap();
     assert!(found.preview.is_some() && found.stored_at.is_some());
-    let rows =
-        client.list_egg(ListEggRequest { egg_id: "egg".into(), limit: 0 }).await.unwrap().into_inner().rows;
+    let rows = client
+        .list_egg(ListEggRequest { egg_id: "egg".into(), ..Default::default() })
+        .await
+        .unwrap()
+        .into_inner()
+        .rows;
     assert_eq!(rows, [Row { preview: None, ..found }]);
     let ask = ListLineRequest { site: "s".into(), line: "l".into(), ..Default::default() };
     assert_eq!(client.list_line(ask).await.unwrap().into_inner().rows, rows, "without bounds: all");
@@ -128,7 +137,8 @@ async fn what_cannot_be_answered_or_stored_is_refused_by_name() {
     assert!(message.contains("egg_id"), "{message}");
     store.append(row("one", "", 5)).await.expect("the stream goes on");
     let client = &mut store.client;
-    let missing = client.get_scan(GetScanRequest { scan_id: "two".into() }).await.unwrap_err();
+    let missing =
+        client.get_scan(GetScanRequest { scan_id: "two".into(), ..Default::default() }).await.unwrap_err();
     assert_eq!((missing.code(), missing.message()), (Code::NotFound, "scan two is not stored"));
     let line = |limit, token: &'static [u8]| ListLineRequest {
         site: "s".into(),
@@ -204,12 +214,17 @@ impl Store for Failing {
         self.inner.append(records).await
     }
 
-    async fn get_scan(&self, scan_id: ScanId) -> Result<Option<Row>, StoreError> {
-        self.inner.get_scan(scan_id).await
+    async fn get_scan(&self, scan_id: ScanId, site: Option<Site>) -> Result<Option<Row>, StoreError> {
+        self.inner.get_scan(scan_id, site).await
     }
 
-    async fn list_egg(&self, egg_id: EggId, limit: usize) -> Result<Vec<Row>, StoreError> {
-        self.inner.list_egg(egg_id, limit).await
+    async fn list_egg(
+        &self,
+        egg_id: EggId,
+        site: Option<Site>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        self.inner.list_egg(egg_id, site, limit).await
     }
 
     async fn list_line(&self, range: LineRange) -> Result<LinePage, StoreError> {
@@ -235,7 +250,11 @@ async fn a_disk_that_fails_is_told_as_unavailable_and_nothing_is_acknowledged_un
         assert_eq!(code, Code::Unavailable);
         assert!(message.contains("/data") && message.contains("os error 5"), "{message}");
     }
-    let missing = store.client.get_scan(GetScanRequest { scan_id: "one".into() }).await.unwrap_err();
+    let missing = store
+        .client
+        .get_scan(GetScanRequest { scan_id: "one".into(), ..Default::default() })
+        .await
+        .unwrap_err();
     assert_eq!(missing.code(), Code::NotFound);
     broken.store(false, Ordering::Relaxed);
     store.append(row("two", "", 1)).await.expect("it works again");

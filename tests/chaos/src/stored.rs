@@ -19,9 +19,9 @@ const KEYSPACE: &str = "ovomesh";
 pub struct Stored {
     /// In `scans_by_line`, the row itself.
     pub by_line: Vec<Row>,
-    /// In `scans_by_egg`, the row itself.
+    /// In `scans_by_egg_and_site`, the row itself.
     pub by_egg: Vec<Row>,
-    /// In `scans_by_id`: site and line.
+    /// In `scans_by_id_and_site`: site and line.
     pub by_id: Vec<(String, String)>,
 }
 
@@ -45,12 +45,14 @@ impl Reader {
                 stored.entry(id).or_default().by_line.push(Row::decode(&row[..])?);
             }
         }
-        for (id, row) in self.read::<(String, Vec<u8>)>("SELECT scan_id, row FROM scans_by_egg").await? {
+        for (id, row) in
+            self.read::<(String, Vec<u8>)>("SELECT scan_id, row FROM scans_by_egg_and_site").await?
+        {
             if id.starts_with(prefix) {
                 stored.entry(id).or_default().by_egg.push(Row::decode(&row[..])?);
             }
         }
-        let by_id = "SELECT scan_id, site, line FROM scans_by_id";
+        let by_id = "SELECT scan_id, site, line FROM scans_by_id_and_site";
         for (id, site, line) in self.read::<(String, String, String)>(by_id).await? {
             if id.starts_with(prefix) {
                 stored.entry(id).or_default().by_id.push((site, line));

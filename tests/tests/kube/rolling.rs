@@ -167,7 +167,10 @@ fn audit(world: &World, query: &Process, told: &[Told]) {
                 assert_eq!(verdict.decided_by(), DecidedBy::Mesh, "{id} after {after:?}: {verdict:?}");
                 let late = [UndecidedReason::Expired, UndecidedReason::Failed].contains(&verdict.reason());
                 assert!(!late, "{id} after {after:?}: {verdict:?}");
-                let found = query.get_scan(GetScanRequest { scan_id: id.clone() }).await.unwrap();
+                let found = query
+                    .get_scan(GetScanRequest { scan_id: id.clone(), ..Default::default() })
+                    .await
+                    .unwrap();
                 assert_eq!(found.into_inner().row.unwrap().verdict.as_ref(), Some(verdict));
                 took.push(*after);
             }

@@ -96,7 +96,12 @@ async fn a_scan_that_crashes_inference_kills_two_processes_at_most_and_everyone_
     }
     let mut query = query(&fleet).await;
     for (id, told) in &verdicts {
-        let row = query.get_scan(GetScanRequest { scan_id: id.clone() }).await.unwrap().into_inner().row;
+        let row = query
+            .get_scan(GetScanRequest { scan_id: id.clone(), ..Default::default() })
+            .await
+            .unwrap()
+            .into_inner()
+            .row;
         assert_eq!(row.unwrap().verdict.as_ref(), Some(told), "the store says something else than was told");
     }
     let dead_ones = dead(&mut fleet);

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::config::CqlConfig;
 use super::durability;
+use super::migration::{self, Migration};
 use super::tables::Tables;
 use super::{schema, session, words};
 use crate::StoreError;
@@ -41,6 +42,7 @@ pub(super) struct Link {
     instance: String,
     state: watch::Sender<State>,
     durability: Mutex<Option<String>>,
+    migration: Migration,
 }
 
 impl Link {
@@ -53,6 +55,7 @@ impl Link {
             instance,
             state: watch::Sender::new(State { tables: None, trouble }),
             durability: Mutex::default(),
+            migration: Migration::default(),
         });
         let (keeper, drain) = (link.clone(), lifecycle.drain.clone());
         lifecycle.spawn("database", async move {
@@ -88,7 +91,8 @@ impl Link {
         let how = self.trouble().unwrap_or_else(|| format!("{}: works", self.place));
         let durability = self.durability.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let known = durability.unwrap_or_else(|| "not known yet".into());
-        vec![("database", how), ("durability", known)]
+        let migration = self.migration.told().map(|how_far| ("rows of an older release", how_far));
+        [("database", how), ("durability", known)].into_iter().chain(migration).collect()
     }
 
     /// An error of this database.
@@ -131,7 +135,10 @@ impl Link {
                     let tables = Arc::new(tables);
                     self.state.send_modify(|state| state.tables = Some(tables.clone()));
                     self.works();
-                    self.watch(&tables).await;
+                    tokio::select! {
+                        () = self.watch(&tables) => {}
+                        () = self.migration.run(&tables) => {}
+                    }
                 }
                 Err(reason) => self.turn(Some(reason)),
             }
@@ -148,7 +155,11 @@ impl Link {
             tracing::warn!(place = self.place, "{}", durability.text);
         }
         *self.durability.lock().unwrap_or_else(PoisonError::into_inner) = Some(durability.text);
-        Tables::prepare(session, &self.config.keyspace).await
+        let is_migrating = migration::is_needed(&session, &self.config.keyspace).await?;
+        if is_migrating {
+            self.migration.is_needed();
+        }
+        Tables::prepare(session, &self.config.keyspace, is_migrating).await
     }
 
     /// Looks how the database is. Comes back when the connection should be made anew.
@@ -156,7 +167,8 @@ impl Link {
         let mut well = Instant::now();
         while well.elapsed() < STALE {
             let at = CqlTimestamp(Timestamp::now().as_millisecond());
-            let written = tables.session.execute_unpaged(&tables.put_pulse, (&self.instance, at)).await;
+            let values = (&self.instance, env!("CARGO_PKG_VERSION"), at);
+            let written = tables.session.execute_unpaged(&tables.put_pulse, values).await;
             match written {
                 Ok(_) => {
                     well = Instant::now();

@@ -1,7 +1,8 @@
 //! The store on Cassandra or ScyllaDB, through CQL that both know.
 //!
 //! [`link`] keeps the connection and knows how the database is; [`schema`] makes the tables; [`write`] and [`read`] are
-//! what is done with them. Several results-stores may work on one keyspace.
+//! what is done with them; [`migration`] brings the rows of older releases over. Several results-stores may work on one
+//! keyspace.
 
 mod args;
 mod config;
@@ -9,6 +10,7 @@ mod durability;
 mod hours;
 mod lines;
 mod link;
+mod migration;
 mod read;
 mod retry;
 mod schema;
@@ -28,7 +30,7 @@ use scylla::policies::timestamp_generator::{MonotonicTimestampGenerator, Timesta
 use crate::StoreError;
 use crate::keys;
 use crate::record::{Record, last_of_each_scan};
-use crate::store::{LinePage, LineRange, Store, StoredLines};
+use crate::store::{LinePage, LineRange, Store, StoredLines, only};
 pub use args::CqlArgs;
 pub use config::{CqlConfig, Level};
 use hours::Hours;
@@ -84,12 +86,19 @@ impl Store for Cql {
         Ok(())
     }
 
-    async fn get_scan(&self, scan_id: ScanId) -> Result<Option<Row>, StoreError> {
-        self.read(async |tables| tables.get_scan(&scan_id).await).await
+    async fn get_scan(&self, scan_id: ScanId, site: Option<Site>) -> Result<Option<Row>, StoreError> {
+        let found = self.read(async |tables| tables.get_scan(&scan_id, site.as_ref()).await).await?;
+        only(format_args!("scan {scan_id}"), found)
     }
 
-    async fn list_egg(&self, egg_id: EggId, limit: usize) -> Result<Vec<Row>, StoreError> {
-        self.read(async |tables| tables.list_egg(&egg_id, limit).await).await
+    async fn list_egg(
+        &self,
+        egg_id: EggId,
+        site: Option<Site>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let found = self.read(async |tables| tables.list_egg(&egg_id, site.as_ref(), limit).await).await?;
+        Ok(only(format_args!("egg {egg_id}"), found)?.unwrap_or_default())
     }
 
     async fn list_line(&self, range: LineRange) -> Result<LinePage, StoreError> {

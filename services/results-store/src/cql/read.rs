@@ -4,7 +4,7 @@
 //! egg, line or time has a row under its old keys too. Which of them stands is what `scans_by_id` says, so each row of a
 //! list is checked against it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
@@ -22,7 +22,7 @@ use super::tables::Tables;
 use super::when::When;
 use super::words;
 use crate::keys;
-use crate::store::{LinePage, LineRange};
+use crate::store::{LinePage, LineRange, SITES};
 
 /// Checks of rows on their way at once.
 const CHECKS: usize = 64;
@@ -48,39 +48,121 @@ type Result<T> = std::result::Result<T, ReadError>;
 type Found = (CqlTimestamp, i32, String, Vec<u8>);
 
 impl Tables {
-    /// A row with its picture.
-    pub async fn get_scan(&self, scan_id: &ScanId) -> Result<Option<Row>> {
-        type Place = (String, String, CqlTimestamp, CqlTimestamp, i32, Option<Vec<u8>>);
+    /// The scan of this id of one site, or those of all sites, with their pictures: at most [`SITES`].
+    pub async fn get_scan(&self, scan_id: &ScanId, site: Option<&Site>) -> Result<Vec<(Site, Row)>> {
         let id = scan_id.as_str();
-        let Some((site, line, hour, at, nanos, preview)) =
-            self.first::<Place>(&self.find_scan, (id,)).await?
-        else {
-            return Ok(None);
-        };
-        let keys = (site, line, hour, at, nanos, id);
-        // Its other table may not have it yet: then it is not acknowledged either.
-        let Some((row,)) = self.first::<(Vec<u8>,)>(&self.get_row, keys).await? else { return Ok(None) };
-        let mut row: Row = decode(&row, id)?;
-        row.preview = preview.map(|preview| decode::<Preview>(&preview, id)).transpose()?;
-        Ok(Some(row))
+        let mut found = Vec::new();
+        for Scan { site: of, line, hour, acquired_at, nanos, preview, .. } in self.find(id).await? {
+            let of = Site::parse(&of).map_err(damaged)?;
+            if site.is_some_and(|site| *site != of) || found.len() == SITES {
+                continue;
+            }
+            let keys = (of.as_str(), line, hour, acquired_at, nanos, id);
+            // Its other table may not have it yet: then it is not acknowledged either.
+            let Some((row,)) = self.first::<(Vec<u8>,)>(&self.get_row, keys).await? else { continue };
+            let mut row: Row = decode(&row, id)?;
+            row.preview = preview.map(|preview| decode::<Preview>(&preview, id)).transpose()?;
+            found.push((of, row));
+        }
+        Ok(found)
     }
 
-    /// At most `limit` rows of an egg, newest first.
-    pub async fn list_egg(&self, egg_id: &EggId, limit: usize) -> Result<Vec<Row>> {
-        let (mut rows, mut state) = (Vec::new(), PagingState::start());
+    /// Where the scans of this id are.
+    async fn find(&self, id: &str) -> Result<Vec<Scan>> {
+        let mut found: Vec<Scan> = self.all(&self.find_scans, (id,)).await?;
+        if let Some(old) = self.old()
+            && let Some(old) = self.first::<Scan>(&old.find_scan, (id,)).await?
+            && !found.iter().any(|scan| scan.site == old.site)
+        {
+            found.push(old);
+        }
+        Ok(found)
+    }
+
+    /// Where a scan is.
+    async fn place(&self, id: &str, site: &str) -> Result<Option<Place>> {
+        let place = self.first::<Place>(&self.place_of_scan, (id, site)).await?;
+        match (place, self.old()) {
+            (None, Some(old)) => {
+                let old = self.first::<Scan>(&old.find_scan, (id,)).await?;
+                Ok(old.map(Place::from).filter(|place| place.site == site))
+            }
+            (place, _) => Ok(place),
+        }
+    }
+
+    /// At most `limit` rows of an egg of one site, newest first, or of those of this name of all sites: at most [`SITES`].
+    pub async fn list_egg(
+        &self,
+        egg_id: &EggId,
+        site: Option<&Site>,
+        limit: usize,
+    ) -> Result<Vec<(Site, Vec<Row>)>> {
+        let old = self.old_of_egg(egg_id).await?;
+        let sites = match site {
+            Some(site) => vec![site.to_string()],
+            None => self.sites_of_egg(egg_id, &old).await?,
+        };
+        let mut found = Vec::new();
+        for site in sites {
+            let of_old = old.iter().filter(|(of, _)| *of == site).map(|(_, row)| row.clone());
+            let rows = self.egg_of_site(egg_id, &site, of_old.collect(), limit).await?;
+            // Those that stand: a site all of whose rows were written again with another egg has no such egg.
+            if !rows.is_empty() {
+                found.push((Site::parse(&site).map_err(damaged)?, rows));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn egg_of_site(
+        &self,
+        egg_id: &EggId,
+        site: &str,
+        old: Vec<Found>,
+        limit: usize,
+    ) -> Result<Vec<Row>> {
+        let stands = |place: &Place, at: When| place.egg_id == egg_id.as_str() && place.is_at(at);
+        let (mut rows, mut state) = (self.standing(site, old, stands).await?, PagingState::start());
+        let from_old = rows.len();
         loop {
-            let (found, next) =
-                page::<Found>(&self.session, &self.list_egg, (egg_id.as_str(),), state).await?;
-            rows.extend(
-                self.standing(found, |place, at| place.egg_id == egg_id.as_str() && place.is_at(at)).await?,
-            );
+            let keys = (egg_id.as_str(), site);
+            let (found, next) = page::<Found>(&self.session, &self.list_egg, keys, state).await?;
+            rows.extend(self.standing(site, found, stands).await?);
             match next {
-                Some(next) if rows.len() < limit => state = next,
+                Some(next) if rows.len() < limit + from_old => state = next,
                 _ => break,
             }
         }
+        // Newest first; a row that is in both tables is one.
+        rows.sort_by(|(a, a_id, _), (b, b_id, _)| b.cmp(a).then_with(|| a_id.cmp(b_id)));
+        rows.dedup_by(|(a, a_id, _), (b, b_id, _)| a == b && a_id == b_id);
         rows.truncate(limit);
         rows.into_iter().map(|(_, id, row)| decode(&row, &id)).collect()
+    }
+
+    /// Rows of an egg that an older release wrote and that may not be in the new tables yet, with their sites.
+    async fn old_of_egg(&self, egg_id: &EggId) -> Result<Vec<(String, Found)>> {
+        let Some(old) = self.old() else { return Ok(Vec::new()) };
+        let found = self.all::<Found>(&old.list_egg, (egg_id.as_str(),)).await?;
+        let with_site = found.into_iter().map(|found| {
+            let row: Row = decode(&found.3, &found.2)?;
+            Ok((row.place.unwrap_or_default().site, found))
+        });
+        with_site.collect()
+    }
+
+    /// Sites that have an egg of this name, at most [`SITES`], in order.
+    async fn sites_of_egg(&self, egg_id: &EggId, old: &[(String, Found)]) -> Result<Vec<String>> {
+        let mut sites: BTreeSet<String> = old.iter().map(|(site, _)| site.clone()).collect();
+        let mut last = String::new();
+        while sites.len() < SITES {
+            let keys = (egg_id.as_str(), last.as_str());
+            let Some((site,)) = self.first::<(String,)>(&self.next_site, keys).await? else { break };
+            last.clone_from(&site);
+            sites.insert(site);
+        }
+        Ok(sites.into_iter().take(SITES).collect())
     }
 
     /// A page of a line. `after` is the last row of the page before.
@@ -111,7 +193,8 @@ impl Tables {
                 from = (When { millis: at.0, nanos: *nanos }, format!("{id}\0"));
                 hours.push_front(hour);
             }
-            rows.extend(self.standing(found, |place, at| place.is_of(site, line) && place.is_at(at)).await?);
+            let stands = |place: &Place, at| place.line == line.as_str() && place.is_at(at);
+            rows.extend(self.standing(site.as_str(), found, stands).await?);
         }
         let more = rows.len() > *limit;
         rows.truncate(*limit);
@@ -149,16 +232,17 @@ impl Tables {
         .await
     }
 
-    /// Those of the rows that were not written again with other keys.
+    /// Those of the rows of a site that were not written again with other keys.
     async fn standing(
         &self,
+        site: &str,
         found: Vec<Found>,
         stands: impl Fn(&Place, When) -> bool,
     ) -> Result<Vec<(When, String, Vec<u8>)>> {
         let stands = &stands;
         let checked = stream::iter(found).map(async |(at, nanos, id, row)| {
             let when = When { millis: at.0, nanos };
-            let place = self.first::<Place>(&self.place_of_scan, (id.as_str(),)).await?;
+            let place = self.place(&id, site).await?;
             // One that is not there is on its way.
             let stands = place.is_none_or(|place| stands(&place, when));
             Ok::<_, ReadError>(stands.then_some((when, id, row)))
@@ -167,7 +251,7 @@ impl Tables {
     }
 
     /// All rows of an answer that has a limit of its own.
-    async fn all<R>(&self, statement: &PreparedStatement, keys: impl SerializeRow) -> Result<Vec<R>>
+    pub async fn all<R>(&self, statement: &PreparedStatement, keys: impl SerializeRow) -> Result<Vec<R>>
     where
         R: for<'f> DeserializeRow<'f, 'f>,
     {
@@ -180,7 +264,7 @@ impl Tables {
         }
     }
 
-    async fn first<R>(&self, statement: &PreparedStatement, keys: impl SerializeRow) -> Result<Option<R>>
+    pub async fn first<R>(&self, statement: &PreparedStatement, keys: impl SerializeRow) -> Result<Option<R>>
     where
         R: for<'f> DeserializeRow<'f, 'f>,
     {
@@ -192,21 +276,36 @@ impl Tables {
 
 /// Where a scan is.
 #[derive(scylla::DeserializeRow)]
-struct Place {
-    site: String,
-    line: String,
-    acquired_at: CqlTimestamp,
-    nanos: i32,
-    egg_id: String,
+pub(super) struct Place {
+    pub site: String,
+    pub line: String,
+    pub acquired_at: CqlTimestamp,
+    pub nanos: i32,
+    pub egg_id: String,
 }
 
 impl Place {
-    fn is_at(&self, when: When) -> bool {
+    pub fn is_at(&self, when: When) -> bool {
         (self.acquired_at.0, self.nanos) == (when.millis, when.nanos)
     }
+}
 
-    fn is_of(&self, site: &Site, line: &Line) -> bool {
-        (self.site.as_str(), self.line.as_str()) == (site.as_str(), line.as_str())
+/// Where a scan is, and its picture.
+#[derive(scylla::DeserializeRow)]
+pub(super) struct Scan {
+    pub site: String,
+    pub line: String,
+    pub hour: CqlTimestamp,
+    pub acquired_at: CqlTimestamp,
+    pub nanos: i32,
+    pub egg_id: String,
+    pub preview: Option<Vec<u8>>,
+}
+
+impl From<Scan> for Place {
+    fn from(scan: Scan) -> Self {
+        let Scan { site, line, acquired_at, nanos, egg_id, .. } = scan;
+        Self { site, line, acquired_at, nanos, egg_id }
     }
 }
 

@@ -23,24 +23,32 @@ const DAY: u32 = 86_400;
 const WINDOWS: u32 = 30;
 
 /// The steps; the version of a schema is how many of them were done.
-const STEPS: &[&[&str]] = &[&[
-    // Lists of a line; the whole row is in `row` (scan.v1.Row without its preview), the columns beside it are for people.
-    "CREATE TABLE IF NOT EXISTS KEYSPACE.scans_by_line (site text, line text, hour timestamp, \
-     acquired_at timestamp, nanos int, scan_id text, egg_id text, tray_run text, slot int, call text, p_female float, \
-     row blob, PRIMARY KEY ((site, line, hour), acquired_at, nanos, scan_id)) WITH KEPT",
-    // Which hours of a line have rows: a list over any time reads only those.
-    "CREATE TABLE IF NOT EXISTS KEYSPACE.hours_by_line (site text, line text, hour timestamp, \
-     PRIMARY KEY ((site, line), hour)) WITH KEPT_LONGER",
-    "CREATE TABLE IF NOT EXISTS KEYSPACE.scans_by_egg (egg_id text, acquired_at timestamp, nanos int, scan_id text, \
-     row blob, PRIMARY KEY (egg_id, acquired_at, nanos, scan_id)) \
-     WITH CLUSTERING ORDER BY (acquired_at DESC, nanos DESC, scan_id ASC) AND KEPT",
-    // Where a scan is; of a scan that was written twice with different keys this says which of them stands.
-    "CREATE TABLE IF NOT EXISTS KEYSPACE.scans_by_id (scan_id text PRIMARY KEY, site text, line text, hour timestamp, \
-     acquired_at timestamp, nanos int, egg_id text, preview blob) WITH KEPT",
-    // Written every second by each results-store, to know whether rows can be written.
-    "CREATE TABLE IF NOT EXISTS KEYSPACE.pulse (instance text PRIMARY KEY, at timestamp) \
-     WITH default_time_to_live = 86400",
-]];
+const STEPS: &[&[&str]] = &[
+    // Releases up to 0.1.0 made scans_by_id, scans_by_egg and pulse here too: see `migration`.
+    &[
+        // Lists of a line; the whole row is in `row` (scan.v1.Row without its preview), the columns beside it are for people.
+        "CREATE TABLE IF NOT EXISTS KEYSPACE.scans_by_line (site text, line text, hour timestamp, \
+         acquired_at timestamp, nanos int, scan_id text, egg_id text, tray_run text, slot int, call text, p_female float, \
+         row blob, PRIMARY KEY ((site, line, hour), acquired_at, nanos, scan_id)) WITH KEPT",
+        // Which hours of a line have rows: a list over any time reads only those.
+        "CREATE TABLE IF NOT EXISTS KEYSPACE.hours_by_line (site text, line text, hour timestamp, \
+         PRIMARY KEY ((site, line), hour)) WITH KEPT_LONGER",
+    ],
+    &[
+        // Where a scan is; of a scan that was written twice with different keys this says which of them stands.
+        "CREATE TABLE IF NOT EXISTS KEYSPACE.scans_by_id_and_site (scan_id text, site text, line text, hour timestamp, \
+         acquired_at timestamp, nanos int, egg_id text, preview blob, PRIMARY KEY (scan_id, site)) WITH KEPT",
+        "CREATE TABLE IF NOT EXISTS KEYSPACE.scans_by_egg_and_site (egg_id text, site text, acquired_at timestamp, \
+         nanos int, scan_id text, row blob, PRIMARY KEY (egg_id, site, acquired_at, nanos, scan_id)) \
+         WITH CLUSTERING ORDER BY (site ASC, acquired_at DESC, nanos DESC, scan_id ASC) AND KEPT",
+        // Written every second by each results-store, to know whether rows can be written. Older releases have `pulse`.
+        "CREATE TABLE IF NOT EXISTS KEYSPACE.writers (instance text PRIMARY KEY, release text, at timestamp) \
+         WITH default_time_to_live = 86400",
+        // How far `migration` is.
+        "CREATE TABLE IF NOT EXISTS KEYSPACE.migrations (name text, round int, part int, at timestamp, \
+         PRIMARY KEY (name, round, part))",
+    ],
+];
 
 /// Which steps were done.
 const VERSIONS: &str =
@@ -84,7 +92,12 @@ async fn version(session: &Session, config: &CqlConfig) -> Result<i32, String> {
     Ok(found.into_iter().map(|(version,)| version).max().unwrap_or(0))
 }
 
-async fn exists(session: &Session, what: &str, keyspace: &str, table: Option<&str>) -> Result<bool, String> {
+pub(super) async fn exists(
+    session: &Session,
+    what: &str,
+    keyspace: &str,
+    table: Option<&str>,
+) -> Result<bool, String> {
     let question = format!("SELECT keyspace_name FROM system_schema.{what} WHERE keyspace_name = ?");
     let found = match table {
         None => ask::<(String,)>(session, &question, (keyspace,)).await?,

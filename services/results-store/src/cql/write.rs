@@ -101,7 +101,8 @@ impl Writer<'_> {
             Write::Egg(record) => {
                 let when = When::from(record.acquired_at);
                 let egg_id = record.egg_id.as_ref().map(EggId::as_str).unwrap_or_default();
-                let values = (egg_id, when.at(), when.nanos, record.scan_id.as_str(), &*record.row);
+                let (site, scan_id) = (record.place.site.as_str(), record.scan_id.as_str());
+                let values = (egg_id, site, when.at(), when.nanos, scan_id, &*record.row);
                 session.execute_unpaged(&self.timed(&tables.put_egg), values).await
             }
             Write::Scan(record) => {

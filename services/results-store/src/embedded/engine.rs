@@ -97,7 +97,7 @@ impl Engine {
             journal::Error::Io(error) => self.failed(error),
             journal::Error::Damaged(reason) => self.damaged(reason),
         })?;
-        *tables = Some(Tables::open(&self.folder).map_err(|error| self.told(error.into()))?);
+        *tables = Some(Tables::open(&self.folder).map_err(|error| self.told(error))?);
         self.broken.store(false, Ordering::Relaxed);
         Ok(())
     }

@@ -1,11 +1,13 @@
 //! The store of one machine: an LSM tree in a folder (fjall).
 //!
 //! [`tables`] is what is in it; [`engine`] opens it, and opens it again after its disk failed; [`journal`] looks
-//! whether what a crash left can be read. One thread writes; reads run beside it, a few at a time.
+//! whether what a crash left can be read; [`migration`] rewrites the keys of older releases. One thread writes; reads run
+//! beside it, a few at a time.
 
 mod engine;
 mod journal;
 mod lines;
+mod migration;
 mod tables;
 mod writer;
 
@@ -18,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::StoreError;
 use crate::record::Record;
-use crate::store::{LinePage, LineRange, Store, StoredLines};
+use crate::store::{LinePage, LineRange, Store, StoredLines, only};
 use engine::Engine;
 use writer::Writer;
 
@@ -64,12 +66,29 @@ impl Store for Embedded {
         })
     }
 
-    async fn get_scan(&self, scan_id: ScanId) -> Result<Option<Row>, StoreError> {
-        self.read(move |engine| engine.read(|tables| tables.get_scan(&scan_id))).await
+    async fn get_scan(&self, scan_id: ScanId, site: Option<Site>) -> Result<Option<Row>, StoreError> {
+        let found = self
+            .read({
+                let scan_id = scan_id.clone();
+                move |engine| engine.read(|tables| tables.get_scan(&scan_id, site.as_ref()))
+            })
+            .await?;
+        only(format_args!("scan {scan_id}"), found)
     }
 
-    async fn list_egg(&self, egg_id: EggId, limit: usize) -> Result<Vec<Row>, StoreError> {
-        self.read(move |engine| engine.read(|tables| tables.list_egg(&egg_id, limit))).await
+    async fn list_egg(
+        &self,
+        egg_id: EggId,
+        site: Option<Site>,
+        limit: usize,
+    ) -> Result<Vec<Row>, StoreError> {
+        let found = self
+            .read({
+                let egg_id = egg_id.clone();
+                move |engine| engine.read(|tables| tables.list_egg(&egg_id, site.as_ref(), limit))
+            })
+            .await?;
+        Ok(only(format_args!("egg {egg_id}"), found)?.unwrap_or_default())
     }
 
     async fn list_line(&self, range: LineRange) -> Result<LinePage, StoreError> {

@@ -8,7 +8,7 @@ use ovomesh_api::{Line, Site};
 use ovomesh_results_store::{LineRange, Store, StoreError};
 use proptest::prelude::*;
 
-use super::{all, append, at, egg, get, pages, picture, range, row, with_picture};
+use super::{all, append, at, egg, egg_of, get, get_of, pages, picture, range, row, with_picture};
 
 /// All that a store must do. `store` is empty.
 pub async fn check<S: Store>(store: &S) {
@@ -22,6 +22,9 @@ pub async fn check<S: Store>(store: &S) {
     the_lines_that_have_rows_are_known(store).await;
     an_egg_s_history_is_bounded_and_the_newest_of_it_come(store).await;
     the_largest_row_is_stored(store).await;
+    sites_that_number_alike_keep_their_scans_apart(store).await;
+    sites_that_name_eggs_alike_keep_them_apart(store).await;
+    a_question_that_names_no_site_names_those_there_are(store).await;
 }
 
 async fn a_row_is_found_by_every_key<S: Store>(store: &S) {
@@ -180,6 +183,68 @@ async fn an_egg_s_history_is_bounded_and_the_newest_of_it_come<S: Store>(store: 
     for limit in [1, 7, 60, 1_000] {
         assert_eq!(egg(store, "often", limit).await, newest[..limit.min(60)]);
     }
+}
+
+/// Scans 1 to 3 of each site, with a picture and an egg `alike`.
+async fn sites_that_number_alike_keep_their_scans_apart<S: Store>(store: &S) {
+    let numbered = |site: &str, pixel: u8| {
+        let row = |n: i64| at_site(site, with_picture(row(&n.to_string(), "alike", 2_000 + n), pixel));
+        [row(1), row(2), row(3)]
+    };
+    // In one batch, and one after the other.
+    append(store, numbered("north", 1).into_iter().chain(numbered("south", 2))).await;
+    append(store, numbered("east", 3)).await;
+    for (site, pixel) in [("north", 1), ("south", 2), ("east", 3)] {
+        assert_eq!(pages(store, line_of(site, 10)).await, ["1", "2", "3"]);
+        for expected in numbered(site, pixel) {
+            let found = get_of(store, &expected.scan_id, Some(site)).await.unwrap();
+            assert_eq!(found.map(|row| Row { stored_at: None, ..row }), Some(expected));
+        }
+    }
+    assert_eq!(get_of(store, "1", Some("west")).await.unwrap(), None);
+    // A repeat is of its own site.
+    append(store, numbered("south", 2)).await;
+    assert_eq!(pages(store, line_of("north", 10)).await, ["1", "2", "3"]);
+    let picture_of_north = get_of(store, "2", Some("north")).await.unwrap().and_then(|row| row.preview);
+    assert_eq!(picture_of_north, Some(picture(1)));
+}
+
+async fn sites_that_name_eggs_alike_keep_them_apart<S: Store>(store: &S) {
+    for site in ["north", "south", "east"] {
+        let rows = egg_of(store, "alike", Some(site), 10).await.unwrap();
+        assert!(rows.iter().all(|row| row.place.as_ref().is_some_and(|place| place.site == site)));
+        assert_eq!(rows.into_iter().map(|row| row.scan_id).collect::<Vec<_>>(), ["3", "2", "1"]);
+    }
+    assert_eq!(egg_of(store, "alike", Some("nort"), 10).await.unwrap(), []);
+    // All of east's are another egg's after all: then it has no such egg.
+    let other = (1..=3).map(|n| at_site("east", row(&n.to_string(), "unlike", 2_000 + n)));
+    append(store, other).await;
+    assert_eq!(egg_of(store, "alike", Some("east"), 10).await.unwrap(), []);
+    assert_eq!(egg(store, "unlike", 10).await, ["3", "2", "1"]);
+}
+
+async fn a_question_that_names_no_site_names_those_there_are<S: Store>(store: &S) {
+    let ambiguous = |error: StoreError, text: &str| {
+        assert!(matches!(&error, StoreError::Ambiguous { .. }), "{error}");
+        assert!(error.to_string().contains(text), "{error}");
+    };
+    ambiguous(
+        get_of(store, "1", None).await.unwrap_err(),
+        "scan 1 is known at more than one site: east, north, south;",
+    );
+    ambiguous(
+        egg_of(store, "alike", None, 10).await.unwrap_err(),
+        "egg alike is known at more than one site: north, south;",
+    );
+    // So many sites that not all can be named.
+    append(store, (0..20).map(|n| at_site(&format!("site-{n:02}"), row("many", "of-many", 3_000)))).await;
+    for told in [
+        get_of(store, "many", None).await.unwrap_err().to_string(),
+        egg_of(store, "of-many", None, 10).await.unwrap_err().to_string(),
+    ] {
+        assert!(told.contains("site-00, site-01,") && told.contains("site-07, ...;"), "{told}");
+    }
+    assert!(get_of(store, "many", Some("site-19")).await.unwrap().is_some());
 }
 
 /// Whatever passes [`ovomesh_results_store::Record::parse`] can be stored.

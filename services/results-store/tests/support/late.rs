@@ -40,7 +40,11 @@ pub async fn the_first_row_of_a_forgotten_scan_stands<S: Store>(store: S) {
     };
     let line = ListLineRequest { site: "s".into(), line: "l".into(), ..Default::default() };
     let mut stored = async || {
-        let asked = client.get_scan(GetScanRequest { scan_id: "old".into() }).await.unwrap().into_inner();
+        let asked = client
+            .get_scan(GetScanRequest { scan_id: "old".into(), ..Default::default() })
+            .await
+            .unwrap()
+            .into_inner();
         let rows = client.list_line(line.clone()).await.unwrap().into_inner().rows;
         assert_eq!(rows, [asked.row.clone().unwrap()], "one row, the same everywhere");
         rows.into_iter().next().unwrap()

@@ -6,11 +6,13 @@ pub mod cassandra;
 pub mod conformance;
 pub mod late;
 pub mod load;
+pub mod old;
+pub mod old_cql;
 
 use jiff::{Timestamp, ToSpan as _};
 use ovomesh_api::pb::scan::v1::{Place, Preview, Row, Verdict};
 use ovomesh_api::{EggId, Line, ScanId, Site, time};
-use ovomesh_results_store::{LineRange, Record, Store};
+use ovomesh_results_store::{LineRange, Record, Store, StoreError};
 
 /// `second` seconds after 2026 began.
 pub fn at(second: i64) -> Timestamp {
@@ -48,12 +50,33 @@ pub async fn append<S: Store>(store: &S, rows: impl IntoIterator<Item = Row>) {
 }
 
 pub async fn get<S: Store>(store: &S, scan_id: &str) -> Option<Row> {
-    store.get_scan(ScanId::parse(scan_id).unwrap()).await.unwrap()
+    get_of(store, scan_id, None).await.unwrap()
+}
+
+/// The scan of a site.
+pub async fn get_of<S: Store>(
+    store: &S,
+    scan_id: &str,
+    site: Option<&str>,
+) -> Result<Option<Row>, StoreError> {
+    let site = site.map(|site| Site::parse(site).unwrap());
+    store.get_scan(ScanId::parse(scan_id).unwrap(), site).await
+}
+
+/// The egg of a site.
+pub async fn egg_of<S: Store>(
+    store: &S,
+    egg_id: &str,
+    site: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Row>, StoreError> {
+    let site = site.map(|site| Site::parse(site).unwrap());
+    store.list_egg(EggId::parse(egg_id).unwrap(), site, limit).await
 }
 
 /// Scan ids of an egg.
 pub async fn egg<S: Store>(store: &S, egg_id: &str, limit: usize) -> Vec<String> {
-    let rows = store.list_egg(EggId::parse(egg_id).unwrap(), limit).await.unwrap();
+    let rows = egg_of(store, egg_id, None, limit).await.unwrap();
     assert!(rows.iter().all(|row| row.preview.is_none()), "lists have no pictures");
     rows.into_iter().map(|row| row.scan_id).collect()
 }
@@ -83,4 +106,10 @@ pub async fn pages<S: Store>(store: &S, mut range: LineRange) -> Vec<String> {
 /// Scan ids of line `l` within a million seconds.
 pub async fn all<S: Store>(store: &S) -> Vec<String> {
     pages(store, range(0, 1_000_000, 1_000)).await
+}
+
+/// Scan ids of line `l` of a site, at any time.
+pub async fn all_of<S: Store>(store: &S, site: &str) -> Vec<String> {
+    let (from, to) = (Timestamp::MIN, Timestamp::MAX);
+    pages(store, LineRange { site: Site::parse(site).unwrap(), from, to, ..range(0, 0, 1_000) }).await
 }

@@ -1,0 +1,163 @@
+//! Folders of releases that knew scans, eggs and pictures by their id alone: brought up to date when the store is opened.
+//!
+//! The new keys are made from the rows, in their order. How far that is stands in the same batch, so that a process that
+//! was killed goes on where it was. What the older release wrote is left alone until all is done.
+
+use std::ops::Bound;
+use std::time::{Duration, Instant};
+
+use fjall::{Database, Keyspace, PersistMode, Readable as _};
+use ovomesh_api::pb::scan::v1::Row;
+use prost::Message as _;
+
+use super::tables::{ReadError, Tables, egg_key_of, options};
+use crate::keys;
+
+/// The keyspace without which there is nothing to be done: scan id to line key.
+const BY_SCAN: &str = "by_scan";
+/// Scan id to picture.
+const PREVIEWS: &str = "previews";
+/// The line key of the last row that is done.
+const PROGRESS: &str = "migration";
+/// All that goes when all is done; the first of them first, for a process that is killed then.
+const OLD: [&str; 4] = [BY_SCAN, "by_egg", PREVIEWS, PROGRESS];
+const LAST: &str = "last row";
+/// Rows in one batch: it is synced to disk in some tens of milliseconds.
+const BATCH: usize = 2_048;
+/// From one line of the log to the next.
+const TOLD: Duration = Duration::from_secs(5);
+
+/// Brings `tables` up to date. Does nothing when they are.
+pub(super) fn run(tables: &Tables) -> Result<(), ReadError> {
+    let database = &tables.database;
+    if database.keyspace_exists(BY_SCAN) {
+        let old = Old::open(database)?;
+        let (begun, mut told, mut rows) = (Instant::now(), None::<Instant>, 0);
+        loop {
+            match step(tables, &old, BATCH)? {
+                0 => break,
+                done => rows += done,
+            }
+            if told.is_none_or(|at| at.elapsed() > TOLD) {
+                tracing::info!(
+                    rows,
+                    "writing the keys of an older release's rows anew; it is ready after that"
+                );
+                told = Some(Instant::now());
+            }
+        }
+        tracing::info!(rows, seconds = begun.elapsed().as_secs(), "the folder is that of this release now");
+    }
+    for name in OLD {
+        if database.keyspace_exists(name) {
+            database.delete_keyspace(database.keyspace(name, options)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is read of the older release, and how far that is.
+struct Old {
+    previews: Keyspace,
+    progress: Keyspace,
+}
+
+impl Old {
+    fn open(database: &Database) -> fjall::Result<Self> {
+        let keyspace = |name| database.keyspace(name, options);
+        Ok(Self { previews: keyspace(PREVIEWS)?, progress: keyspace(PROGRESS)? })
+    }
+}
+
+/// Does the next `most` rows, at most; gives how many they were.
+fn step(tables: &Tables, old: &Old, most: usize) -> Result<usize, ReadError> {
+    let now = tables.database.snapshot();
+    let done = now.get(&old.progress, LAST)?;
+    let from = done.map_or(Bound::Unbounded, |last| Bound::Excluded(last.to_vec()));
+    let mut batch = tables.database.batch().durability(Some(PersistMode::SyncAll));
+    let (mut last, mut rows) = (None, 0);
+    for entry in now.range(&tables.rows, (from, Bound::Unbounded)).take(most) {
+        let (key, row) = entry.into_inner()?;
+        let Some((site, _, _, scan_id)) = keys::read_row(&key) else {
+            return Err(ReadError::Damaged(format!("a row has a key that is none: {key:?}")));
+        };
+        let scan_key = keys::scan(&scan_id, &site);
+        if let Some(egg_key) = egg_key_of(&row, &site, &scan_id) {
+            batch.insert(&tables.eggs, egg_key, key.clone());
+        }
+        if let Some(picture) = now.get(&old.previews, scan_id.as_str())?
+            && has_picture(&row)
+        {
+            batch.insert(&tables.pictures, scan_key.as_slice(), picture);
+        }
+        batch.insert(&tables.scans, scan_key, key.clone());
+        last = Some(key);
+        rows += 1;
+    }
+    if let Some(last) = last {
+        batch.insert(&old.progress, LAST, last);
+        batch.commit()?;
+    }
+    Ok(rows)
+}
+
+/// Whether a row had a picture of its own. One that was decided without an image, in place of another, was left with that
+/// one's.
+fn has_picture(row: &[u8]) -> bool {
+    Row::decode(row).is_ok_and(|row| row.verdict.is_some_and(|verdict| verdict.quality.is_some()))
+}
+
+#[cfg(test)]
+#[path = "../../tests/support/old.rs"]
+mod written;
+
+#[cfg(test)]
+mod tests {
+    use ovomesh_api::{EggId, ScanId};
+
+    use super::*;
+
+    /// A hundred rows of two sites, each with an egg and a picture.
+    fn rows() -> Vec<Row> {
+        (0..100).map(|n| written::row(if n % 2 == 0 { "north" } else { "south" }, n, true)).collect()
+    }
+
+    #[test]
+    fn a_migration_that_is_cut_short_anywhere_goes_on_where_it_was() {
+        for steps in [0, 1, 3, 100] {
+            let folder = tempfile::tempdir().unwrap();
+            written::embedded(folder.path(), &rows());
+            {
+                let tables = Tables::create(folder.path()).unwrap();
+                let old = Old::open(&tables.database).unwrap();
+                let done: usize = (0..steps).map(|_| step(&tables, &old, 7).unwrap_or_default()).sum();
+                assert_eq!(done, (7 * steps).min(100));
+            }
+            let tables =
+                Tables::open(folder.path()).unwrap_or_else(|_| panic!("it opens after {steps} steps"));
+            for row in rows() {
+                let (scan_id, egg_id) =
+                    (ScanId::parse(&row.scan_id).unwrap(), EggId::parse(&row.egg_id).unwrap());
+                let found = tables.get_scan(&scan_id, None).unwrap_or_default();
+                assert_eq!(found.into_iter().map(|(_, row)| row).collect::<Vec<_>>(), [row.clone()]);
+                let eggs = tables.list_egg(&egg_id, None, 10).unwrap_or_default();
+                assert_eq!(eggs.into_iter().map(|(_, rows)| rows.len()).collect::<Vec<_>>(), [1]);
+            }
+            for keyspace in [&tables.rows, &tables.scans, &tables.eggs, &tables.pictures] {
+                assert_eq!(keyspace.len().unwrap(), 100);
+            }
+            assert_eq!(tables.database.keyspace_count(), 4, "nothing of the older release is left");
+        }
+    }
+
+    #[test]
+    fn a_row_that_was_decided_without_an_image_has_no_picture_of_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut row = written::row("north", 1, true);
+        row.verdict.as_mut().unwrap().quality = None;
+        written::embedded(folder.path(), &[row.clone()]);
+        let tables = Tables::open(folder.path()).unwrap_or_else(|_| panic!("it opens"));
+        let found = tables.get_scan(&ScanId::parse(&row.scan_id).unwrap(), None).unwrap_or_default();
+        assert_eq!(found[0].1, Row { preview: None, ..row });
+    }
+}
