@@ -48,7 +48,7 @@ impl Seen {
             if self.scans.len() >= SCANS / 2 {
                 self.before = std::mem::take(&mut self.scans);
             }
-            self.scans.insert(self.hasher.hash_one(&row.scan_id));
+            self.scans.insert(self.hash(row));
             let Some(place) = &row.place else { continue };
             let line = (place.site.clone(), place.line.clone());
             if self.lines.len() < LINES || self.lines.contains_key(&line) {
@@ -59,8 +59,13 @@ impl Seen {
 
     /// Whether a row was not seen of late.
     pub fn is_new(&self, row: &Row) -> bool {
-        let hash = self.hasher.hash_one(&row.scan_id);
+        let hash = self.hash(row);
         !self.scans.contains(&hash) && !self.before.contains(&hash)
+    }
+
+    /// Of what its scan is known by.
+    fn hash(&self, row: &Row) -> u64 {
+        self.hasher.hash_one((row.place.as_ref().map(|place| &place.site), &row.scan_id))
     }
 
     /// The lines that had rows of late.
@@ -107,6 +112,17 @@ mod tests {
     use ovomesh_api::pb::scan::v1::Place;
 
     use super::*;
+
+    #[test]
+    fn a_scan_of_another_site_with_the_same_id_is_another_scan() {
+        let at = |site: &str| {
+            let place = Place { site: site.into(), ..Default::default() };
+            Row { scan_id: "1".into(), place: Some(place), ..Default::default() }
+        };
+        let mut seen = Seen::default();
+        seen.note(&[at("north")]);
+        assert!(!seen.is_new(&at("north")) && seen.is_new(&at("south")));
+    }
 
     fn row(n: usize) -> Row {
         let place = Place { site: "s".into(), line: (n % 9_000).to_string(), ..Default::default() };
