@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::Row;
+use ovomesh_api::time;
 use ovomesh_mesh::Lifecycle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::StoreError;
 use crate::feed::Feed;
+use crate::once::Outcome;
 use crate::record::Record;
 use crate::store::Store;
 
@@ -24,7 +26,7 @@ const GATHER: Duration = Duration::from_millis(10);
 /// Until the next try after a batch that failed: a full disk stays full for a while.
 const PAUSE: Duration = Duration::from_millis(100);
 
-type Waiting = (Record, oneshot::Sender<Result<(), StoreError>>);
+type Waiting = (Record, oneshot::Sender<Result<Outcome, StoreError>>);
 
 /// Hands rows to the one task that has them written.
 #[derive(Clone)]
@@ -40,15 +42,22 @@ impl Committer {
         Self { queue }
     }
 
-    /// Stores one row. Gives its `stored_at` when it is durable.
-    pub async fn append(&self, row: Row) -> Result<Timestamp, StoreError> {
+    /// Stores one row, unless one that says the same stands. Gives the time of the one that is durable.
+    ///
+    /// # Errors
+    /// Also when one stands that differs.
+    pub async fn append(&self, row: Row) -> Result<prost_types::Timestamp, StoreError> {
         let now = Timestamp::now();
         let record = Record::parse(row, now)?;
         let (answer, answered) = oneshot::channel();
         let ended =
             || StoreError::Unavailable { place: "this process".into(), reason: "it is ending".into() };
         self.queue.send((record, answer)).await.map_err(|_| ended())?;
-        answered.await.unwrap_or_else(|_| Err(ended())).map(|()| now)
+        match answered.await.unwrap_or_else(|_| Err(ended()))? {
+            Outcome::Written => Ok(time::to_pb(now)),
+            Outcome::Stands(since) => Ok(since.unwrap_or_else(|| time::to_pb(now))),
+            Outcome::Refused(invalid) => Err(invalid.into()),
+        }
     }
 }
 
@@ -76,9 +85,14 @@ async fn commit<S: Store>(
         life.spawn("append", async move {
             let result = write(&*store, records, &feed).await;
             let failed = result.is_err();
-            for answer in answers {
-                // Who asked may be gone; the row is stored all the same.
-                let _ = answer.send(result.clone());
+            // Who asked may be gone; the row is stored all the same.
+            match result {
+                Ok(outcomes) => answers.into_iter().zip(outcomes).for_each(|(answer, outcome)| {
+                    let _ = answer.send(Ok(outcome));
+                }),
+                Err(error) => answers.into_iter().for_each(|answer| {
+                    let _ = answer.send(Err(error.clone()));
+                }),
             }
             if failed {
                 tokio::time::sleep(PAUSE).await;
@@ -88,7 +102,7 @@ async fn commit<S: Store>(
     }
 }
 
-async fn write<S: Store>(store: &S, records: Vec<Record>, feed: &Feed) -> Result<(), StoreError> {
+async fn write<S: Store>(store: &S, records: Vec<Record>, feed: &Feed) -> Result<Vec<Outcome>, StoreError> {
     let begun = Instant::now();
     let rows: Vec<_> = records.iter().map(|record| record.row.clone()).collect();
     let count = rows.len();
@@ -96,9 +110,12 @@ async fn write<S: Store>(store: &S, records: Vec<Record>, feed: &Feed) -> Result
     metrics::histogram!("ovomesh_store_commit_seconds").record(begun.elapsed().as_secs_f64());
     metrics::histogram!("ovomesh_store_batch_size").record(count as f64);
     match &result {
-        Ok(()) => {
-            metrics::counter!("ovomesh_store_rows_total").increment(count as u64);
-            feed.push(rows);
+        Ok(outcomes) => {
+            let written = rows.into_iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Written);
+            let written: Vec<_> = written.map(|(row, _)| row).collect();
+            metrics::counter!("ovomesh_store_rows_total").increment(written.len() as u64);
+            feed.push(written);
+            outcomes.iter().for_each(told);
         }
         Err(error) => {
             metrics::counter!("ovomesh_store_rows_failed_total").increment(count as u64);
@@ -106,4 +123,16 @@ async fn write<S: Store>(store: &S, records: Vec<Record>, feed: &Feed) -> Result
         }
     }
     result
+}
+
+/// Counts what was not written.
+fn told(outcome: &Outcome) {
+    match outcome {
+        Outcome::Written => {}
+        Outcome::Stands(_) => metrics::counter!("ovomesh_store_repeats_total").increment(1),
+        Outcome::Refused(invalid) => {
+            metrics::counter!("ovomesh_store_rows_refused_total").increment(1);
+            tracing::warn!(error = %invalid, "a row was refused");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! results-store keeps every decision, durably, and alone talks to the database.
 //!
-//! [`service`] is the gRPC surface; [`committer`] makes batches of what comes, [`late`] keeps what is there when an old scan comes again; [`store`] says what a store must do,
+//! [`service`] is the gRPC surface; [`committer`] makes batches of what comes, [`once`] rules what becomes of a row when one of its scan is stored; [`store`] says what a store must do,
 //! [`embedded`] is the one of one machine, [`cql`] the one on Cassandra or ScyllaDB; [`feed`] tells who listens.
 
 mod args;
@@ -11,7 +11,7 @@ mod embedded;
 mod error;
 mod feed;
 mod keys;
-mod late;
+mod once;
 mod record;
 mod service;
 mod store;
@@ -29,6 +29,7 @@ pub use config::{Config, Storage};
 pub use cql::{Cql, CqlArgs, CqlConfig, Level};
 pub use embedded::Embedded;
 pub use error::StoreError;
+pub use once::Outcome;
 pub use record::Record;
 pub use store::{LinePage, LineRange, Store, StoredLines};
 
@@ -82,8 +83,7 @@ pub async fn serve<S: Store>(
         span: trace::child,
         ..ServerConfig::default()
     };
-    let own = store.clone();
-    let append = move |work| service::append(own.clone(), committer.clone(), work);
+    let append = move |work| service::append(committer.clone(), work);
     let stage = StageServer::new(config, append, lifecycle);
     let service = Service::new(store, stage, feed, lifecycle.clone());
     let server = StoreServiceServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);

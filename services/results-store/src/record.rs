@@ -1,7 +1,5 @@
 //! A row whose keys were checked.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::{Call, Preview, Row};
@@ -64,23 +62,15 @@ impl Record {
         Ok(Self { scan_id, egg_id, place, acquired_at, call, p_female, row, preview })
     }
 
+    /// The row, without its picture.
+    pub fn decoded(&self) -> Row {
+        Row::decode(self.row.clone()).expect("this process encoded it")
+    }
+
     /// What the scan is known by.
     pub fn key(&self) -> ScanKey {
         ScanKey::new(&self.place.site, &self.scan_id)
     }
-}
-
-/// The last record of a scan stands, also within one batch; the last picture of a scan stays.
-pub fn last_of_each_scan(records: Vec<Record>) -> impl Iterator<Item = Record> {
-    let mut last = HashMap::<ScanKey, Record>::with_capacity(records.len());
-    for mut record in records {
-        let key = record.key();
-        if let Some(before) = last.remove(&key) {
-            record.preview = record.preview.or(before.preview);
-        }
-        last.insert(key, record);
-    }
-    last.into_values()
 }
 
 fn check(preview: &Preview) -> Result<Bytes, Invalid> {

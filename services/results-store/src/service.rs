@@ -13,7 +13,7 @@ use ovomesh_api::pb::store::v1::{
     SubscribeResponse,
 };
 use ovomesh_api::stages::Append;
-use ovomesh_api::{EggId, Invalid, Line, Place, ScanId, Site, time};
+use ovomesh_api::{EggId, Invalid, Line, ScanId, Site, time};
 use ovomesh_mesh::{Done, Lifecycle, Load, ResponseStream, StageError, StageServer, Work};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -23,7 +23,6 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::StoreError;
 use crate::committer::Committer;
 use crate::feed::{Feed, Position};
-use crate::late;
 use crate::store::{LineRange, Store};
 use crate::subscriber::{self, Subscriber};
 
@@ -69,31 +68,11 @@ impl<S> Service<S> {
     }
 }
 
-/// One row through the committer, unless a row that was stored long ago stands.
-pub async fn append<S: Store>(
-    store: Arc<S>,
-    committer: Committer,
-    work: Work<Row>,
-) -> Result<Done<Appended>, StageError> {
+/// One row through the committer.
+pub async fn append(committer: Committer, work: Work<Row>) -> Result<Done<Appended>, StageError> {
     let begun = Instant::now();
-    let row = work.body;
-    let standing = if late::may_be_repeat(&row) { standing(&*store, &row).await? } else { None };
-    let stored_at = match standing {
-        Some(stored_at) => stored_at,
-        None => time::to_pb(committer.append(row).await?),
-    };
-    let body = Appended { stored_at: Some(stored_at) };
+    let body = Appended { stored_at: Some(committer.append(work.body).await?) };
     Ok(Done { body, queued: Duration::ZERO, worked: begun.elapsed() })
-}
-
-async fn standing<S: Store>(store: &S, row: &Row) -> Result<Option<prost_types::Timestamp>, StoreError> {
-    let place = Place::parse(row.place.clone())?;
-    let stored = store.get_scan(ScanId::parse(&row.scan_id)?, Some(place.site)).await?;
-    let standing = stored.map_or(Ok(None), |stored| late::standing(&stored, row))?;
-    if standing.is_some() {
-        metrics::counter!("ovomesh_store_repeats_total").increment(1);
-    }
-    Ok(standing)
 }
 
 #[tonic::async_trait]

@@ -5,17 +5,18 @@ use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::{EggId, Line, ScanId, Site};
 
 use crate::StoreError;
+use crate::once::Outcome;
 use crate::record::Record;
 
-/// Keeps rows. A scan is known by its site and its id. Every write of a scan is the same but for `stored_at`, so writes may
-/// be repeated in any order; a later write of the same scan stands, and one without a picture leaves the picture that is
-/// there.
+/// Keeps rows. A scan is known by its site and its id. Writes may be repeated in any order; what becomes of a row when
+/// another one of its scan is stored is ruled by [`crate::once`].
 pub trait Store: Send + Sync + 'static {
     /// Appends that may be on their way at once; more than one when a row may wait for another's disk.
     const APPENDS: usize = 1;
 
-    /// Stores all rows or none. They are durable in every table when it comes back.
-    fn append(&self, records: Vec<Record>) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Stores all rows that may be stored, or none. They are durable in every table when it comes back with an outcome for
+    /// each, in their order.
+    fn append(&self, records: Vec<Record>) -> impl Future<Output = Result<Vec<Outcome>, StoreError>> + Send;
 
     /// One row by its scan, with its preview. Without a site: of the only one that has it, else
     /// [`StoreError::Ambiguous`].

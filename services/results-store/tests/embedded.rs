@@ -203,7 +203,7 @@ async fn a_full_disk_is_told_and_no_acknowledged_row_is_lost() {
     for n in 0..1_000 {
         let rows = (0..100).map(|m| pictured(&format!("full-{n:03}-{m:02}"), 1_000 + n * 100 + m));
         match store.append(rows.map(record).collect()).await {
-            Ok(()) => acknowledged.extend((0..100).map(|m| format!("full-{n:03}-{m:02}"))),
+            Ok(_) => acknowledged.extend((0..100).map(|m| format!("full-{n:03}-{m:02}"))),
             Err(error) => failures.push(error),
         }
         if failures.len() == 5 {

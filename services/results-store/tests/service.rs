@@ -18,7 +18,7 @@ use ovomesh_api::{EggId, ScanId, Site};
 use ovomesh_bootstrap::PortConfig;
 use ovomesh_mesh::{CallError, Connector, Lifecycle, PoolConfig, Request, StreamPool, discover};
 use ovomesh_results_store::{
-    Config, Embedded, LinePage, LineRange, Record, Store, StoreError, StoredLines, run, serve,
+    Config, Embedded, LinePage, LineRange, Outcome, Record, Store, StoreError, StoredLines, run, serve,
 };
 use support::{row, with_picture};
 use tokio::net::TcpListener;
@@ -205,7 +205,7 @@ struct Failing {
 }
 
 impl Store for Failing {
-    async fn append(&self, records: Vec<Record>) -> Result<(), StoreError> {
+    async fn append(&self, records: Vec<Record>) -> Result<Vec<Outcome>, StoreError> {
         self.batches.fetch_add(1, Ordering::Relaxed);
         if self.broken.load(Ordering::Relaxed) {
             let reason = std::io::Error::from_raw_os_error(5).to_string();

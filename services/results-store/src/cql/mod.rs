@@ -16,6 +16,7 @@ mod retry;
 mod schema;
 mod session;
 mod tables;
+mod turns;
 mod when;
 mod words;
 mod write;
@@ -29,7 +30,8 @@ use scylla::policies::timestamp_generator::{MonotonicTimestampGenerator, Timesta
 
 use crate::StoreError;
 use crate::keys;
-use crate::record::{Record, last_of_each_scan};
+use crate::once::{self, Outcome, Plan};
+use crate::record::Record;
 use crate::store::{LinePage, LineRange, Store, StoredLines, only};
 pub use args::CqlArgs;
 pub use config::{CqlConfig, Level};
@@ -37,6 +39,7 @@ use hours::Hours;
 use link::Link;
 use read::ReadError;
 use tables::Tables;
+use turns::Turns;
 use write::Writer;
 
 /// Appends on their way at once: while one waits for the slowest of its rows, the next ones are under way.
@@ -46,6 +49,7 @@ const APPENDS: usize = 4;
 pub struct Cql {
     link: Arc<Link>,
     hours: Hours,
+    turns: Turns,
     clock: MonotonicTimestampGenerator,
     in_flight: usize,
 }
@@ -56,7 +60,8 @@ impl Cql {
         // The appends share what may be on its way.
         let in_flight = usize::from(config.in_flight).div_ceil(APPENDS);
         let link = Link::start(config, instance, lifecycle);
-        Self { link, hours: Hours::default(), clock: MonotonicTimestampGenerator::new(), in_flight }
+        let clock = MonotonicTimestampGenerator::new();
+        Self { link, hours: Hours::default(), turns: Turns::default(), clock, in_flight }
     }
 
     async fn read<T>(
@@ -74,16 +79,21 @@ impl Cql {
 impl Store for Cql {
     const APPENDS: usize = APPENDS;
 
-    async fn append(&self, records: Vec<Record>) -> Result<(), StoreError> {
+    async fn append(&self, records: Vec<Record>) -> Result<Vec<Outcome>, StoreError> {
         let tables = self.link.tables().await?;
-        let records: Vec<_> = last_of_each_scan(records).collect();
+        // Held until they are written: whoever writes the same scans after that finds them.
+        let _turn = self.turns.take(records.iter().map(Record::key).collect()).await;
+        let stored = tables.stored(&records, self.in_flight).await.map_err(|error| match error {
+            ReadError::Database(reason) | ReadError::Damaged(reason) => self.link.failed(reason),
+        })?;
+        let Plan { outcomes, writes } = once::plan(records, &stored);
         let (time, in_flight) = (self.clock.next_timestamp(), self.in_flight);
         let writer = Writer { tables: &tables, hours: &self.hours, time, in_flight };
         // Whatever the database answers, the rows may be sent again: each was checked against all that it could be
         // refused for, so a refusal is about tables and rights, which a person can mend.
-        writer.write(&records).await.map_err(|error| self.link.failed(words::executing(&error)))?;
+        writer.write(&writes).await.map_err(|error| self.link.failed(words::executing(&error)))?;
         self.link.works();
-        Ok(())
+        Ok(outcomes)
     }
 
     async fn get_scan(&self, scan_id: ScanId, site: Option<Site>) -> Result<Option<Row>, StoreError> {

@@ -4,12 +4,13 @@
 //! egg, line or time has a row under its old keys too. Which of them stands is what `scans_by_id` says, so each row of a
 //! list is checked against it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use ovomesh_api::pb::scan::v1::{Preview, Row};
-use ovomesh_api::{EggId, Line, ScanId, Site};
+use ovomesh_api::{EggId, Line, ScanId, ScanKey, Site};
+use prost::Message as _;
 use scylla::client::session::Session;
 use scylla::deserialize::row::DeserializeRow;
 use scylla::errors::ExecutionError;
@@ -22,10 +23,13 @@ use super::tables::Tables;
 use super::when::When;
 use super::words;
 use crate::keys;
+use crate::record::Record;
 use crate::store::{LinePage, LineRange, SITES};
 
 /// Checks of rows on their way at once.
 const CHECKS: usize = 64;
+/// Ids in one question: as many as ScyllaDB takes.
+const IDS: usize = 100;
 /// Hours read ahead of the rows of a list.
 const HOURS: usize = 1_000;
 
@@ -65,6 +69,36 @@ impl Tables {
             found.push((of, row));
         }
         Ok(found)
+    }
+
+    /// What is stored of the scans of these records, `in_flight` questions at once. Usually nothing: then it is one question
+    /// for [`IDS`] of them.
+    pub async fn stored(&self, records: &[Record], in_flight: usize) -> Result<HashMap<ScanKey, Row>> {
+        let keys: HashSet<ScanKey> = records.iter().map(Record::key).collect();
+        let mut ids: Vec<&str> = keys.iter().map(|key| key.scan_id.as_str()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let mut questions = Vec::new();
+        for question in self.old().map(|old| &old.places_of_scans).into_iter().chain([&self.places_of_scans])
+        {
+            questions.extend(ids.chunks(IDS).map(|ids| self.all::<At>(question, (ids,))));
+        }
+        let found: Vec<Vec<At>> = stream::iter(questions).buffered(in_flight).try_collect().await?;
+        // What the new tables say is behind what the old ones say, and counts.
+        let found = found.into_iter().flatten().filter_map(|at| {
+            let key =
+                ScanKey { site: Site::parse(&at.site).ok()?, scan_id: ScanId::parse(&at.scan_id).ok()? };
+            keys.contains(&key).then_some((key, at))
+        });
+        let found: HashMap<ScanKey, At> = found.collect();
+        let rows = stream::iter(found).map(async |(key, at)| {
+            let At { scan_id, site, line, hour, acquired_at, nanos } = at;
+            let keys = (site, line, hour, acquired_at, nanos, scan_id);
+            let row = self.first::<(Vec<u8>,)>(&self.get_row, keys).await?;
+            // One that cannot be read stands for nothing.
+            Ok::<_, ReadError>(row.and_then(|(row,)| Some((key, Row::decode(&*row).ok()?))))
+        });
+        rows.buffer_unordered(in_flight).try_filter_map(async |row| Ok(row)).try_collect().await
     }
 
     /// Where the scans of this id are.
@@ -288,6 +322,17 @@ impl Place {
     pub fn is_at(&self, when: When) -> bool {
         (self.acquired_at.0, self.nanos) == (when.millis, when.nanos)
     }
+}
+
+/// Where a scan is whose site is not known yet.
+#[derive(scylla::DeserializeRow)]
+struct At {
+    scan_id: String,
+    site: String,
+    line: String,
+    hour: CqlTimestamp,
+    acquired_at: CqlTimestamp,
+    nanos: i32,
 }
 
 /// Where a scan is, and its picture.

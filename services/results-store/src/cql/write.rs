@@ -16,6 +16,7 @@ use scylla::value::{CqlTimestamp, MaybeUnset};
 use super::hours::{Hour, Hours};
 use super::tables::Tables;
 use super::when::When;
+use crate::once;
 use crate::record::Record;
 
 /// Most bytes of rows in one batch, before the row that reaches it: databases warn of large ones, and refuse those that
@@ -27,7 +28,7 @@ enum Write<'a> {
     Line(Vec<&'a Record>),
     Hour(Hour),
     Egg(&'a Record),
-    Scan(&'a Record),
+    Scan(&'a once::Write),
 }
 
 /// Writes one append with one time: of two appends of a scan the later one stands, in all tables.
@@ -42,7 +43,7 @@ pub(super) struct Writer<'a> {
 
 impl Writer<'_> {
     /// Writes records of different scans. After an error some may be written and others not: all must be written again.
-    pub async fn write(&self, records: &[Record]) -> Result<(), ExecutionError> {
+    pub async fn write(&self, records: &[once::Write]) -> Result<(), ExecutionError> {
         let (writes, hours) = self.statements(records);
         let (mut writes, mut under_way) = (writes.into_iter(), FuturesUnordered::new());
         let mut outcome = Ok(());
@@ -63,9 +64,9 @@ impl Writer<'_> {
         outcome
     }
 
-    fn statements<'a>(&self, records: &'a [Record]) -> (Vec<Write<'a>>, Vec<Hour>) {
+    fn statements<'a>(&self, planned: &'a [once::Write]) -> (Vec<Write<'a>>, Vec<Hour>) {
         let mut partitions = HashMap::<(&Site, &Line, i64), Vec<&Record>>::new();
-        for record in records {
+        for once::Write { record, .. } in planned {
             let hour = When::from(record.acquired_at).hour();
             partitions.entry((&record.place.site, &record.place.line, hour)).or_default().push(record);
         }
@@ -75,9 +76,9 @@ impl Writer<'_> {
         for records in partitions.into_values() {
             writes.extend(batches(records).into_iter().map(Write::Line));
         }
-        for record in records {
-            writes.extend(record.egg_id.is_some().then_some(Write::Egg(record)));
-            writes.push(Write::Scan(record));
+        for write in planned {
+            writes.extend(write.record.egg_id.is_some().then_some(Write::Egg(&write.record)));
+            writes.push(Write::Scan(write));
         }
         (writes, hours)
     }
@@ -105,8 +106,8 @@ impl Writer<'_> {
                 let values = (egg_id, site, when.at(), when.nanos, scan_id, &*record.row);
                 session.execute_unpaged(&self.timed(&tables.put_egg), values).await
             }
-            Write::Scan(record) => {
-                session.execute_unpaged(&self.timed(&tables.put_scan), scan_values(record)).await
+            Write::Scan(write) => {
+                session.execute_unpaged(&self.timed(&tables.put_scan), scan_values(write)).await
             }
         }
         .map(drop)
@@ -155,9 +156,10 @@ fn line_values(record: &Record) -> LineValues<'_> {
 }
 
 type ScanValues<'a> =
-    (&'a str, &'a str, &'a str, CqlTimestamp, CqlTimestamp, i32, &'a str, MaybeUnset<&'a [u8]>);
+    (&'a str, &'a str, &'a str, CqlTimestamp, CqlTimestamp, i32, &'a str, MaybeUnset<Option<&'a [u8]>>);
 
-fn scan_values(record: &Record) -> ScanValues<'_> {
+fn scan_values(write: &once::Write) -> ScanValues<'_> {
+    let once::Write { record, replaces } = write;
     let (place, when) = (&record.place, When::from(record.acquired_at));
     (
         record.scan_id.as_str(),
@@ -168,7 +170,11 @@ fn scan_values(record: &Record) -> ScanValues<'_> {
         when.nanos,
         // Empty and not unset: it says that the scan is no longer among those of an egg that it had before.
         record.egg_id.as_ref().map(EggId::as_str).unwrap_or_default(),
-        MaybeUnset::from_option(record.preview.as_deref()),
+        // Unset: the one that is there is of the same row. Null: it is of another.
+        match record.preview.as_deref() {
+            None if !replaces => MaybeUnset::Unset,
+            preview => MaybeUnset::Set(preview),
+        },
     )
 }
 

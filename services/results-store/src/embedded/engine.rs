@@ -9,6 +9,7 @@ use std::sync::{PoisonError, RwLock};
 use super::journal;
 use super::tables::{ReadError, Tables};
 use crate::StoreError;
+use crate::once::Outcome;
 use crate::record::Record;
 
 /// Held for as long as the store is open: nobody else may touch the folder, least of all repair its journal.
@@ -66,8 +67,8 @@ impl Engine {
         read(tables).map_err(|error| self.told(error))
     }
 
-    /// Stores all records or none.
-    pub fn write(&self, records: Vec<Record>) -> Result<(), StoreError> {
+    /// Stores all records that may be stored, or none.
+    pub fn write(&self, records: Vec<Record>) -> Result<Vec<Outcome>, StoreError> {
         if self.broken.load(Ordering::Relaxed) {
             self.probe().map_err(|error| self.failed(error))?;
             self.reopen()?;

@@ -19,6 +19,7 @@ use ovomesh_api::{EggId, ScanId, Site};
 use tokio::sync::Semaphore;
 
 use crate::StoreError;
+use crate::once::Outcome;
 use crate::record::Record;
 use crate::store::{LinePage, LineRange, Store, StoredLines, only};
 use engine::Engine;
@@ -60,7 +61,7 @@ impl Embedded {
 }
 
 impl Store for Embedded {
-    async fn append(&self, records: Vec<Record>) -> Result<(), StoreError> {
+    async fn append(&self, records: Vec<Record>) -> Result<Vec<Outcome>, StoreError> {
         self.writer.write(records).await.unwrap_or_else(|| {
             Err(self.engine.failed("its writer panicked; this is a defect, please report it"))
         })

@@ -4,6 +4,7 @@
 //! A batch is durable when its commit comes back. Scans and eggs have their site behind their id, so that one look finds
 //! them with and without it.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use fjall::{
@@ -15,7 +16,8 @@ use prost::Message as _;
 
 use super::migration;
 use crate::keys;
-use crate::record::{Record, last_of_each_scan};
+use crate::once::{self, Outcome, Plan, Write};
+use crate::record::Record;
 use crate::store::{LinePage, LineRange, SITES};
 
 /// Threads that sort in the background: one for what must be done before writes can go on, one for the rest.
@@ -76,17 +78,33 @@ impl Tables {
         Ok(Self { database, rows, scans, eggs, pictures })
     }
 
-    /// Stores all records or none. They are durable when it comes back.
-    pub fn append(&self, records: Vec<Record>) -> Result<(), ReadError> {
-        let snapshot = self.database.snapshot();
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
-        for record in last_of_each_scan(records) {
-            self.put(&snapshot, &mut batch, record)?;
+    /// Stores all records that may be stored, or none. They are durable when it comes back.
+    pub fn append(&self, records: Vec<Record>) -> Result<Vec<Outcome>, ReadError> {
+        let before = self.database.snapshot();
+        let mut stored = HashMap::new();
+        for record in &records {
+            let scan_key = keys::scan(&record.scan_id, &record.place.site);
+            // One that cannot be read stands for nothing.
+            if let Some(key) = before.get(&self.scans, scan_key)?
+                && let Some(row) = before.get(&self.rows, key)?.and_then(|row| Row::decode(&*row).ok())
+            {
+                stored.insert(record.key(), row);
+            }
         }
-        Ok(batch.commit()?)
+        let Plan { outcomes, writes } = once::plan(records, &stored);
+        if writes.is_empty() {
+            return Ok(outcomes);
+        }
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+        for write in writes {
+            self.put(&before, &mut batch, write)?;
+        }
+        batch.commit()?;
+        Ok(outcomes)
     }
 
-    fn put(&self, before: &Snapshot, batch: &mut OwnedWriteBatch, record: Record) -> Result<(), ReadError> {
+    fn put(&self, before: &Snapshot, batch: &mut OwnedWriteBatch, write: Write) -> Result<(), ReadError> {
+        let Write { record, replaces } = write;
         let Record { scan_id, egg_id, place, acquired_at, row, preview, .. } = record;
         let site = &place.site;
         let key = keys::line(site, &place.line, acquired_at, &scan_id);
@@ -105,8 +123,10 @@ impl Tables {
         if let Some(egg_key) = egg_key {
             batch.insert(&self.eggs, egg_key, key.as_slice());
         }
-        if let Some(preview) = preview {
-            batch.insert(&self.pictures, scan_key.as_slice(), &*preview);
+        match preview {
+            Some(preview) => batch.insert(&self.pictures, scan_key.as_slice(), &*preview),
+            None if replaces => batch.remove(&self.pictures, scan_key.as_slice()),
+            None => {}
         }
         batch.insert(&self.scans, scan_key, key.as_slice());
         batch.insert(&self.rows, key, &*row);

@@ -7,12 +7,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::engine::Engine;
 use crate::StoreError;
+use crate::once::Outcome;
 use crate::record::Record;
 
 /// Batches that may wait: there is one committer, and it waits for each batch.
 const BATCHES: usize = 1;
 
-type Batch = (Vec<Record>, oneshot::Sender<Result<(), StoreError>>);
+type Written = Result<Vec<Outcome>, StoreError>;
+type Batch = (Vec<Record>, oneshot::Sender<Written>);
 
 /// Hands batches to the thread. Dropping it waits until the thread has ended.
 pub(super) struct Writer {
@@ -35,7 +37,7 @@ impl Writer {
     }
 
     /// Comes back when the batch is durable, or not stored. `None` when the thread is gone.
-    pub async fn write(&self, records: Vec<Record>) -> Option<Result<(), StoreError>> {
+    pub async fn write(&self, records: Vec<Record>) -> Option<Written> {
         let (answer, answered) = oneshot::channel();
         self.queue.as_ref()?.send((records, answer)).await.ok()?;
         answered.await.ok()

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use jiff::{Timestamp, ToSpan as _};
-use ovomesh_api::pb::scan::v1::{Place, Preview, Row};
+use ovomesh_api::pb::scan::v1::{Place, Preview, RejectCode, Row};
 use ovomesh_api::{Line, Site};
-use ovomesh_results_store::{LineRange, Store, StoreError};
+use ovomesh_results_store::{LineRange, Outcome, Store, StoreError};
 use proptest::prelude::*;
 
-use super::{all, append, at, egg, egg_of, get, get_of, pages, picture, range, row, with_picture};
+use super::{all, append, at, egg, egg_of, get, get_of, outcomes, pages, picture, range, row, with_picture};
 
 /// All that a store must do. `store` is empty.
 pub async fn check<S: Store>(store: &S) {
     a_row_is_found_by_every_key(store).await;
     a_repeat_changes_nothing(store).await;
     a_later_write_stands_and_leaves_nothing_of_the_first(store).await;
-    the_last_of_a_batch_stands_and_pictures_stay(store).await;
+    the_last_of_a_batch_stands_with_its_own_picture_or_none(store).await;
     a_token_of_another_line_is_refused(store).await;
     lists_go_over_hours_and_late_rows_are_where_they_belong(store).await;
     rows_of_one_moment_are_in_order_of_their_scans_to_the_nanosecond(store).await;
@@ -25,6 +25,8 @@ pub async fn check<S: Store>(store: &S) {
     sites_that_number_alike_keep_their_scans_apart(store).await;
     sites_that_name_eggs_alike_keep_them_apart(store).await;
     a_question_that_names_no_site_names_those_there_are(store).await;
+    a_settled_row_stands_and_what_differs_is_refused(store).await;
+    a_row_of_another_owner_is_refused(store).await;
 }
 
 async fn a_row_is_found_by_every_key<S: Store>(store: &S) {
@@ -66,13 +68,18 @@ async fn a_later_write_stands_and_leaves_nothing_of_the_first<S: Store>(store: &
     assert_eq!(get(store, "first").await.map(|row| row.egg_id), Some(String::new()));
 }
 
-async fn the_last_of_a_batch_stands_and_pictures_stay<S: Store>(store: &S) {
+async fn the_last_of_a_batch_stands_with_its_own_picture_or_none<S: Store>(store: &S) {
     let batch = [with_picture(row("twice", "one", 80), 2), row("twice", "two", 81)];
     append(store, batch).await;
     assert_eq!(all(store).await, ["nameless", "second", "twice"]);
     assert!(egg(store, "one", 10).await.is_empty());
     assert_eq!(egg(store, "two", 10).await, ["twice"]);
-    assert_eq!(get(store, "twice").await.and_then(|row| row.preview), Some(picture(2)));
+    assert_eq!(get(store, "twice").await.and_then(|row| row.preview), None, "it was another egg's");
+    append(store, [with_picture(row("twice", "two", 81), 3)]).await;
+    append(store, [row("twice", "two", 81)]).await;
+    assert_eq!(get(store, "twice").await.and_then(|row| row.preview), Some(picture(3)), "the same row");
+    append(store, [row("twice", "two", 82)]).await;
+    assert_eq!(get(store, "twice").await.and_then(|row| row.preview), None, "one after the other too");
 }
 
 async fn a_token_of_another_line_is_refused<S: Store>(store: &S) {
@@ -245,6 +252,66 @@ async fn a_question_that_names_no_site_names_those_there_are<S: Store>(store: &S
         assert!(told.contains("site-00, site-01,") && told.contains("site-07, ...;"), "{told}");
     }
     assert!(get_of(store, "many", Some("site-19")).await.unwrap().is_some());
+}
+
+async fn a_settled_row_stands_and_what_differs_is_refused<S: Store>(store: &S) {
+    let refused = |outcomes: &[Outcome], what: &str| match outcomes {
+        [Outcome::Refused(invalid)] => {
+            assert_eq!((invalid.code, invalid.field), (RejectCode::IdReused, "scan_id"));
+            assert!(invalid.message.contains(what) && invalid.message.contains("site daily"), "{invalid}");
+        }
+        other => panic!("{other:?}"),
+    };
+    let settled = |id: &str, egg_id: &str, second| {
+        let row = with_picture(row(id, egg_id, second), 1);
+        at_site("daily", Row { settled: true, volume_crc32c: 7, ..row })
+    };
+    // A scanner that counts from 1 again each day, with other eggs.
+    const DAY: i64 = 86_400;
+    let (monday, tuesday) = (settled("1", "monday", 0), settled("1", "tuesday", DAY));
+    append(store, [monday.clone()]).await;
+    for _ in 0..2 {
+        refused(&outcomes(store, [tuesday.clone()]).await, "another egg, which stands");
+    }
+    let other_image = Row { volume_crc32c: 8, ..monday.clone() };
+    refused(&outcomes(store, [other_image]).await, "another image, which stands");
+    let without_agent = Row { settled: false, ..tuesday };
+    refused(&outcomes(store, [without_agent]).await, "another egg, which stands");
+    assert_eq!(egg(store, "monday", 10).await, ["1"]);
+    assert_eq!(egg(store, "tuesday", 10).await, [""; 0]);
+    assert_eq!(pages(store, line_of("daily", 10)).await, ["1"]);
+    let stored = get_of(store, "1", Some("daily")).await.unwrap().unwrap();
+    assert_eq!(Row { stored_at: None, ..stored.clone() }, monday, "unchanged, its picture too");
+    // Decided anew and alike: it is stored since then. The very same row is written again.
+    let again = Row { received_at: monday.acquired_at, ..monday.clone() };
+    assert_eq!(outcomes(store, [again]).await, [Outcome::Stands(stored.stored_at)]);
+    append(store, [monday]).await;
+    // Within one batch, and beside rows that are well.
+    let batch = [settled("2", "a", 1), settled("2", "b", 2), settled("3", "c", 3)];
+    let of_batch = outcomes(store, batch).await;
+    assert!(
+        matches!(of_batch[..], [Outcome::Written, Outcome::Refused(_), Outcome::Written]),
+        "{of_batch:?}"
+    );
+    assert_eq!(pages(store, line_of("daily", 10)).await, ["1", "2", "3"]);
+    assert_eq!(egg(store, "b", 10).await, [""; 0]);
+}
+
+async fn a_row_of_another_owner_is_refused<S: Store>(store: &S) {
+    for settled in [true, false] {
+        let id = format!("owned-{settled}");
+        let of = |owner: &str| Row { owner: owner.into(), settled, ..row(&id, "owned", 4_000) };
+        append(store, [of("one")]).await;
+        for owner in ["two", ""] {
+            let outcomes = outcomes(store, [of(owner)]).await;
+            assert!(
+                matches!(&outcomes[..], [Outcome::Refused(invalid)] if invalid.message.contains("another owner")
+                    && !invalid.message.contains("one")),
+                "{outcomes:?}"
+            );
+        }
+        assert_eq!(get(store, &id).await.unwrap().owner, "one");
+    }
 }
 
 /// Whatever passes [`ovomesh_results_store::Record::parse`] can be stored.

@@ -65,9 +65,9 @@ pub async fn the_first_row_of_a_forgotten_scan_stands<S: Store>(store: S) {
     append(settled(400, Call::Female)).await.unwrap();
     let again = stored().await;
     assert_eq!(Row { stored_at: first.stored_at, ..again }, first);
-    // Without an agent nobody remembers what was told: the later decision stands.
-    append(Row { settled: false, ..settled(3_600, Call::Male) }).await.unwrap();
-    assert_eq!(stored().await.verdict.unwrap().call(), Call::Male);
+    // Nor by a decision that no agent stands for.
+    append(Row { settled: false, ..settled(3_600, Call::Male) }).await.unwrap_err();
+    assert_eq!(stored().await.verdict.unwrap().call(), Call::Female);
     drop(pool);
     life.drain.cancel();
 }

@@ -12,7 +12,7 @@ pub mod old_cql;
 use jiff::{Timestamp, ToSpan as _};
 use ovomesh_api::pb::scan::v1::{Place, Preview, Row, Verdict};
 use ovomesh_api::{EggId, Line, ScanId, Site, time};
-use ovomesh_results_store::{LineRange, Record, Store, StoreError};
+use ovomesh_results_store::{LineRange, Outcome, Record, Store, StoreError};
 
 /// `second` seconds after 2026 began.
 pub fn at(second: i64) -> Timestamp {
@@ -46,7 +46,13 @@ pub fn record(row: Row) -> Record {
 
 /// Stores rows in one batch.
 pub async fn append<S: Store>(store: &S, rows: impl IntoIterator<Item = Row>) {
-    store.append(rows.into_iter().map(record).collect()).await.expect("rows are stored");
+    let outcomes = outcomes(store, rows).await;
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Written), "{outcomes:?}");
+}
+
+/// What becomes of rows in one batch.
+pub async fn outcomes<S: Store>(store: &S, rows: impl IntoIterator<Item = Row>) -> Vec<Outcome> {
+    store.append(rows.into_iter().map(record).collect()).await.expect("the store works")
 }
 
 pub async fn get<S: Store>(store: &S, scan_id: &str) -> Option<Row> {

@@ -1,0 +1,234 @@
+//! A settled row is written once. Pure: what becomes of rows when others of their scans are stored already.
+//!
+//! An agent remembers a scan for ten minutes after its row was stored, and answers repeats by itself. A row that comes later
+//! was decided anew: a console sends an old series, somebody drops an old file, a scanner counts from 1 again each day. The
+//! first row stands. One that says the same of the same image is acknowledged and not written; any other is refused.
+
+use std::collections::HashMap;
+
+use ovomesh_api::pb::scan::v1::{Place, RejectCode, Row, Verdict};
+use ovomesh_api::{Invalid, ScanKey};
+
+use crate::record::Record;
+
+/// What became of a record.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It is durable in every table.
+    Written,
+    /// What is stored since then says the same of the same scan, and stands.
+    Stands(Option<prost_types::Timestamp>),
+    /// It can never be stored: what is stored differs, and stands.
+    Refused(Invalid),
+}
+
+/// What is to be done about a batch.
+pub struct Plan {
+    /// One for each record, once all writes are done.
+    pub outcomes: Vec<Outcome>,
+    /// One for each scan at most.
+    pub writes: Vec<Write>,
+}
+
+/// A record to be written.
+pub struct Write {
+    /// The record.
+    pub record: Record,
+    /// It takes the place of a row that differs, of which nothing may stay: neither its keys nor its picture.
+    pub replaces: bool,
+}
+
+/// Plans a batch, when this is stored of its scans.
+pub fn plan(records: Vec<Record>, stored: &HashMap<ScanKey, Row>) -> Plan {
+    let mut writes = HashMap::<ScanKey, Write>::with_capacity(records.len());
+    let one = |mut record: Record| {
+        let key = record.key();
+        let before = writes.get(&key).map(|write| write.record.decoded());
+        let before = before.as_ref().or_else(|| stored.get(&key));
+        let repeats = match before.map(|before| rule(before, &record.decoded())) {
+            Some(Err(invalid)) => return Outcome::Refused(invalid),
+            Some(Ok(Rule::Stands(since))) => return Outcome::Stands(since),
+            Some(Ok(Rule::Replaces)) => false,
+            Some(Ok(Rule::Repeats)) | None => true,
+        };
+        let mut replaces = !repeats;
+        if let Some(first) = writes.remove(&key) {
+            replaces |= first.replaces;
+            record.preview = record.preview.or(first.record.preview.filter(|_| repeats));
+        }
+        writes.insert(key, Write { record, replaces });
+        Outcome::Written
+    };
+    let outcomes = records.into_iter().map(one).collect();
+    Plan { outcomes, writes: writes.into_values().collect() }
+}
+
+/// What a row is to the one of its scan that is stored.
+#[derive(Debug, PartialEq)]
+enum Rule {
+    /// The same, which may not be in every table yet: it is written again.
+    Repeats,
+    /// Another, in place of one that no agent stands for.
+    Replaces,
+    /// Another that says the same: the one that is stored since then stands.
+    Stands(Option<prost_types::Timestamp>),
+}
+
+fn rule(stored: &Row, row: &Row) -> Result<Rule, Invalid> {
+    if stored.owner != row.owner {
+        return Err(reused(row, "is stored for another owner"));
+    }
+    if essence(stored) == essence(row) {
+        return Ok(Rule::Repeats);
+    }
+    if !stored.settled {
+        return Ok(Rule::Replaces);
+    }
+    match difference(stored, row) {
+        None => Ok(Rule::Stands(stored.stored_at)),
+        Some(what) => Err(reused(row, &format!("was stored before with another {what}, which stands"))),
+    }
+}
+
+/// In what a row that was decided anew is of another scan, or says something else of it.
+fn difference(stored: &Row, row: &Row) -> Option<&'static str> {
+    let decision = |row: &Row| row.verdict.as_ref().map(|verdict: &Verdict| (verdict.call, verdict.reason));
+    // What has no time of its own was stamped anew when it came again. Images that could not be read have no checksum:
+    // then the time must tell.
+    let is_other_time = row.volume_crc32c == 0 && stored.acquired_at != row.acquired_at;
+    [
+        (stored.egg_id != row.egg_id, "egg"),
+        (stored.place != row.place, "place"),
+        (stored.volume_crc32c != row.volume_crc32c, "image"),
+        (is_other_time, "time"),
+        (decision(stored) != decision(row), "decision"),
+    ]
+    .into_iter()
+    .find_map(|(differs, what)| differs.then_some(what))
+}
+
+fn reused(row: &Row, why: &str) -> Invalid {
+    let Place { site, .. } = row.place.clone().unwrap_or_default();
+    let message =
+        format!("scan {} of site {site} {why}; give each scan of a site an id of its own", row.scan_id);
+    Invalid::field("scan_id", &row.scan_id, "an id of its own for each scan of a site")
+        .because(RejectCode::IdReused, message)
+}
+
+/// All that every write of a row says alike: the store stamps it, and the picture may be left out.
+fn essence(row: &Row) -> Row {
+    Row { stored_at: None, preview: None, ..row.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use ovomesh_api::pb::scan::v1::{Call, Preview};
+
+    use super::*;
+
+    fn row() -> Row {
+        let verdict = Verdict { scan_id: "1".into(), call: Call::Male.into(), ..Default::default() };
+        Row {
+            scan_id: "1".into(),
+            egg_id: "e".into(),
+            place: Some(Place { site: "north".into(), line: "l".into(), ..Default::default() }),
+            acquired_at: Some(prost_types::Timestamp { seconds: 5, nanos: 0 }),
+            received_at: Some(prost_types::Timestamp { seconds: 6, nanos: 0 }),
+            volume_crc32c: 7,
+            owner: "o".into(),
+            settled: true,
+            verdict: Some(verdict),
+            ..Default::default()
+        }
+    }
+
+    fn changed(change: impl FnOnce(&mut Row)) -> Row {
+        let mut row = row();
+        change(&mut row);
+        row
+    }
+
+    fn at(seconds: i64) -> Option<prost_types::Timestamp> {
+        Some(prost_types::Timestamp { seconds, nanos: 0 })
+    }
+
+    #[test]
+    fn the_first_row_of_a_settled_scan_stands() {
+        let stored = changed(|row| row.stored_at = at(900));
+        assert_eq!(rule(&stored, &row()), Ok(Rule::Repeats), "a retry of the same write");
+        let again = changed(|row| (row.received_at, row.acquired_at) = (at(999), at(999)));
+        assert_eq!(rule(&stored, &again), Ok(Rule::Stands(at(900))), "decided again, and alike");
+        let others: [(&str, fn(&mut Row)); 6] = [
+            ("another egg", |row| row.egg_id = "f".into()),
+            ("another place", |row| row.place.as_mut().unwrap().line = "m".into()),
+            ("another image", |row| row.volume_crc32c = 8),
+            ("another decision", |row| row.verdict.as_mut().unwrap().call = Call::Female.into()),
+            ("another owner", |row| row.owner = "p".into()),
+            ("another image", |row| (row.settled, row.volume_crc32c) = (false, 8)),
+        ];
+        for (what, change) in others {
+            let error = rule(&stored, &changed(change)).unwrap_err();
+            assert_eq!(error.code, RejectCode::IdReused);
+            assert!(
+                error.message.contains(what) && error.message.contains("scan 1 of site north"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn images_that_could_not_be_read_are_told_apart_by_their_time() {
+        let broken = changed(|row| row.volume_crc32c = 0);
+        let again = Row { received_at: at(999), ..broken.clone() };
+        assert_eq!(rule(&broken, &again), Ok(Rule::Stands(None)));
+        let other = rule(&broken, &Row { acquired_at: at(999), ..again }).unwrap_err();
+        assert!(other.message.contains("another time"), "{other}");
+    }
+
+    #[test]
+    fn a_row_that_no_agent_stands_for_is_replaced_but_only_for_its_owner() {
+        let stored = changed(|row| row.settled = false);
+        let other = changed(|row| row.volume_crc32c = 8);
+        assert_eq!(rule(&stored, &other), Ok(Rule::Replaces));
+        assert!(rule(&stored, &Row { owner: String::new(), ..other }).is_err());
+    }
+
+    fn record(row: Row, pixel: Option<u8>) -> Record {
+        let preview = pixel.map(|pixel| Preview {
+            columns: 1,
+            rows: 1,
+            pixels: vec![pixel].into(),
+            ..Default::default()
+        });
+        Record::parse(Row { preview, ..row }, Timestamp::UNIX_EPOCH).unwrap()
+    }
+
+    #[test]
+    fn a_batch_is_ruled_as_if_its_rows_came_one_after_the_other() {
+        let other = changed(|row| row.volume_crc32c = 8);
+        let records = vec![record(row(), Some(1)), record(other, None), record(row(), None)];
+        let Plan { outcomes, writes } = plan(records, &HashMap::new());
+        assert!(
+            matches!(outcomes[..], [Outcome::Written, Outcome::Refused(_), Outcome::Written]),
+            "{outcomes:?}"
+        );
+        assert!(matches!(&writes[..], [Write { record, replaces: false }] if record.preview.is_some()));
+    }
+
+    #[test]
+    fn a_picture_stays_with_its_own_row_only() {
+        let (first, second) = (
+            changed(|row| row.settled = false),
+            changed(|row| (row.settled, row.volume_crc32c) = (false, 8)),
+        );
+        let records = |second: &Row| vec![record(first.clone(), Some(1)), record(second.clone(), None)];
+        let Plan { writes, .. } = plan(records(&second), &HashMap::new());
+        assert!(matches!(&writes[..], [Write { record, replaces: true }] if record.preview.is_none()));
+        let Plan { writes, .. } = plan(records(&first), &HashMap::new());
+        assert!(matches!(&writes[..], [Write { record, replaces: false }] if record.preview.is_some()));
+        let stored = HashMap::from([(record(first, None).key(), second)]);
+        let Plan { writes, .. } = plan(vec![record(row(), None)], &stored);
+        assert!(writes[0].replaces);
+    }
+}
