@@ -34,7 +34,9 @@ pub(crate) fn between(from: Timestamp, to: Timestamp, now: Timestamp) -> String 
     /// A command that ends now began a moment ago.
     const MOMENT: i64 = 60;
     // Rounded: both ends were read from the clock, one after the other.
-    let seconds = |later: Timestamp, earlier: Timestamp| (later.as_millisecond() - earlier.as_millisecond() + 500).div_euclid(1_000);
+    let seconds = |later: Timestamp, earlier: Timestamp| {
+        (later.as_millisecond() - earlier.as_millisecond() + 500).div_euclid(1_000)
+    };
     if seconds(now, to) > MOMENT || to > now {
         return format!("from {from:.0} to {to:.0}");
     }
@@ -101,7 +103,11 @@ mod tests {
             ("2026-11-24T11:50:00Z", "2026-11-24T12:00:00Z", "in the last 10 minutes"),
             ("2026-11-22T12:00:00Z", "2026-11-24T12:00:00Z", "in the last 2 days"),
             ("2026-11-24T11:58:29Z", "2026-11-24T12:00:00Z", "since 2026-11-24T11:58:29Z"),
-            ("2026-11-24T06:00:00Z", "2026-11-24T07:00:00Z", "from 2026-11-24T06:00:00Z to 2026-11-24T07:00:00Z"),
+            (
+                "2026-11-24T06:00:00Z",
+                "2026-11-24T07:00:00Z",
+                "from 2026-11-24T06:00:00Z to 2026-11-24T07:00:00Z",
+            ),
         ] {
             assert_eq!(between(at(from), at(to), now), expected);
         }

@@ -32,7 +32,11 @@ async fn a_script_can_tell_not_found_from_no_server_and_from_wrong_flags() {
         (format!("list --site north --line 1 --query {NOWHERE}"), 4, "cannot reach"),
         (format!("watch --query {NOWHERE}"), 4, "cannot reach"),
         (format!("simulate --quiet --distinct 1 --gateway {NOWHERE}"), 4, "cannot reach"),
-        (format!("send {} --gateway {NOWHERE}", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")), 4, "cannot reach"),
+        (
+            format!("send {} --gateway {NOWHERE}", concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")),
+            4,
+            "cannot reach",
+        ),
         (format!("send none.dcm --gateway {gateway}"), 1, "none.dcm"),
         (format!("list --site north --line 1 --from now --to -1h --query {query}"), 2, "is not before"),
         (format!("list --site south --line 1 --query {query}"), 2, "did not accept"),
@@ -53,7 +57,10 @@ async fn the_help_names_every_exit_code_that_the_documentation_names() {
     let page = include_str!("../../docs/errors.md");
     let (_, table) = page.split_once("## Exit codes of `ovomesh`").expect("a section");
     for code in 0..=4 {
-        assert!(codes.lines().any(|line| line.trim_start().starts_with(&format!("{code} "))), "{code}: {help}");
+        assert!(
+            codes.lines().any(|line| line.trim_start().starts_with(&format!("{code} "))),
+            "{code}: {help}"
+        );
         assert!(table.lines().any(|line| line.starts_with(&format!("| {code} |"))), "{code}: {table}");
     }
 }

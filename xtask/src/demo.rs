@@ -112,6 +112,8 @@ fn next_steps(keep: bool) {
         println!("\nTry next, in another terminal:");
         NEXT_STEPS.lines().for_each(|line| println!("  {line}"));
     } else {
-        println!("\nTry next: cargo xtask demo --keep, which leaves it running for the commands that it then names.");
+        println!(
+            "\nTry next: cargo xtask demo --keep, which leaves it running for the commands that it then names."
+        );
     }
 }

@@ -119,7 +119,11 @@ impl QueryService for Service {
         request: Request<ListScansRequest>,
     ) -> Result<Response<ListScansResponse>, Status> {
         let asked = request.into_inner();
-        if asked.site == "south" || asked.from.is_none() || asked.to.is_none() || !(1..=1_000).contains(&asked.page_size) {
+        if asked.site == "south"
+            || asked.from.is_none()
+            || asked.to.is_none()
+            || !(1..=1_000).contains(&asked.page_size)
+        {
             return Err(Status::invalid_argument(format!("{asked:?}")));
         }
         if (asked.site.as_str(), asked.line.as_str()) != ("north", "1") {
@@ -141,7 +145,9 @@ impl QueryService for Service {
         request: Request<ListLinesRequest>,
     ) -> Result<Response<ListLinesResponse>, Status> {
         let site = request.into_inner().site;
-        let all = (1..=8).map(|n| ("sim", format!("line-{n}"))).chain([("north", "1".into()), ("north", "2".into())]);
+        let all = (1..=8)
+            .map(|n| ("sim", format!("line-{n}")))
+            .chain([("north", "1".into()), ("north", "2".into())]);
         let lines = all.map(|(site, line)| StoredLine { site: site.into(), line });
         let lines = lines.filter(|line| site.is_empty() || line.site == site).collect();
         Ok(Response::new(ListLinesResponse { lines, more: false }))

@@ -5,9 +5,7 @@ mod common;
 
 use common::{LIMIT, Query, at, query, row, store};
 use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
-use ovomesh_api::pb::query::v1::{
-    Filter, GetEggRequest, GetScanRequest, ListLinesRequest, ListScansRequest,
-};
+use ovomesh_api::pb::query::v1::{Filter, GetEggRequest, GetScanRequest, ListLinesRequest, ListScansRequest};
 use ovomesh_api::pb::scan::v1::{Call, Place, Purpose, Row};
 use ovomesh_api::time;
 use tonic::transport::Channel;

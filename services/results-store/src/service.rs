@@ -122,7 +122,8 @@ impl<S: Store> StoreService for Service<S> {
         let site = request.into_inner().site;
         let site = (!site.is_empty()).then(|| Site::parse(&site)).transpose().map_err(StoreError::from)?;
         let found = self.store.list_lines(site, LINES).await?;
-        let stored = |(site, line): (Site, Line)| StoredLine { site: site.to_string(), line: line.to_string() };
+        let stored =
+            |(site, line): (Site, Line)| StoredLine { site: site.to_string(), line: line.to_string() };
         let lines = found.lines.into_iter().map(stored).collect();
         Ok(Response::new(ListLinesResponse { lines, more: found.more }))
     }

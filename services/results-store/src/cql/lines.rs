@@ -12,8 +12,7 @@ impl Tables {
     pub async fn list_lines(&self, site: Option<&Site>, limit: usize) -> Result<StoredLines, ReadError> {
         let (mut found, mut state) = (StoredLines::default(), PagingState::start());
         loop {
-            let (keys, next) =
-                page::<(String, String)>(&self.session, &self.list_lines, (), state).await?;
+            let (keys, next) = page::<(String, String)>(&self.session, &self.list_lines, (), state).await?;
             for (of, line) in keys {
                 if site.is_none_or(|site| site.as_str() == of) {
                     let names = (Site::parse(&of).map_err(damaged)?, Line::parse(&line).map_err(damaged)?);
