@@ -63,7 +63,7 @@ impl<'a> Server<'a> {
 
     /// A gRPC service that it serves. Health and reflection know it by its name.
     #[must_use]
-    pub fn add<S>(mut self, service: S) -> Self
+    pub fn service<S>(mut self, service: S) -> Self
     where
         S: tower::Service<http::Request<tonic::body::Body>, Error = Infallible>,
         S: NamedService + Clone + Send + Sync + 'static,
@@ -161,7 +161,7 @@ fn reflection<'a>(descriptors: &[&'static [u8]], served: &Served, own: &'static 
         .copied()
         .chain(every)
         .fold(Builder::configure(), Builder::register_encoded_file_descriptor_set);
-    served.names().chain([own]).fold(builder, |builder, name| builder.with_service_name(name))
+    served.names().chain([own]).fold(builder, tonic_reflection::server::Builder::with_service_name)
 }
 
 /// What Prometheus and probes ask for.

@@ -56,7 +56,7 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     let service = Service { stage, engine };
     let server = InferenceServiceServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
     Server::new(NAME, &config.port)
-        .add(server)
+        .service(server)
         .descriptors(&[ovomesh_api::pb::DESCRIPTORS, ovomesh_mesh::proto::DESCRIPTORS])
         .status(service)
         .serve(listener, &lifecycle)

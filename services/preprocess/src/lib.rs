@@ -49,7 +49,7 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     let server = PreprocessServiceServer::new(service.clone())
         .max_decoding_message_size(usize::try_from(max_message_bytes)?);
     Server::new(NAME, &config.port)
-        .add(server)
+        .service(server)
         .descriptors(&[ovomesh_api::pb::DESCRIPTORS, ovomesh_mesh::proto::DESCRIPTORS])
         .status(service)
         .serve(listener, &lifecycle)

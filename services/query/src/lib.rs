@@ -35,7 +35,7 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     let stores = Stores::new(&config.connector, &config.stores)?;
     let service = Service::new(stores, &lifecycle);
     Server::new(NAME, &config.port)
-        .add(QueryServiceServer::new(service.clone()))
+        .service(QueryServiceServer::new(service.clone()))
         .descriptors(&[ovomesh_api::pb::DESCRIPTORS, ovomesh_mesh::proto::DESCRIPTORS])
         .status(service)
         .serve(listener, &lifecycle)

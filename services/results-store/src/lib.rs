@@ -88,7 +88,7 @@ pub async fn serve<S: Store>(
     let service = Service::new(store, stage, feed, lifecycle.clone());
     let server = StoreServiceServer::new(service.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES);
     Server::new(NAME, port)
-        .add(server)
+        .service(server)
         .descriptors(&[ovomesh_api::pb::DESCRIPTORS, ovomesh_mesh::proto::DESCRIPTORS])
         .status(service)
         .serve(listener, lifecycle)

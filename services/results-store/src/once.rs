@@ -159,7 +159,8 @@ mod tests {
         assert_eq!(rule(&stored, &row()), Ok(Rule::Repeats), "a retry of the same write");
         let again = changed(|row| (row.received_at, row.acquired_at) = (at(999), at(999)));
         assert_eq!(rule(&stored, &again), Ok(Rule::Stands(at(900))), "decided again, and alike");
-        let others: [(&str, fn(&mut Row)); 6] = [
+        type Change = fn(&mut Row);
+        let others: [(&str, Change); 6] = [
             ("another egg", |row| row.egg_id = "f".into()),
             ("another place", |row| row.place.as_mut().unwrap().line = "m".into()),
             ("another image", |row| row.volume_crc32c = 8),

@@ -77,8 +77,8 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     let service = Service { desk, lifecycle: lifecycle.clone() };
     let limit = usize::try_from(config.max_volume_bytes + HEADER_BYTES)?;
     let serving = Server::new(NAME, &config.port)
-        .add(ScannerServiceServer::new(service.clone()).max_decoding_message_size(limit))
-        .add(SorterServiceServer::new(service.clone()))
+        .service(ScannerServiceServer::new(service.clone()).max_decoding_message_size(limit))
+        .service(SorterServiceServer::new(service.clone()))
         .windows(WINDOW_BYTES, WINDOW_BYTES)
         .descriptors(&[ovomesh_api::pb::DESCRIPTORS, ovomesh_mesh::proto::DESCRIPTORS])
         .status(service)

@@ -233,7 +233,7 @@ impl Link {
                 self.answered(&verdict.scan_id);
                 self.desk.decided(&verdict.scan_id.clone(), (verdict, preview));
             }
-            Some(Down::Rejected(rejected)) => self.rejected(rejected),
+            Some(Down::Rejected(rejected)) => self.rejected(&rejected),
             Some(Down::Committed(committed)) => {
                 self.rows.remove(&committed.scan_id);
                 self.desk.stored(&committed.scan_id, Ok(()));
@@ -255,7 +255,7 @@ impl Link {
         Some(waiting)
     }
 
-    fn rejected(&mut self, rejected: Rejected) {
+    fn rejected(&mut self, rejected: &Rejected) {
         let Some(waiting) = self.answered(&rejected.scan_id) else { return };
         if rejected.retryable {
             self.hold_until = Instant::now() + NO_ROOM;

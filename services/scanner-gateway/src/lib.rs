@@ -90,9 +90,9 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     let limit = usize::try_from(config.max_volume_bytes + HEADER_BYTES)?;
     let load = LoadWatch::new(demand, config.port.instance.clone(), &lifecycle);
     let served = Server::new(NAME, &config.port)
-        .add(ScannerServiceServer::new(service.clone()).max_decoding_message_size(limit))
-        .add(GatewayServiceServer::new(service.clone()).max_decoding_message_size(limit))
-        .add(LoadServiceServer::new(load))
+        .service(ScannerServiceServer::new(service.clone()).max_decoding_message_size(limit))
+        .service(GatewayServiceServer::new(service.clone()).max_decoding_message_size(limit))
+        .service(LoadServiceServer::new(load))
         .windows(WINDOW_BYTES, WINDOW_BYTES)
         .descriptors(&[ovomesh_api::pb::DESCRIPTORS, ovomesh_mesh::proto::DESCRIPTORS])
         .status(service)

@@ -68,11 +68,11 @@ impl Pipeline {
         let mut verdict = Drafted::new(scan_id, line, clock);
         if line.quarantined {
             let detail = "the line is quarantined: its scans are stored and not judged";
-            return verdict.finish(Decision::undecided(UndecidedReason::Quarantined, detail));
+            return verdict.finish(&Decision::undecided(UndecidedReason::Quarantined, detail));
         }
         self.demand.arrived();
         if clock.left() <= self.usual.both() + self.pace.ahead() {
-            return verdict.finish(expired("before any work, behind what had come before it", clock));
+            return verdict.finish(&expired("before any work, behind what had come before it", clock));
         }
         let passage = self.pace.enter();
         let dims = volume.dims();
@@ -90,13 +90,13 @@ impl Pipeline {
         };
         verdict.preview = prepared.preview.clone();
         if let Some(decision) = verdict.judge_image(&prepared, line) {
-            return verdict.finish(decision);
+            return verdict.finish(&decision);
         }
         if clock.left() <= self.usual.inferred_only() {
-            return verdict.finish(expired("before inference", clock));
+            return verdict.finish(&expired("before inference", clock));
         }
         let Some(volume) = prepared.volume else {
-            return verdict.finish(Decision::undecided(
+            return verdict.finish(&Decision::undecided(
                 UndecidedReason::Failed,
                 "preprocess answered without a volume",
             ));
@@ -113,7 +113,7 @@ impl Pipeline {
                 verdict.timings.inference_queued_us = micros(reply.waited + reply.queued);
                 verdict.timings.inference_us = micros(reply.worked);
                 let decision = verdict.judge_scores(reply.body, &grid, line);
-                verdict.finish(decision)
+                verdict.finish(&decision)
             }
             Err(error) => verdict.fail(error, "inference", dims),
         }
@@ -215,7 +215,7 @@ impl Drafted {
         match error {
             CallError::Expired { .. } => {
                 let clock = self.clock;
-                self.finish(expired(&format!("in {stage}"), clock))
+                self.finish(&expired(&format!("in {stage}"), clock))
             }
             CallError::Overloaded { .. } => Outcome::Rejected(
                 Invalid::field("scan", "", "within the gateway's room")
@@ -229,12 +229,12 @@ impl Drafted {
             // Also a scan that was lost with two replicas: it is set aside by being answered and stored.
             other => {
                 tracing::warn!(scan_id = self.verdict.scan_id, stage, error = %other, "scan failed");
-                self.finish(Decision::undecided(UndecidedReason::Failed, other.to_string()))
+                self.finish(&Decision::undecided(UndecidedReason::Failed, other.to_string()))
             }
         }
     }
 
-    fn finish(mut self, decision: Decision) -> Outcome {
+    fn finish(mut self, decision: &Decision) -> Outcome {
         self.timings.total_us = micros(self.clock.received.elapsed());
         self.verdict.call = decision.call.into();
         self.verdict.reason = decision.reason.into();

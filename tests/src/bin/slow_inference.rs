@@ -72,7 +72,7 @@ fn main() -> Result<(), ovomesh_bootstrap::Failure> {
                 &lifecycle,
             );
             Server::new("slow-inference", &port)
-                .add(InferenceServiceServer::new(Slow(stage.clone())))
+                .service(InferenceServiceServer::new(Slow(stage.clone())))
                 .status(Slow(stage))
                 .serve(listener, &lifecycle)
                 .await

@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
             "text" => self.compare(block),
             "yaml" if block.at.starts_with("docs/lines.md") => self.serve_lines(block),
             other => {
-                self.fault(&block.at, other, "say in this test what a block in this language is checked by")
+                self.fault(&block.at, other, "say in this test what a block in this language is checked by");
             }
         }
     }

@@ -100,7 +100,7 @@ impl Gateway {
             lifecycle.spawn("gateway", async move {
                 let port = PortConfig::default();
                 let server = Server::new("scanner-gateway", &port)
-                    .add(LoadServiceServer::new(own.clone()))
+                    .service(LoadServiceServer::new(own.clone()))
                     .status(own);
                 server.serve(listener, &life).await.unwrap();
             });

@@ -80,7 +80,7 @@ impl Migration {
             self.tell(None);
             tracing::info!("all rows of the older release are in the tables of this one");
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn rounds(&self, tables: &Tables, old: &Old) -> Result<(), ReadError> {

@@ -139,7 +139,10 @@ mod tests {
                 let (scan_id, egg_id) =
                     (ScanId::parse(&row.scan_id).unwrap(), EggId::parse(&row.egg_id).unwrap());
                 let found = tables.get_scan(&scan_id, None).unwrap_or_default();
-                assert_eq!(found.into_iter().map(|(_, row)| row).collect::<Vec<_>>(), [row.clone()]);
+                assert_eq!(
+                    found.into_iter().map(|(_, row)| row).collect::<Vec<_>>(),
+                    std::slice::from_ref(&row)
+                );
                 let eggs = tables.list_egg(&egg_id, None, 10).unwrap_or_default();
                 assert_eq!(eggs.into_iter().map(|(_, rows)| rows.len()).collect::<Vec<_>>(), [1]);
             }
@@ -155,7 +158,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut row = written::row("north", 1, true);
         row.verdict.as_mut().unwrap().quality = None;
-        written::embedded(folder.path(), &[row.clone()]);
+        written::embedded(folder.path(), std::slice::from_ref(&row));
         let tables = Tables::open(folder.path()).unwrap_or_else(|_| panic!("it opens"));
         let found = tables.get_scan(&ScanId::parse(&row.scan_id).unwrap(), None).unwrap_or_default();
         assert_eq!(found[0].1, Row { preview: None, ..row });

@@ -52,7 +52,15 @@ pub async fn append<S: Store>(store: &S, rows: impl IntoIterator<Item = Row>) {
 
 /// What becomes of rows in one batch.
 pub async fn outcomes<S: Store>(store: &S, rows: impl IntoIterator<Item = Row>) -> Vec<Outcome> {
-    store.append(rows.into_iter().map(record).collect()).await.expect("the store works")
+    let records: Vec<_> = rows.into_iter().map(record).collect();
+    let begun = std::time::Instant::now();
+    loop {
+        match store.append(records.clone()).await {
+            // A database on a busy machine may be late; gateways send rows again, too.
+            Err(StoreError::Unavailable { .. }) if begun.elapsed() < cassandra::LIMIT => {}
+            outcomes => return outcomes.expect("the store works"),
+        }
+    }
 }
 
 pub async fn get<S: Store>(store: &S, scan_id: &str) -> Option<Row> {

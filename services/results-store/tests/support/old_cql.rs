@@ -61,7 +61,7 @@ impl OldCql {
             let at = CqlTimestamp(row.acquired_at.unwrap().seconds * 1_000);
             let hour = CqlTimestamp(at.0 / 3_600_000 * 3_600_000);
             let bytes = Row { preview: None, ..row.clone() }.encode_to_vec();
-            let preview = row.preview.as_ref().map(|preview| preview.encode_to_vec());
+            let preview = row.preview.as_ref().map(prost::Message::encode_to_vec);
             let preview = scylla::value::MaybeUnset::from_option(preview);
             let run = |n: usize| &prepared[n];
             self.session.execute_unpaged(run(0), (site, line, hour, at, id, egg, &bytes)).await.unwrap();
