@@ -6,16 +6,17 @@
 mod args;
 mod backoff;
 mod client;
+mod colours;
 mod commands;
 mod exit;
 mod lines;
-mod look;
 mod out;
 mod picture;
 mod purpose;
 mod rows;
 mod scanner;
 mod table;
+mod terminal;
 mod when;
 
 use std::process::ExitCode;
@@ -40,7 +41,7 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) if out::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            out::warn(&format!("error: {error:#}"));
             code(&error)
         }
     }

@@ -2,6 +2,9 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use crate::table::{self, Column, Field};
+use crate::terminal;
+
 /// How to print.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -18,18 +21,27 @@ pub struct Out {
     pub format: Format,
     /// Whether colours are shown.
     pub colour: bool,
+    /// Columns of the terminal; `None` when lines may be of any length.
+    pub width: Option<usize>,
 }
 
+/// The reader of our output has left, as `head` does.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads the output any more")]
+struct ReaderLeft;
+
 impl Out {
-    /// Standard output, with colours when it is a terminal and `NO_COLOR` is not set.
+    /// Standard output: as wide as its terminal, with colours when it understands them and `NO_COLOR` is not set.
     pub fn stdout(format: Format) -> Self {
-        let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-        Self { to: Box::new(io::stdout()), format, colour }
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        let colour = io::stdout().is_terminal() && terminal::is_capable() && wanted;
+        let width = if format == Format::Table { terminal::width() } else { None };
+        Self { to: Box::new(io::stdout()), format, colour, width }
     }
 
-    /// Anything else, without colours.
+    /// Anything else, without colours and of any width.
     pub fn to(to: impl Write + Send + 'static, format: Format) -> Self {
-        Self { to: Box::new(to), format, colour: false }
+        Self { to: Box::new(to), format, colour: false, width: None }
     }
 
     /// Whether a program reads.
@@ -37,13 +49,33 @@ impl Out {
         self.format == Format::Json
     }
 
-    /// Writes one line, at once.
+    /// Writes one line or several, at once. On a terminal that is too narrow each goes on in the next line.
     ///
     /// # Errors
     /// When the reader of our output is gone.
-    pub fn line(&mut self, text: impl AsRef<str>) -> io::Result<()> {
-        writeln!(self.to, "{}", text.as_ref())?;
-        self.to.flush()
+    pub fn line(&mut self, text: impl AsRef<str>) -> anyhow::Result<()> {
+        let text = text.as_ref();
+        let written = match self.width {
+            Some(width) => writeln!(self.to, "{}", terminal::wrapped(text, width)),
+            None => writeln!(self.to, "{text}"),
+        };
+        written.and_then(|()| self.to.flush()).map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => ReaderLeft.into(),
+            _ => anyhow::Error::new(error).context("writing the output"),
+        })
+    }
+
+    /// Writes a table.
+    ///
+    /// # Errors
+    /// As [`Out::line`].
+    pub(crate) fn table<const N: usize>(
+        &mut self,
+        columns: &[Column; N],
+        rows: impl IntoIterator<Item = [Field; N]>,
+    ) -> anyhow::Result<()> {
+        let text = table::render(columns, rows, self.colour, self.width);
+        self.line(text)
     }
 
     /// Writes a value as one line of JSON.
@@ -51,25 +83,28 @@ impl Out {
     /// # Errors
     /// As [`Out::line`].
     pub fn json(&mut self, value: &impl serde::Serialize) -> anyhow::Result<()> {
-        Ok(self.line(serde_json::to_string(value)?)?)
+        self.line(serde_json::to_string(value)?)
     }
 
     /// A remark beside the output: never between the lines that a program reads.
     ///
     /// # Errors
     /// As [`Out::line`].
-    pub fn remark(&mut self, text: impl AsRef<str>) -> io::Result<()> {
+    pub fn remark(&mut self, text: impl AsRef<str>) -> anyhow::Result<()> {
         if self.is_json() {
-            eprintln!("{}", text.as_ref());
+            warn(text.as_ref());
             return Ok(());
         }
         self.line(text)
     }
 }
 
-/// Whether an error only says that the reader of our output has left, as `head` does.
+/// A line on standard error. One that nobody can read is no reason to stop.
+pub(crate) fn warn(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Whether an error only says that the reader of our output has left.
 pub(crate) fn is_closed(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .any(|e| e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe))
+    error.downcast_ref::<ReaderLeft>().is_some()
 }

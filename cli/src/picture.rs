@@ -38,9 +38,20 @@ impl Picture {
         Ok(Self { columns, rows, pixels, mark })
     }
 
-    /// One line of text for each two rows of pixels.
-    pub(crate) fn lines(&self, colour: bool) -> Vec<String> {
+    /// One line of text for each two rows of pixels, made smaller where there is `room` for fewer columns.
+    pub(crate) fn lines(&self, colour: bool, room: Option<usize>) -> Vec<String> {
+        if let Some(room) = room.filter(|room| *room < self.columns) {
+            return self.every(self.columns.div_ceil(room.max(1))).lines(colour, None);
+        }
         (0..self.rows).step_by(2).map(|y| if colour { self.coloured(y) } else { self.plain(y) }).collect()
+    }
+
+    /// Only each so manieth pixel of a row, and row.
+    fn every(&self, step: usize) -> Self {
+        let kept = |n: usize| (0..n).step_by(step);
+        let pixels = kept(self.rows).flat_map(|y| kept(self.columns).map(move |x| self.at(x, y))).collect();
+        let mark = self.mark.map(|(x, y)| (x / step, y / step));
+        Self { columns: self.columns.div_ceil(step), rows: self.rows.div_ceil(step), pixels, mark }
     }
 
     /// Two pixels a character: the upper half block has the upper one's colour, the background the lower one's.
@@ -112,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_picture_without_colours_looks_like_this() {
-        let lines = Picture::unpack(&disc(16)).unwrap().lines(false);
+        let lines = Picture::unpack(&disc(16)).unwrap().lines(false, None);
         assert_eq!(
             lines,
             [
@@ -129,11 +140,21 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_is_made_smaller_where_there_is_less_room() {
+        let picture = Picture::unpack(&disc(16)).unwrap();
+        let lines = picture.lines(false, Some(15));
+        assert_eq!(lines.len(), 4, "half of it: {lines:?}");
+        assert!(lines.iter().all(|line| line.chars().count() <= 8), "{lines:?}");
+        assert!(lines.concat().contains(MARK), "the mark stays");
+        assert_eq!(picture.lines(false, Some(16)), picture.lines(false, None));
+    }
+
+    #[test]
     fn colours_are_sixteen_greys_and_one_red_pixel() {
         let all: Vec<u8> = (0..8u8).map(|i| (2 * i) << 4 | (2 * i + 1)).collect();
         let preview =
             Preview { columns: 16, rows: 1, pixels: all.into(), mark_x: Some(3.0), mark_y: Some(0.0) };
-        let line = Picture::unpack(&preview).unwrap().lines(true).remove(0);
+        let line = Picture::unpack(&preview).unwrap().lines(true, None).remove(0);
         assert_eq!(line.matches('\u{2580}').count(), 16);
         assert!(line.contains("38;5;196"), "the mark");
         assert!(

@@ -4,7 +4,7 @@ use jiff::tz::TimeZone;
 pub(crate) use ovomesh_api::json::{call_name, reason_name, row as json, stamp, verdict as verdict_json};
 use ovomesh_api::pb::scan::v1 as pb;
 
-use crate::look;
+use crate::colours;
 use crate::table::{Column, Field};
 use crate::when;
 
@@ -30,7 +30,7 @@ pub(crate) fn cells(row: &pb::Row, zone: &TimeZone) -> [Field; 9] {
         acquired.unwrap_or_else(dash).into(),
         or_dash(&row.egg_id).into(),
         place(row.place.as_ref()).into(),
-        Field::from(call_name(verdict.call())).coloured(look::of(verdict.call())),
+        Field::from(call_name(verdict.call())).coloured(colours::of(verdict.call())),
         verdict.p_female.map_or_else(dash, |p| format!("{p:.3}")).into(),
         verdict.quality.as_ref().map_or_else(dash, |q| format!("{:.1}", q.snr)).into(),
         verdict.timings.as_ref().map_or_else(dash, |t| milliseconds(t.total_us)).into(),
@@ -44,7 +44,7 @@ pub(crate) fn feed_line(row: &pb::Row, zone: &TimeZone, colour: bool) -> String 
     let cells = cells(row, zone);
     let [acquired, egg, place, call, p_female, _, ms, scan, reason] =
         std::array::from_fn::<_, 9, _>(|i| cells[i].text.as_str());
-    let call = look::paint(
+    let call = colours::paint_call(
         &format!("{call:<9}"),
         row.verdict.as_ref().map_or(pb::Call::Undecided, pb::Verdict::call),
         colour,
@@ -53,6 +53,16 @@ pub(crate) fn feed_line(row: &pb::Row, zone: &TimeZone, colour: bool) -> String 
         "{acquired:<23}  {egg:<16}  {place:<16}  {call}  {p_female:>5}  {ms:>7} ms  {scan:<28}  {reason}"
     );
     line.trim_end().to_owned()
+}
+
+/// The place of a call in counts by call: female, male, no embryo, undecided.
+pub(crate) fn column(call: pb::Call) -> usize {
+    match call {
+        pb::Call::Female => 0,
+        pb::Call::Male => 1,
+        pb::Call::NoEmbryo => 2,
+        pb::Call::Undecided | pb::Call::Unspecified => 3,
+    }
 }
 
 /// Where an egg was: `site/line`, and the slot of its tray when known.
@@ -121,7 +131,7 @@ pub(crate) mod tests {
         });
         let rows = [row("s1", pb::Call::Female), undecided];
         assert_eq!(
-            table::render(&COLUMNS, rows.iter().map(|row| cells(row, &TimeZone::UTC)), false),
+            table::render(&COLUMNS, rows.iter().map(|row| cells(row, &TimeZone::UTC)), false, None),
             "\
 ACQUIRED                 EGG    PLACE       CALL       P(FEMALE)   SNR    MS  SCAN  REASON
 2026-11-24 09:00:00.250  egg-1  north/1 #7  FEMALE         0.987  30.0  6.21  s1

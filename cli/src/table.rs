@@ -1,7 +1,9 @@
-//! Tables for people: aligned, without boxes, coloured only on a terminal.
+//! Tables for people: aligned, without boxes, coloured only on a terminal, and never wider than it.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
+
+use crate::{colours, terminal};
 
 /// One cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +21,13 @@ impl<T: Into<String>> From<T> for Field {
 impl Field {
     pub(crate) fn coloured(self, colour: impl Into<Option<Color>>) -> Self {
         Self { colour: colour.into(), ..self }
+    }
+
+    fn painted(&self, colour: bool) -> String {
+        match self.colour {
+            Some(own) if colour => colours::paint(&self.text, own),
+            _ => self.text.clone(),
+        }
     }
 }
 
@@ -44,12 +53,22 @@ impl Column {
     }
 }
 
-/// The whole table as text, without a last line break. Never wraps: a line is a row, whatever the terminal's width.
+/// The whole table as text, without a last line break: a line for each row, or where that is wider than `width` a line for
+/// each value that is there.
 pub(crate) fn render<const N: usize>(
     columns: &[Column; N],
     rows: impl IntoIterator<Item = [Field; N]>,
     colour: bool,
+    width: Option<usize>,
 ) -> String {
+    let rows: Vec<_> = rows.into_iter().collect();
+    let text = aligned(columns, &rows, colour);
+    let fits = |width| text.lines().all(|line| terminal::visible(line) <= width);
+    if rows.is_empty() || width.is_none_or(fits) { text } else { stacked(columns, &rows, colour) }
+}
+
+/// A line for each row.
+fn aligned<const N: usize>(columns: &[Column; N], rows: &[[Field; N]], colour: bool) -> String {
     let mut table = Table::new();
     table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     if colour {
@@ -59,8 +78,8 @@ pub(crate) fn render<const N: usize>(
     }
     table.set_header(columns.iter().map(|c| Cell::new(c.name()).set_alignment(c.alignment())));
     for row in rows {
-        table.add_row(row.into_iter().zip(columns).map(|(field, column)| {
-            let cell = Cell::new(field.text).set_alignment(column.alignment());
+        table.add_row(row.iter().zip(columns).map(|(field, column)| {
+            let cell = Cell::new(&field.text).set_alignment(column.alignment());
             match field.colour {
                 Some(colour) => cell.fg(colour),
                 None => cell,
@@ -73,6 +92,19 @@ pub(crate) fn render<const N: usize>(
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
+/// A paragraph for each row: a line for each value, behind its column's name. What is not known is left out.
+fn stacked<const N: usize>(columns: &[Column; N], rows: &[[Field; N]], colour: bool) -> String {
+    let longest = columns.iter().map(|column| column.name().len()).max().unwrap_or(0);
+    let paragraph = |row: &[Field; N]| {
+        let known = row.iter().zip(columns).filter(|(field, _)| !matches!(field.text.as_str(), "" | "-"));
+        let line = |(field, column): (&Field, &Column)| {
+            format!("{:<longest$}  {}", column.name(), field.painted(colour))
+        };
+        known.map(line).collect::<Vec<_>>().join("\n")
+    };
+    rows.iter().map(paragraph).collect::<Vec<_>>().join("\n\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,11 +115,26 @@ mod tests {
             .map(|(a, b)| [Field::from(a).coloured(Color::Red), Field::from(b)]);
         let columns = [Column::Text("name"), Column::Number("n")];
         assert_eq!(
-            render(&columns, rows.clone(), false),
+            render(&columns, rows.clone(), false, None),
             "name        n\n\
              a           1\n\
              longer  1,000"
         );
-        assert!(render(&columns, rows, true).contains("\u{1b}["), "colours on a terminal");
+        assert!(render(&columns, rows, true, None).contains("\u{1b}["), "colours on a terminal");
+    }
+
+    #[test]
+    fn a_table_that_is_too_wide_becomes_a_paragraph_for_each_row() {
+        let rows = [["a", "-", "1"], ["much longer", "b", ""]].map(|row| row.map(Field::from));
+        let columns = [Column::Text("NAME"), Column::Text("OTHER"), Column::Number("N")];
+        assert_eq!(
+            render(&columns, rows.clone(), false, Some(20)),
+            "NAME   a\n\
+             N      1\n\
+             \n\
+             NAME   much longer\n\
+             OTHER  b"
+        );
+        assert_eq!(render(&columns, rows, false, Some(21)).lines().count(), 3);
     }
 }

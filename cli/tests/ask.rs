@@ -165,7 +165,7 @@ async fn services_that_cannot_be_reached_are_shown_so_and_fail_the_command() {
     let query = Query::start().await;
     // This one has no status service, the other does not exist.
     let ran = ovomesh(&format!("--output json status --service {},http://127.0.0.1:9", query.url)).await;
-    assert!(ran.result.is_ok() && !ran.succeeded());
+    assert_eq!(code(ran.result.as_ref().unwrap_err()), ExitCode::from(4), "nobody answers");
     let services = lines(&ran.printed);
     assert!(services[0]["error"].as_str().unwrap().contains("Unimplemented"), "{services:?}");
     assert!(services[1]["error"].as_str().unwrap().contains("refused"), "{services:?}");

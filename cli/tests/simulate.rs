@@ -255,8 +255,9 @@ async fn a_person_sees_a_line_a_second_and_a_report() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_is_not_there_is_named() {
-    let ran = ovomesh("--gateway http://127.0.0.1:9 simulate --quiet --distinct 1").await;
+async fn a_gateway_that_is_not_there_is_named_before_phantoms_are_made() {
+    let ran = ovomesh("--gateway http://127.0.0.1:9 simulate --distinct 4").await;
+    assert_eq!(ran.printed, "", "nothing is made for nobody");
     let error = ran.result.unwrap_err().to_string();
     assert!(error.contains("http://127.0.0.1:9") && error.contains("refused"), "{error}");
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use jiff::tz::TimeZone;
 use ovomesh_api::pb::query::v1::GetEggRequest;
 
-use crate::{Global, Out, client, rows, table};
+use crate::{Global, Out, client, rows};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -35,7 +35,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
     } else {
         let zone = TimeZone::system();
         let cells = found.iter().map(|row| rows::cells(row, &zone));
-        out.line(table::render(&rows::COLUMNS, cells, out.colour))?;
+        out.table(&rows::COLUMNS, cells)?;
     }
     Ok(ExitCode::SUCCESS)
 }

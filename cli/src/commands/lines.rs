@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::exit::Failure;
 use crate::table::Column;
-use crate::{Global, Out, client, table};
+use crate::{Global, Out, client};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,7 +41,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
         out.line("no scans are stored yet")?;
     } else {
         let cells = found.lines.iter().map(|line| [line.site.as_str().into(), line.line.as_str().into()]);
-        out.line(table::render(&COLUMNS, cells, out.colour))?;
+        out.table(&COLUMNS, cells)?;
     }
     if found.more {
         out.remark("there are more lines than these; --site shows those of one hatchery")?;

@@ -12,7 +12,7 @@ use tonic::transport::Channel;
 
 use crate::exit::Failure;
 use crate::lines::{self, Known};
-use crate::{Global, Out, client, rows, table, when};
+use crate::{Global, Out, client, rows, when};
 
 /// Rows a page: the contract's most.
 const PAGE: u32 = 1_000;
@@ -120,7 +120,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
     if !out.is_json() {
         let zone = TimeZone::system();
         let cells = found.iter().map(|row| rows::cells(row, &zone));
-        out.line(table::render(&rows::COLUMNS, cells, out.colour))?;
+        out.table(&rows::COLUMNS, cells)?;
     }
     if more {
         out.remark(format!("more follow after these {}; --limit shows more", args.limit))?;

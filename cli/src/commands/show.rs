@@ -8,10 +8,14 @@ use ovomesh_api::pb::query::v1::GetScanRequest;
 use ovomesh_api::pb::scan::v1 as pb;
 
 use crate::picture::Picture;
-use crate::{Global, Out, client, look, rows, when};
+use crate::{Global, Out, client, colours, rows, when};
 
-/// Characters of the bar of timings.
+/// Characters of the bar of timings, where there is room.
 const BAR: usize = 60;
+/// Columns beside the bar: its name before, the sum behind.
+const BESIDE_BAR: usize = 22;
+/// Columns before the picture.
+const MARGIN: usize = 2;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -39,21 +43,23 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
     if out.is_json() {
         out.json(&rows::json(&row))?;
     } else {
-        out.line(text(&row, &TimeZone::system(), out.colour))?;
+        out.line(text(&row, &TimeZone::system(), out.colour, out.width))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The whole page.
-fn text(row: &pb::Row, zone: &TimeZone, colour: bool) -> String {
+fn text(row: &pb::Row, zone: &TimeZone, colour: bool, width: Option<usize>) -> String {
     let empty = pb::Verdict::default();
     let verdict = row.verdict.as_ref().unwrap_or(&empty);
     let mut page = head(row, zone);
     page.push('\n');
     match row.preview.as_ref().map(Picture::unpack) {
-        Some(Ok(picture)) => page.extend(
-            picture.lines(colour).iter().map(|line| format!("  {line}").trim_end().to_owned() + "\n"),
-        ),
+        Some(Ok(picture)) => {
+            let room = width.map(|width| width.saturating_sub(MARGIN));
+            let line = |line: &String| format!("{:MARGIN$}{line}", "").trim_end().to_owned() + "\n";
+            page.extend(picture.lines(colour, room).iter().map(line));
+        }
         Some(Err(why)) => page += &format!("  ({why})\n"),
         None => page += "  (no picture was kept)\n",
     }
@@ -61,7 +67,7 @@ fn text(row: &pb::Row, zone: &TimeZone, colour: bool) -> String {
     page += &decision(verdict, colour);
     page += &facts(verdict);
     if let Some(timings) = &verdict.timings {
-        page += &bar(timings);
+        page += &bar(timings, width.map_or(BAR, |width| BAR.min(width.saturating_sub(BESIDE_BAR))));
     }
     page.trim_end().to_owned()
 }
@@ -83,7 +89,7 @@ fn head(row: &pb::Row, zone: &TimeZone) -> String {
 }
 
 fn decision(verdict: &pb::Verdict, colour: bool) -> String {
-    let mut line = look::paint(rows::call_name(verdict.call()), verdict.call(), colour);
+    let mut line = colours::paint_call(rows::call_name(verdict.call()), verdict.call(), colour);
     if let Some(p) = verdict.p_female {
         let _ = write!(line, "  P(female) {p:.3}");
     }
@@ -129,7 +135,7 @@ fn facts(verdict: &pb::Verdict) -> String {
 }
 
 /// Where the time went, to scale. What no stage accounts for is the way between them.
-fn bar(t: &pb::Timings) -> String {
+fn bar(t: &pb::Timings, length: usize) -> String {
     let stages = [
         ('.', "waiting for preprocess", t.preprocess_queued_us),
         ('P', "preprocess", t.preprocess_us),
@@ -145,7 +151,7 @@ fn bar(t: &pb::Timings) -> String {
     let (mut drawn, mut names, mut passed) = (String::new(), String::new(), 0);
     for (letter, name, us) in parts {
         passed += us;
-        let end = (passed * BAR as u64).checked_div(whole).unwrap_or(0) as usize;
+        let end = (passed * length as u64).checked_div(whole).unwrap_or(0) as usize;
         drawn.extend(std::iter::repeat_n(letter, end - drawn.len()));
         let _ = writeln!(names, "         {letter} {:>8.2} ms  {name}", us as f64 / 1000.0);
     }
@@ -155,6 +161,7 @@ fn bar(t: &pb::Timings) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::terminal;
 
     #[test]
     fn a_page_reads_like_this() {
@@ -176,7 +183,7 @@ mod tests {
             ..Default::default()
         });
         assert_eq!(
-            text(&row, &TimeZone::UTC, false),
+            text(&row, &TimeZone::UTC, false, None),
             "\
 scan s1
 egg egg-1 at north/1 #7 of tray run t, TEST
@@ -197,9 +204,22 @@ time     [.PPPPPPPPPPP::::::::IIIIIIIIIIIIIIIIIIIIIIIIIIIIII----------] 6.00 ms
     }
 
     #[test]
+    fn a_page_fits_a_narrow_terminal() {
+        let mut row = rows::tests::row("s1", pb::Call::Female);
+        let pixels = vec![0xff; 32 * 64].into();
+        row.preview = Some(pb::Preview { columns: 64, rows: 64, pixels, ..Default::default() });
+        for colour in [false, true] {
+            let page = text(&row, &TimeZone::UTC, colour, Some(60));
+            let page = terminal::wrapped(&page, 60);
+            assert!(page.lines().all(|line| terminal::visible(line) <= 60), "{page}");
+            assert_eq!(page.contains('\x1b'), colour);
+        }
+    }
+
+    #[test]
     fn times_of_other_clocks_never_break_the_bar() {
         let late = pb::Timings { total_us: 10, inference_us: u32::MAX, ..Default::default() };
-        assert!(bar(&late).contains(&"I".repeat(BAR)));
-        assert!(bar(&pb::Timings::default()).contains("[]"));
+        assert!(bar(&late, BAR).contains(&"I".repeat(BAR)));
+        assert!(bar(&pb::Timings::default(), BAR).contains("[]"));
     }
 }

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use tonic::transport::Uri;
 
 use crate::args::url;
+use crate::exit::Failure;
 use crate::table::{Column, Field};
-use crate::{Global, Out, client, rows, table, when};
+use crate::{Global, Out, client, rows, when};
 
 /// Longest wait for one service.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -22,9 +23,10 @@ const EXAMPLES: &str = "\
 Examples:
   ovomesh status                                   the services of one machine at their usual ports
   ovomesh status --service http://10.0.0.5:7720,http://10.0.0.6:7720
+  ovomesh status --agent http://line-1.north:7690,http://line-2.north:7690
   ovomesh --output json status | jq 'select(.ready | not)'
 
-Fails when a service is not reachable or not ready.";
+Fails when a service is not reachable or not ready. An agent is only missed when --agent names it.";
 
 /// Which services.
 #[derive(clap::Args, Debug)]
@@ -34,10 +36,15 @@ pub struct Args {
     /// (7702), preprocess (7710) and inference (7720) on this machine
     #[arg(long = "service", env = "OVOMESH_SERVICES", value_name = "URL", value_delimiter = ',', value_parser = url)]
     services: Vec<Uri>,
+    /// The agents at the edge, separated by commas. Without: the one on this machine (7690), if there is one
+    #[arg(long = "agent", env = "OVOMESH_AGENTS", value_name = "URL", value_delimiter = ',', value_parser = url)]
+    agents: Vec<Uri>,
 }
 
 /// Ports of the services behind the gateway.
 const BEHIND: [u16; 3] = [7702, 7710, 7720];
+/// Port of an agent.
+const AGENT: u16 = 7690;
 
 const COLUMNS: [Column; 8] = [
     Column::Text("SERVICE"),
@@ -58,29 +65,48 @@ const FACTS: [Column; 4] =
 const ERROR_CHARS: usize = 120;
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
-    let usual = || {
-        let behind = BEHIND.map(|port| url(&format!("127.0.0.1:{port}")));
-        [global.gateway.clone(), global.query.clone()]
-            .into_iter()
-            .chain(behind.into_iter().flatten())
-            .collect()
-    };
-    let services: Vec<Uri> = if args.services.is_empty() { usual() } else { args.services.clone() };
-    let answers = join_all(services.iter().map(|service| ask(global, service))).await;
+    let mut services = services(args, global);
+    let mut answers = join_all(services.iter().map(|service| ask(global, service))).await;
+    // Most meshes have no agent on the same machine: one that nobody named may be missing.
+    let unnamed = args.agents.is_empty() && args.services.is_empty();
+    let is_missing = unnamed && answers.last().is_some_and(Result::is_err);
+    if is_missing {
+        services.pop();
+        answers.pop();
+    }
     let now = Timestamp::now();
-    let told = services.iter().zip(&answers);
+    let answered = services.iter().zip(&answers);
     if out.is_json() {
-        told.clone().try_for_each(|(service, answer)| out.json(&object(service, answer)))?;
+        answered.clone().try_for_each(|(service, answer)| out.json(&object(service, answer)))?;
     } else {
-        let cells = told.clone().map(|(service, answer)| cells(service, answer, now));
-        out.line(table::render(&COLUMNS, cells, out.colour))?;
+        out.table(&COLUMNS, answered.clone().map(|(service, answer)| cells(service, answer, now)))?;
+        if is_missing {
+            out.line(format!("no agent on this machine (port {AGENT}); --agent asks one elsewhere"))?;
+        }
         let facts: Vec<_> = answers.iter().flatten().flat_map(facts).collect();
         if !facts.is_empty() {
-            out.line(format!("\n{}", table::render(&FACTS, facts, out.colour)))?;
+            out.line("")?;
+            out.table(&FACTS, facts)?;
         }
+    }
+    if answers.iter().all(Result::is_err) {
+        return Err(Failure::NoServer("no service answers; are they running, and where?".into()).into());
     }
     let well = answers.iter().all(|answer| answer.as_ref().is_ok_and(|status| status.ready));
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Whom to ask: the agents last.
+fn services(args: &Args, global: &Global) -> Vec<Uri> {
+    let here = |port| url(&format!("127.0.0.1:{port}")).ok();
+    let mut services = args.services.clone();
+    if services.is_empty() {
+        services.extend([global.gateway.clone(), global.query.clone()]);
+        services.extend(BEHIND.into_iter().filter_map(here));
+        services.extend(here(AGENT).filter(|_| args.agents.is_empty()));
+    }
+    services.extend(args.agents.iter().cloned());
+    services
 }
 
 async fn ask(global: &Global, service: &Uri) -> Result<GetStatusResponse, String> {
@@ -172,6 +198,7 @@ fn object(service: &Uri, answer: &Result<GetStatusResponse, String>) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table;
 
     #[test]
     fn a_healthy_a_starting_and_a_dead_service_read_like_this() {
@@ -197,7 +224,7 @@ mod tests {
         };
         let told = [Ok(inference), Ok(gateway), Err("Connection refused (os error 111)".to_owned())];
         let uri = Uri::from_static("http://127.0.0.1:7700");
-        let text = table::render(&COLUMNS, told.iter().map(|answer| cells(&uri, answer, now)), false);
+        let text = table::render(&COLUMNS, told.iter().map(|answer| cells(&uri, answer, now)), false, None);
         assert_eq!(
             text,
             "\
@@ -208,7 +235,7 @@ scanner-gateway  gw           http://127.0.0.1:7700  0.1.0    no                
         );
         let facts: Vec<_> = told.iter().flatten().flat_map(facts).collect();
         assert_eq!(
-            table::render(&FACTS, facts, false),
+            table::render(&FACTS, facts, false, None),
             "\
 SERVICE    INSTANCE     FACT    VALUE
 inference  inference-1  device  cpu

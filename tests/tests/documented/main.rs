@@ -59,7 +59,9 @@ fn run_all(all: &[Block]) {
     // The demo, and an agent beside it.
     let shape = Shape { fixed_ports: true, folder: folder.path().join("fleet"), ..Shape::default() };
     let mut fleet = Fleet::start(&programs(), shape).unwrap();
+    reader.prints("ovomesh status", &["no agent on this machine (port 7690)"]);
     fleet.add_agent("scanner-agent-1").unwrap();
+    reader.prints("ovomesh status", &["scanner-agent-1"]);
     reader.simulate();
     for block in asking {
         reader.read(block);

@@ -64,6 +64,14 @@ impl<'a> Reader<'a> {
         run("ovomesh phantom --count 1 --single --dicom slices");
     }
 
+    /// A command that succeeds and prints this.
+    pub fn prints(&mut self, command: &str, promised: &[&str]) {
+        let output = shell(command, self.folder).output().unwrap();
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{command}: {printed}");
+        assert_eq!(lacking(promised, &printed), None, "{command}");
+    }
+
     /// Whether a block starts services of its own, which need their ports.
     pub fn starts_services(&mut self, block: &Block) -> bool {
         block.language == "yaml" || commands(block).iter().any(|command| service(command).is_some())

@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
 use ovomesh_phantom::{Class, Profile, Renderer, Scanner, Shares};
 
 use self::egg::Maker;
 use self::truth::Row;
 use super::simulate::{Anatomy, Size, positive, share, shares};
 use crate::Out;
+use crate::terminal::Progress;
 
 /// The folder of the scans within the one that was asked for: it can be sent as it is.
 const SCANS: &str = "scans";
@@ -118,10 +118,7 @@ pub(crate) fn run(args: &Args, out: &mut Out) -> anyhow::Result<ExitCode> {
     let file = args.dicom.join(TRUTH);
     let mut table = BufWriter::new(create(&file)?);
     writeln!(table, "{}", Row::HEAD)?;
-    // Hidden by itself where there is no terminal.
-    let bar = ProgressBar::new(args.count.get().into());
-    let style = ProgressStyle::with_template("making phantoms [{bar:40}] {pos}/{len}, {eta} left")?;
-    bar.set_style(style.progress_chars("=> "));
+    let progress = Progress::new("making phantoms", args.count.get().into());
     let mut maker = args.maker();
     let mut counts = [0u32; 4];
     for index in 0..args.count.get() {
@@ -141,12 +138,12 @@ pub(crate) fn run(args: &Args, out: &mut Out) -> anyhow::Result<ExitCode> {
         writeln!(table, "{}", row.csv())?;
         counts[egg.truth.class.index()] += 1;
         if out.is_json() {
-            bar.suspend(|| out.json(&row))?;
+            progress.suspend(|| out.json(&row))?;
         }
-        bar.inc(1);
+        progress.add(1);
     }
     table.flush().with_context(|| format!("writing {}", file.display()))?;
-    bar.finish_and_clear();
+    progress.end();
     let [female, male, infertile, dead] = counts;
     out.remark(format!(
         "{} eggs in {}: {female} female, {male} male, {infertile} infertile, {dead} dead; what is true of them is in {}",

@@ -3,17 +3,17 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use ovomesh_api::pb::scan::v1::{Call, UndecidedReason, Verdict};
 use serde_json::json;
 
 use super::scans::Item;
-use crate::{Out, look, rows};
+use crate::terminal::Progress;
+use crate::{Out, colours, rows};
 
 /// What there is to say.
 pub(crate) struct Tell<'a> {
     out: &'a mut Out,
-    bar: ProgressBar,
+    progress: Progress,
     /// Verdicts by call: female, male, no embryo, undecided.
     calls: [u64; 4],
     /// Of the undecided: those that were never judged, nor stored.
@@ -25,24 +25,20 @@ pub(crate) struct Tell<'a> {
 
 impl<'a> Tell<'a> {
     pub(crate) fn new(files: usize, out: &'a mut Out) -> Self {
-        // Hidden by itself where there is no terminal.
-        let bar = ProgressBar::new(files as u64);
-        if let Ok(style) = ProgressStyle::with_template("[{bar:40}] {pos}/{len} files, {eta} left") {
-            bar.set_style(style.progress_chars("=> "));
-        }
-        Self { out, bar, calls: [0; 4], rejected: 0, failures: Vec::new(), unknown: 0 }
+        let progress = Progress::new("files sent", files as u64);
+        Self { out, progress, calls: [0; 4], rejected: 0, failures: Vec::new(), unknown: 0 }
     }
 
     /// So many more files are done.
     pub(crate) fn done(&self, files: usize) {
-        self.bar.inc(files as u64);
+        self.progress.add(files as u64);
     }
 
     /// A scan was decided, so long after it was sent.
     pub(crate) fn verdict(&mut self, item: &Item, verdict: &Verdict, took: Duration) -> anyhow::Result<()> {
-        self.calls[look::column(verdict.call())] += 1;
-        let Self { out, bar, .. } = self;
-        bar.suspend(|| {
+        self.calls[rows::column(verdict.call())] += 1;
+        let Self { out, progress, .. } = self;
+        progress.suspend(|| {
             if out.is_json() {
                 out.json(&object(item, verdict, took))
             } else {
@@ -73,13 +69,13 @@ impl<'a> Tell<'a> {
             None => why.to_owned(),
         };
         self.failures.push(text);
-        let Self { out, bar, .. } = self;
+        let Self { out, progress, .. } = self;
         if !out.is_json() {
             return Ok(());
         }
         let (scan, files) = item.map_or((None, &[][..]), |item| (Some(&item.scan), &item.files));
         let (scan_id, egg_id) = (scan.map(|scan| &scan.scan_id), scan.map(|scan| &scan.egg_id));
-        bar.suspend(|| {
+        progress.suspend(|| {
             out.json(&json!({ "scan_id": scan_id, "egg_id": egg_id, "files": files, "error": why }))
         })
     }
@@ -91,7 +87,7 @@ impl<'a> Tell<'a> {
 
     /// The last lines, and whether all went well.
     pub(crate) fn end(self) -> anyhow::Result<ExitCode> {
-        self.bar.finish_and_clear();
+        self.progress.end();
         let Self { out, calls, rejected, failures, unknown, .. } = self;
         let [female, male, no_embryo, undecided] = calls;
         let sum: u64 = calls.iter().sum();
@@ -114,7 +110,8 @@ impl<'a> Tell<'a> {
 
 fn lines(out: &mut Out, item: &Item, verdict: &Verdict, took: Duration) -> anyhow::Result<()> {
     let egg = if item.scan.egg_id.is_empty() { "-" } else { &item.scan.egg_id };
-    let call = look::paint(&format!("{:<9}", rows::call_name(verdict.call())), verdict.call(), out.colour);
+    let call =
+        colours::paint_call(&format!("{:<9}", rows::call_name(verdict.call())), verdict.call(), out.colour);
     let p_female = verdict.p_female.map_or("    -".into(), |p| format!("{p:.3}"));
     let snr = verdict.quality.as_ref().map_or("   -".into(), |q| format!("{:>4.0}", q.snr));
     let ms = took.as_secs_f64() * 1000.0;

@@ -6,7 +6,7 @@ use ovomesh_api::pb::scan::v1::Call;
 use ovomesh_phantom::Class;
 use serde::Serialize;
 
-use crate::look::column;
+use crate::rows::column;
 
 /// A share with its Wilson 95 % interval. All three are 0, 0 and 1 of nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

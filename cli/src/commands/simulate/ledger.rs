@@ -10,7 +10,7 @@ use super::accuracy::Accuracy;
 use super::latency::{Latency, Timeline};
 use super::plan::Plan;
 use super::tour::Tour;
-use crate::{look, rows};
+use crate::rows;
 
 /// A send that left later than this after its intended time was delayed by the server or by this machine.
 const DELAYED: Duration = Duration::from_millis(10);
@@ -151,7 +151,7 @@ impl Ledger {
         let took = at.saturating_sub(self.plan.sends[n as usize].at);
         self.counts.verdicts += 1;
         let reason = rows::reason_name(verdict);
-        if look::column(verdict.call()) == 3 {
+        if rows::column(verdict.call()) == 3 {
             let reason = if reason.is_empty() { "UNSPECIFIED" } else { reason };
             *self.counts.undecided_by_reason.entry(reason).or_default() += 1;
         }

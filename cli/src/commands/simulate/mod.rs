@@ -24,8 +24,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
+use ovomesh_api::pb::scanner::v1::Line;
 use ovomesh_phantom::{Class, Library, Scanner, seed_of};
 use tokio_util::sync::CancellationToken;
 
@@ -39,10 +39,12 @@ use live::Live;
 use report::Report;
 use tour::Tour;
 
-use crate::{Global, Out};
+use crate::terminal::Progress;
+use crate::{Global, Out, scanner};
 
 pub(crate) async fn run(args: Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
     let load = args.load()?;
+    find_server(&args, global).await?;
     let library = Arc::new(make_library(&args, out)?);
     let plan = Arc::new(load.plan());
     let tour = Arc::new(tour(&args, &library));
@@ -57,7 +59,7 @@ pub(crate) async fn run(args: Args, global: &Global, out: &mut Out) -> anyhow::R
         plan,
         tour: tour.clone(),
     });
-    let live = (!args.quiet).then(Live::default);
+    let live = (!args.quiet).then(|| Live::new(out.width));
     let interrupted = drive::drive(&run, supplies, live, out).await?;
     let cost = generator.cost();
     let report = Report::new(args.asked(&tour.run), interrupted, &run.ledger(), cost);
@@ -68,19 +70,27 @@ pub(crate) async fn run(args: Args, global: &Global, out: &mut Out) -> anyhow::R
     if out.is_json() {
         out.json(&report)?;
     } else {
-        out.line(format!("\n{}", summary::text(&report, out.colour)))?;
+        out.line(format!("\n{}", summary::text(&report, out.colour, out.width)))?;
     }
     Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Makes the distinct phantoms on all cores, with a bar on a terminal and a line in a log.
+/// Opens and ends a session, so that a server that is not there is told before the phantoms are made, which may take long.
+async fn find_server(args: &Args, global: &Global) -> anyhow::Result<()> {
+    let line = Line { site: args.site.to_string(), line: "line-1".into() };
+    let bytes = args.size.grid().bytes() as u64;
+    let hello = scanner::hello("simulator", "look".into(), bytes, vec![line]);
+    scanner::open(global, hello, futures::stream::empty()).await.map(drop)
+}
+
+/// Makes the distinct phantoms on all cores.
 fn make_library(args: &Args, out: &mut Out) -> anyhow::Result<Library> {
     let began = Instant::now();
     let threads = std::thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
-    let bar = if args.quiet { ProgressBar::hidden() } else { ProgressBar::new(args.distinct.get().into()) };
-    bar.set_style(
-        ProgressStyle::with_template("making phantoms [{bar:40}] {pos}/{len}")?.progress_chars("=> "),
-    );
+    let progress = match args.quiet {
+        true => Progress::hidden(),
+        false => Progress::new("making phantoms", args.distinct.get().into()),
+    };
     let count = args.distinct.get() as usize;
     let library = Library::generate(
         &args.phantoms(),
@@ -89,9 +99,9 @@ fn make_library(args: &Args, out: &mut Out) -> anyhow::Result<Library> {
         count,
         Draws::Eggs.seed(args.seed),
         threads,
-        |_| bar.inc(1),
+        |_| progress.add(1),
     );
-    bar.finish_and_clear();
+    progress.end();
     if !args.quiet {
         let took = began.elapsed().as_secs_f64();
         out.remark(format!("made {count} phantoms of {} in {took:.1} s", args.size.name()))?;

@@ -21,7 +21,7 @@ const STAGES: [(&str, &str); 8] = [
 ];
 
 /// The whole text.
-pub(crate) fn text(r: &Report, colour: bool) -> String {
+pub(crate) fn text(r: &Report, colour: bool, width: Option<usize>) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(
@@ -40,7 +40,7 @@ pub(crate) fn text(r: &Report, colour: bool) -> String {
     );
     text += &counts(r);
     text += &accuracy(r);
-    let _ = writeln!(text, "\n{}\n\n{}", latencies(r, colour), confusion(r, colour));
+    let _ = writeln!(text, "\n{}\n\n{}", latencies(r, colour, width), confusion(r, colour, width));
     if let Some(cpu) = r.generator_cpu_ms_per_scan {
         let _ = writeln!(text, "\nmaking a scan cost {cpu:.3} ms of CPU");
     }
@@ -107,7 +107,7 @@ fn accuracy(r: &Report) -> String {
     )
 }
 
-fn latencies(r: &Report, colour: bool) -> String {
+fn latencies(r: &Report, colour: bool, width: Option<usize>) -> String {
     let columns = [
         Column::Text("LATENCY IN MS"),
         Column::Number("p50"),
@@ -128,10 +128,10 @@ fn latencies(r: &Report, colour: bool) -> String {
         max_ms: r.max_ms,
     };
     let stages = STAGES.iter().filter_map(|(key, name)| Some(row(name, *r.stages.get(key)?)));
-    render(&columns, std::iter::once(row("intended send to verdict", whole)).chain(stages), colour)
+    render(&columns, std::iter::once(row("intended send to verdict", whole)).chain(stages), colour, width)
 }
 
-fn confusion(r: &Report, colour: bool) -> String {
+fn confusion(r: &Report, colour: bool, width: Option<usize>) -> String {
     let columns = [
         Column::Text("TRUTH"),
         Column::Number("FEMALE"),
@@ -144,7 +144,7 @@ fn confusion(r: &Report, colour: bool) -> String {
         let [a, b, c, d] = [female, male, no_embryo, undecided].map(|n| Field::from(thousands(n)));
         Some([class.into(), a, b, c, d])
     });
-    render(&columns, rows, colour)
+    render(&columns, rows, colour, width)
 }
 
 #[cfg(test)]
@@ -212,7 +212,7 @@ mod tests {
         let report = Report::new(asked, false, &ledger(), cost);
         assert!(report.is_whole());
         assert_eq!(
-            text(&report, false),
+            text(&report, false, None),
             "\
 run 5f0c: 10 scans/s (fixed) for 1 s from 1 scanner, 64x64x16, SNR 30, nominal profile
 
@@ -262,6 +262,13 @@ note: rejected: scan ...: no room"
             live.line(&mut ledger, ms(2_000), Duration::ZERO).lines().count(),
             1,
             "the head comes once"
+        );
+        assert_eq!(
+            Live::new(Some(60)).line(&mut self::ledger(), ms(1_000), Duration::ZERO),
+            concat!(
+                "  time  verdicts/s  in flight    p50 ms    p99 ms  errors\n",
+                "   1 s           5          0       8.0       8.0       1"
+            )
         );
     }
 }

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use indicatif::{ProgressBar, ProgressStyle};
 use ovomesh_api::pb::gateway::v1::connect_request::Message as Up;
 use ovomesh_api::pb::gateway::v1::connect_response::Message as Down;
 use ovomesh_api::pb::gateway::v1::gateway_service_client::GatewayServiceClient;
@@ -24,6 +23,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::images::{self, Series};
 use crate::backoff::Backoff;
 use crate::exit::Failure;
+use crate::terminal::Progress;
 use crate::{Global, Out, client};
 
 /// A gateway that stores nothing for this long is no help.
@@ -38,7 +38,7 @@ struct Drain<'a> {
     /// Without an answer.
     sent: HashMap<String, Released>,
     done: Done,
-    bar: ProgressBar,
+    progress: Progress,
     global: &'a Global,
 }
 
@@ -93,11 +93,10 @@ pub(super) async fn run(
             }
         }
     }
-    let bar = ProgressBar::new(waiting.len() as u64);
-    bar.set_style(ProgressStyle::with_template("{bar:40} {pos} of {len} verdicts stored, {eta} left")?);
-    let mut drain = Drain { spool, waiting, sent: HashMap::new(), done, bar, global };
+    let progress = Progress::new("verdicts stored", waiting.len() as u64);
+    let mut drain = Drain { spool, waiting, sent: HashMap::new(), done, progress, global };
     drain.run(out).await?;
-    drain.bar.finish_and_clear();
+    drain.progress.end();
     tell(&drain.done, out)?;
     Ok(if drain.done.left() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -253,7 +252,7 @@ impl Drain<'_> {
         if let Some(mut released) = self.sent.remove(id) {
             self.spool.committed(&mut released).await?;
             self.done.stored += 1;
-            self.bar.inc(1);
+            self.progress.add(1);
         }
         Ok(())
     }

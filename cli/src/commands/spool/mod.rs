@@ -67,7 +67,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
                     out.json(&json!({ "scan_id": seen.id, "state": name(seen.state), "bytes": seen.bytes, "file": seen.path }))?;
                 }
             } else {
-                out.line(table(&inspected, out.colour))?;
+                out.line(table(&inspected, out.colour, out.width))?;
             }
             Ok(ExitCode::SUCCESS)
         }
@@ -93,14 +93,14 @@ fn open(folder: &std::path::Path) -> anyhow::Result<Inspected> {
     inspect(folder).with_context(|| format!("looking into the spool {}", folder.display()))
 }
 
-fn table(inspected: &Inspected, colour: bool) -> String {
+fn table(inspected: &Inspected, colour: bool, width: Option<usize>) -> String {
     let columns =
         [Column::Text("SCAN"), Column::Text("STATE"), Column::Number("BYTES"), Column::Text("FILE")];
     let rows = inspected.records.iter().map(|seen| {
         let file = seen.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         [seen.id.clone().into(), name(seen.state).into(), Field::from(thousands(seen.bytes)), file.into()]
     });
-    render(&columns, rows, colour)
+    render(&columns, rows, colour, width)
 }
 
 fn damage(lost: &Lost) -> String {
@@ -151,7 +151,7 @@ mod tests {
             bytes: 133_500,
         };
         assert_eq!(
-            table(&inspected, false),
+            table(&inspected, false, None),
             "\
 SCAN  STATE        BYTES  FILE
 a     UNDECIDED  131,200  0000000001.log
