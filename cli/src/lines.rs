@@ -56,7 +56,7 @@ fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     for run in names.chunk_by(|(a, m), (b, n)| a == b && m.zip(*n).is_some_and(|(m, n)| m + 1 == n)) {
         match run {
             [first, .., last] if run.len() >= RUN => {
-                parts.push(format!("{} .. {}", whole(first), whole(last)))
+                parts.push(format!("{} .. {}", whole(first), whole(last)));
             }
             _ => parts.extend(run.iter().map(whole)),
         }

@@ -3,25 +3,42 @@
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Unit, Zoned};
 
-/// A time as people give it: `2026-11-24T08:00:00Z`, `now`, or relative to now such as `-1h` or `-2d12h`.
-pub(crate) fn parse(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    const FORMS: &str =
-        "a time is RFC 3339 such as 2026-11-24T08:00:00Z, `now`, or relative such as -1h, -30m, -2d";
-    if text == "now" {
-        return Ok(now);
-    }
-    if text.starts_with(['-', '+']) {
-        let span: Span = text.parse().map_err(|error| format!("{error}; {FORMS}"))?;
-        // In UTC, so that a day has 24 hours everywhere.
-        let then = now.to_zoned(TimeZone::UTC).checked_add(span);
-        return then.map(|then| then.timestamp()).map_err(|error| format!("{error}; {FORMS}"));
-    }
-    text.parse().map_err(|error| format!("{error}; {FORMS}"))
+/// A time as people give it, which becomes one when it is known what `now` is.
+#[derive(Clone, Debug)]
+pub(crate) enum Given {
+    /// From now on, or before: `now`, `-1h`, `-2d12h`.
+    Relative(Span),
+    /// `2026-11-24T08:00:00Z`.
+    At(Timestamp),
 }
 
-/// As [`parse`], relative to the moment of the call.
-pub(crate) fn given(text: &str) -> Result<Timestamp, String> {
-    parse(text, Timestamp::now())
+const FORMS: &str =
+    "a time is RFC 3339 such as 2026-11-24T08:00:00Z, `now`, or relative such as -1h, -30m, -2d";
+
+impl Given {
+    /// Reads it from the command line.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let given = match text {
+            "now" => Self::Relative(Span::new()),
+            _ if text.starts_with(['-', '+']) => {
+                Self::Relative(text.parse().map_err(|error| format!("{error}; {FORMS}"))?)
+            }
+            _ => Self::At(text.parse().map_err(|error| format!("{error}; {FORMS}"))?),
+        };
+        given.at(Timestamp::now()).map(|_| given)
+    }
+
+    /// The time that it is.
+    pub(crate) fn at(&self, now: Timestamp) -> Result<Timestamp, String> {
+        match self {
+            Self::At(at) => Ok(*at),
+            // In UTC, so that a day has 24 hours everywhere.
+            Self::Relative(span) => {
+                let then = now.to_zoned(TimeZone::UTC).checked_add(*span);
+                then.map(|then| then.timestamp()).map_err(|error| format!("{error}; {FORMS}"))
+            }
+        }
+    }
 }
 
 /// Local time to the millisecond, for tables.
@@ -29,26 +46,19 @@ pub(crate) fn local(at: Timestamp, zone: TimeZone) -> String {
     Zoned::new(at, zone).strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
 }
 
-/// A range in words: `in the last hour` when it ends now, `from .. to ..` else.
-pub(crate) fn between(from: Timestamp, to: Timestamp, now: Timestamp) -> String {
-    /// A command that ends now began a moment ago.
-    const MOMENT: i64 = 60;
-    // Rounded: both ends were read from the clock, one after the other.
-    let seconds = |later: Timestamp, earlier: Timestamp| {
-        (later.as_millisecond() - earlier.as_millisecond() + 500).div_euclid(1_000)
-    };
-    if seconds(now, to) > MOMENT || to > now {
-        return format!("from {from:.0} to {to:.0}");
-    }
-    match seconds(to, from) {
-        3_600 => "in the last hour".into(),
-        86_400 => "in the last day".into(),
-        s if s % 86_400 == 0 => format!("in the last {} days", s / 86_400),
-        s if s % 3_600 == 0 => format!("in the last {} hours", s / 3_600),
-        60 => "in the last minute".into(),
-        s if s % 60 == 0 => format!("in the last {} minutes", s / 60),
-        s if s < 60 => format!("in the last {s} s"),
-        _ => format!("since {from:.0}"),
+/// A range in words: `in the last hour` when it was asked for so, `from .. to ..` else.
+pub(crate) fn between(from: &Given, to: &Given, now: Timestamp) -> String {
+    let whole = |given: &Given| given.at(now).map_or_else(|error| error, |at| format!("{at:.0}"));
+    match (from, to) {
+        (Given::Relative(span), Given::Relative(end)) if end.is_zero() && span.is_negative() => {
+            let span = span.abs();
+            match span.fieldwise() == Span::new().hours(1).fieldwise() {
+                true => "in the last hour".into(),
+                false => format!("in the last {span:#}"),
+            }
+        }
+        (from, Given::Relative(end)) if end.is_zero() => format!("since {}", whole(from)),
+        (from, to) => format!("from {} to {}", whole(from), whole(to)),
     }
 }
 
@@ -83,14 +93,14 @@ mod tests {
             ("2026-11-24T08:00:00+02:00", "2026-11-24T06:00:00Z"),
         ];
         for (text, expected) in table {
-            assert_eq!(parse(text, now).unwrap(), at(expected), "{text}");
+            assert_eq!(Given::parse(text).unwrap().at(now).unwrap(), at(expected), "{text}");
         }
     }
 
     #[test]
     fn what_is_no_time_is_told_how_to_write_one() {
         for text in ["", "yesterday", "-", "-1x", "1h", "2026-13-01T00:00:00Z"] {
-            let error = parse(text, Timestamp::UNIX_EPOCH).unwrap_err();
+            let error = Given::parse(text).unwrap_err();
             assert!(error.contains("relative such as -1h"), "{text}: {error}");
         }
     }
@@ -99,17 +109,19 @@ mod tests {
     fn ranges_are_told_as_they_were_asked_for() {
         let now = at("2026-11-24T12:00:00.5Z");
         for (from, to, expected) in [
-            ("2026-11-24T11:00:00.4Z", "2026-11-24T12:00:00.41Z", "in the last hour"),
-            ("2026-11-24T11:50:00Z", "2026-11-24T12:00:00Z", "in the last 10 minutes"),
-            ("2026-11-22T12:00:00Z", "2026-11-24T12:00:00Z", "in the last 2 days"),
-            ("2026-11-24T11:58:29Z", "2026-11-24T12:00:00Z", "since 2026-11-24T11:58:29Z"),
+            ("-1h", "now", "in the last hour"),
+            ("-10m", "now", "in the last 10m"),
+            ("-2d12h", "now", "in the last 2d 12h"),
+            ("2026-11-24T11:58:29Z", "now", "since 2026-11-24T11:58:29Z"),
+            ("-2h", "-1h", "from 2026-11-24T10:00:00Z to 2026-11-24T11:00:00Z"),
             (
                 "2026-11-24T06:00:00Z",
                 "2026-11-24T07:00:00Z",
                 "from 2026-11-24T06:00:00Z to 2026-11-24T07:00:00Z",
             ),
         ] {
-            assert_eq!(between(at(from), at(to), now), expected);
+            let [from, to] = [from, to].map(|text| Given::parse(text).unwrap());
+            assert_eq!(between(&from, &to, now), expected);
         }
     }
 

@@ -90,7 +90,7 @@ async fn an_empty_list_says_which_lines_there_are() {
     let list = async |words: &str| ovomesh(&format!("--query {} list {words}", query.url)).await;
     for (words, said) in [
         ("--site sim --line 1", "no scans of sim/1 in the last hour; lines seen: line-1 .. line-8"),
-        ("--site sm --line 1 --from -5m", "no scans of sm/1 in the last 5 minutes; sites seen: north, sim"),
+        ("--site sm --line 1 --from -5m", "no scans of sm/1 in the last 5m; sites seen: north, sim"),
     ] {
         let error = list(words).await.result.unwrap_err();
         assert_eq!((error.to_string().as_str(), code(&error)), (said, ExitCode::from(3)));

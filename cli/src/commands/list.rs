@@ -12,6 +12,7 @@ use tonic::transport::Channel;
 
 use crate::exit::Failure;
 use crate::lines::{self, Known};
+use crate::when::Given;
 use crate::{Global, Out, client, rows, when};
 
 /// Rows a page: the contract's most.
@@ -34,11 +35,11 @@ pub struct Args {
     #[arg(long, env = "OVOMESH_LINE", value_name = "NAME")]
     line: String,
     /// From this time on: RFC 3339, `now`, or relative such as -1h
-    #[arg(long, value_name = "TIME", default_value = "-1h", allow_hyphen_values = true, value_parser = when::given)]
-    from: Timestamp,
+    #[arg(long, value_name = "TIME", default_value = "-1h", allow_hyphen_values = true, value_parser = Given::parse)]
+    from: Given,
     /// Before this time
-    #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true, value_parser = when::given)]
-    to: Timestamp,
+    #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true, value_parser = Given::parse)]
+    to: Given,
     /// Only these calls
     #[arg(long = "call", value_enum, value_delimiter = ',', value_name = "CALL")]
     calls: Vec<CallArg>,
@@ -73,15 +74,18 @@ pub(crate) fn filter(calls: &[CallArg]) -> Option<Filter> {
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
-    if args.from >= args.to {
-        return Err(Failure::Usage(format!("--from {} is not before --to {}", args.from, args.to)).into());
+    let now = Timestamp::now();
+    let [from, to] = [&args.from, &args.to].map(|given| given.at(now).map_err(Failure::Usage));
+    let (from, to) = (from?, to?);
+    if from >= to {
+        return Err(Failure::Usage(format!("--from {from} is not before --to {to}")).into());
     }
     let mut query = client::query(global).await?;
     let mut request = ListScansRequest {
         site: args.site.clone(),
         line: args.line.clone(),
-        from: Some(time::to_pb(args.from)),
-        to: Some(time::to_pb(args.to)),
+        from: Some(time::to_pb(from)),
+        to: Some(time::to_pb(to)),
         filter: filter(&args.calls),
         page_size: args.limit.min(PAGE),
         page_token: String::new(),
@@ -136,7 +140,7 @@ async fn empty(
 ) -> anyhow::Result<ExitCode> {
     let Args { site, line, from, to, calls, .. } = args;
     let such = if calls.is_empty() { "" } else { "such " };
-    let none = format!("no {such}scans of {site}/{line} {}", when::between(*from, *to, Timestamp::now()));
+    let none = format!("no {such}scans of {site}/{line} {}", when::between(from, to, Timestamp::now()));
     match lines::look_up(query, site, line).await {
         Known::Line if calls.is_empty() => out.remark(format!("{none}; --from goes further back"))?,
         Known::Line | Known::Nothing => out.remark(none)?,
