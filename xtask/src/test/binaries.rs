@@ -81,7 +81,8 @@ impl Program {
         command.envs(variables.iter().map(|(name, value)| (name, value)));
         // The harness of libtest-mimic takes no such flag.
         let is_harness = self.name != super::KUBE;
-        Job { name: self.name, command, is_harness }
+        let is_heavy = [super::KUBE, super::OUTAGES].contains(&self.name.as_str());
+        Job { name: self.name, command, is_harness, is_heavy }
     }
 }
 

@@ -119,21 +119,23 @@ fn test_jobs(args: &Args, wanted: impl Fn(&str) -> bool) -> anyhow::Result<Vec<J
         jobs.extend(programs.map(|program| program.job(&variables)).filter(of_step));
     }
     if wanted("chaos") {
-        jobs.push(Job { name: "chaos".into(), command: chaos::short(), is_harness: false });
+        jobs.push(Job { name: "chaos".into(), command: chaos::short(), is_harness: false, is_heavy: true });
     }
     if wanted("documentation tests") {
         let command = build::workspace(&["test", "--doc"]);
-        jobs.push(Job { name: "documentation tests".into(), command, is_harness: false });
+        jobs.push(Job { name: "documentation tests".into(), command, is_harness: false, is_heavy: false });
     }
     jobs.retain(|job| named(&job.name));
-    jobs.sort_by_key(|job| !LONGEST.iter().any(|long| job.name.starts_with(long)));
+    jobs.sort_by_key(|job| (!job.is_heavy, !LONG.iter().any(|long| job.name.starts_with(long))));
     Ok(jobs)
 }
 
 /// The tests on Kubernetes.
 const KUBE: &str = "ovomesh-tests/kube";
-/// What begins first, because it takes longest: else one of them would run alone at the end.
-const LONGEST: [&str; 4] = [KUBE, "chaos", "ovomesh-tests/", "ovomesh-results-store/"];
+/// Nodes of a database that are killed and frozen.
+const OUTAGES: &str = "ovomesh-results-store/outages";
+/// What begins early because it takes long: else it would run alone at the end.
+const LONG: [&str; 2] = ["ovomesh-tests/", "ovomesh-results-store/"];
 
 /// What tests find in their environment.
 fn variables() -> anyhow::Result<Vec<(&'static str, PathBuf)>> {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,8 @@ pub struct Job {
     pub command: Command,
     /// Whether it is a test program with Rust's own harness.
     pub is_harness: bool,
+    /// Whether it starts a whole cluster: one such job at a time is all that two cores can do beside others.
+    pub is_heavy: bool,
 }
 
 /// What came of all jobs.
@@ -51,16 +53,16 @@ impl Tests {
 pub fn run(jobs: Vec<Job>, side_by_side: usize) -> anyhow::Result<Tests> {
     let logs = target_folder().join("test-logs");
     fs::create_dir_all(&logs)?;
-    let waiting = Mutex::new(VecDeque::from(jobs));
+    let waiting = Mutex::new(Waiting { jobs: jobs.into(), heavy_runs: false });
     let done = Mutex::new(Tests::default());
     thread::scope(|scope| {
         for _ in 0..side_by_side.max(1) {
             scope.spawn(|| {
-                while let Some(job) = next(&waiting) {
-                    let (name, begun) = (job.name.clone(), Instant::now());
+                while let Some(job) = lock(&waiting).next() {
+                    let (name, is_heavy, begun) = (job.name.clone(), job.is_heavy, Instant::now());
                     let outcome = run_one(job, &logs);
-                    let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                    done.note(name, begun.elapsed(), outcome);
+                    lock(&waiting).heavy_runs &= !is_heavy;
+                    lock(&done).note(name, begun.elapsed(), outcome);
                 }
             });
         }
@@ -68,8 +70,24 @@ pub fn run(jobs: Vec<Job>, side_by_side: usize) -> anyhow::Result<Tests> {
     Ok(done.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn next(waiting: &Mutex<VecDeque<Job>>) -> Option<Job> {
-    waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Jobs that wait.
+struct Waiting {
+    jobs: VecDeque<Job>,
+    heavy_runs: bool,
+}
+
+impl Waiting {
+    /// The first job that may run now. Where only heavy ones are left, whoever runs one of them goes on with the next.
+    fn next(&mut self) -> Option<Job> {
+        let at = self.jobs.iter().position(|job| !(job.is_heavy && self.heavy_runs))?;
+        let job = self.jobs.remove(at)?;
+        self.heavy_runs |= job.is_heavy;
+        Some(job)
+    }
 }
 
 /// What one job printed, and whether it succeeded.
@@ -119,5 +137,26 @@ impl Tests {
             }
         }
         self.jobs.push((name, took));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_heavy_job_runs_at_a_time() {
+        let job = |name: &str, is_heavy| Job {
+            name: name.into(),
+            command: Command::new("true"),
+            is_harness: false,
+            is_heavy,
+        };
+        let jobs = [job("kube", true), job("chaos", true), job("a", false)].into();
+        let mut waiting = Waiting { jobs, heavy_runs: false };
+        let mut next = || waiting.next().map(|job| job.name);
+        assert_eq!([next(), next(), next()], [Some("kube".into()), Some("a".into()), None]);
+        waiting.heavy_runs = false;
+        assert_eq!(waiting.next().map(|job| job.name), Some("chaos".into()));
     }
 }
