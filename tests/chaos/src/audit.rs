@@ -88,7 +88,7 @@ pub fn audit(
         stored: accepted().count() - lost,
         lost,
         duplicated: stored.values().filter(twice).count(),
-        changed: stored.iter().filter(|(id, stored)| is_changed(told.get(*id), stored)).count(),
+        changed: stored.iter().filter(|(id, stored)| is_changed(id, told.get(*id), stored)).count(),
         recovery_ms: millis(recoveries.last()),
         recovery_median_ms: millis(recoveries.get(recoveries.len() / 2)),
         untold: accepted().filter(|(_, scan)| scan.verdict.is_none()).count(),
@@ -100,17 +100,31 @@ pub fn audit(
     }
 }
 
-fn is_changed(told: Option<&Scan>, stored: &Stored) -> bool {
-    let Some(told) = told else { return true };
+/// Prints in what.
+fn is_changed(id: &str, told: Option<&Scan>, stored: &Stored) -> bool {
+    let Some(what) = change(told, stored) else { return false };
+    eprintln!("{id}: {what}");
+    true
+}
+
+fn change(told: Option<&Scan>, stored: &Stored) -> Option<String> {
+    let Some(told) = told else { return Some("nobody sent it".into()) };
     let rows = || stored.by_line.iter().chain(&stored.by_egg);
     let first = rows().next();
-    told.contradicted
-        || rows().any(|row| Some(row) != first)
-        || rows().any(|row| told.verdict.is_some() && row.verdict != told.verdict)
-        || stored.by_id.iter().any(|(site, line)| {
-            let place = first.and_then(|row| row.place.as_ref());
-            place.is_some_and(|place| (&place.site, &place.line) != (site, line))
-        })
+    if told.contradicted {
+        return Some("two verdicts were told".into());
+    }
+    if let Some(row) = rows().find(|row| Some(*row) != first) {
+        return Some(format!("its rows differ: {first:?} {row:?}"));
+    }
+    if let Some(row) = rows().find(|row| told.verdict.is_some() && row.verdict != told.verdict) {
+        return Some(format!("told {:?}, stored {:?}", told.verdict, row.verdict));
+    }
+    let place = first.and_then(|row| row.place.as_ref());
+    let elsewhere = |(site, line): &&(String, String)| {
+        place.is_some_and(|place| (&place.site, &place.line) != (site, line))
+    };
+    stored.by_id.iter().find(elsewhere).map(|(site, line)| format!("it is also known at {site}/{line}"))
 }
 
 fn millis(duration: Option<&Duration>) -> u64 {

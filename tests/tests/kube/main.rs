@@ -47,8 +47,8 @@ fn main() -> ExitCode {
         Trial::test(name, move || {
             let begun = Instant::now();
             test(World::get());
-            // As Rust's own harness says it, which this one does not.
-            println!("time {name} <{:.3}s>", begun.elapsed().as_secs_f64());
+            // As Rust's own harness says it, which this one does not: on a line of its own, after what the test said.
+            println!("\ntime {name} <{:.3}s>", begun.elapsed().as_secs_f64());
             Ok(())
         })
         .with_ignored_flag(!built)

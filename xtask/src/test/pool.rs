@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::times::Test;
+use super::times::{Test, counts};
 use crate::build::target_folder;
 
 /// Something to run.
@@ -114,16 +114,11 @@ impl Tests {
         let seconds = took.as_secs_f64();
         match outcome {
             Ok(Outcome { success, output }) => {
-                let mut tests = Test::read(&name, &output);
-                if tests.is_empty() && !output.contains("running 0 tests") {
-                    // Not a program of tests: it is one.
-                    tests.push(Test::one(&name, success, took));
-                }
-                let counts = Test::counts(&tests, success);
+                let counts = counts(&output, success);
                 for (sum, count) in self.counts.iter_mut().zip(counts) {
                     *sum += count;
                 }
-                self.tests.extend(tests);
+                self.tests.extend(Test::read(&name, &output));
                 if success {
                     println!("ok      {name:<40} {:>4} tests {seconds:>7.1} s", counts[0]);
                 } else {

@@ -1,7 +1,6 @@
 //! What each test took, read from what the harness prints, and the closing table.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::time::Duration;
 
 use super::pool::Tests;
@@ -9,68 +8,49 @@ use super::pool::Tests;
 /// How many of the slowest tests and programs are printed.
 const SLOWEST: usize = 10;
 
-/// A test that ran, or was ignored.
+/// A test, and what it took.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Test {
     /// Its program and its name.
     pub name: String,
-    /// How it ended.
-    pub result: TestResult,
-    /// What it took, where the harness said so.
-    pub took: Option<Duration>,
-}
-
-/// How a test ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TestResult {
-    Passed,
-    Failed,
-    Ignored,
+    /// What it took.
+    pub took: Duration,
 }
 
 impl Test {
-    /// Reads lines such as `test a::b ... ok <1.234s>`, or, of a harness that says no times, `test a::b ... ok` after
-    /// `time a::b <1.234s>`.
+    /// Reads lines such as `test a::b ... ok <1.234s>`, and `time a::b <1.234s>` of a harness that says no times.
     pub fn read(program: &str, output: &str) -> Vec<Self> {
-        let mut times = HashMap::new();
-        let mut tests = Vec::new();
-        for line in output.lines() {
-            if let Some((name, time)) = line.strip_prefix("time ").and_then(|time| time.split_once(" <")) {
-                times.insert(name, duration(time));
-            } else if let Some((name, result, took)) = Self::read_line(line) {
-                let took = took.or_else(|| times.remove(name).flatten());
-                tests.push(Self { name: format!("{program}: {name}"), result, took });
-            }
-        }
-        tests
-    }
-
-    fn read_line(line: &str) -> Option<(&str, TestResult, Option<Duration>)> {
-        let (name, result) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
-        let (word, time) = result.split_once(" <").unwrap_or((result, ""));
-        let result = match word.split([',', ' ']).next()? {
-            "ok" => TestResult::Passed,
-            "FAILED" => TestResult::Failed,
-            "ignored" => TestResult::Ignored,
-            _ => return None,
+        let read_line = |line: &str| {
+            let (name, time) = match line.strip_prefix("test ") {
+                Some(test) => {
+                    let (name, result) = test.rsplit_once(" ... ")?;
+                    (name, result.split_once(" <")?.1)
+                }
+                None => line.strip_prefix("time ")?.split_once(" <")?,
+            };
+            Some(Self { name: format!("{program}: {}", name.trim_end()), took: duration(time)? })
         };
-        Some((name.trim_end(), result, duration(time)))
+        output.lines().filter_map(read_line).collect()
     }
+}
 
-    /// A program that is a test as a whole.
-    pub fn one(program: &str, success: bool, took: Duration) -> Self {
-        let result = if success { TestResult::Passed } else { TestResult::Failed };
-        Self { name: program.to_owned(), result, took: Some(took) }
+/// How many tests passed, failed, and were ignored, by the last lines of the harness. What has none is one test.
+pub fn counts(output: &str, success: bool) -> [usize; 3] {
+    let mut counts = [0; 3];
+    let results: Vec<_> = output.lines().filter_map(|line| line.strip_prefix("test result: ")).collect();
+    for result in &results {
+        for (sum, word) in counts.iter_mut().zip(["passed", "failed", "ignored"]) {
+            let before = result.split_once(word).map_or("", |(before, _)| before.trim_end());
+            *sum += before.rsplit(' ').next().and_then(|number| number.parse::<usize>().ok()).unwrap_or(0);
+        }
     }
-
-    /// How many passed, failed, and were ignored.
-    pub fn counts(tests: &[Self], success: bool) -> [usize; 3] {
-        let of = |result| tests.iter().filter(|test| test.result == result).count();
-        let failed = of(TestResult::Failed);
-        // A program may fail without a test that does: it crashed.
-        let crashed = usize::from(!success && failed == 0);
-        [of(TestResult::Passed), failed + crashed, of(TestResult::Ignored)]
+    match (success, results.is_empty()) {
+        (true, true) => counts[0] = 1,
+        // It may fail without a test that does: it crashed.
+        (false, _) => counts[1] = counts[1].max(1),
+        (true, false) => {}
     }
+    counts
 }
 
 /// Of `1.234s>`.
@@ -85,7 +65,7 @@ pub fn print_times(steps: &[(&'static str, Duration)], tests: &Tests) {
     println!("{:>8.1} s  all steps", all.as_secs_f64());
     let programs = slowest(tests.jobs.iter().map(|(name, took)| (name.as_str(), *took)));
     print_table("The slowest test programs, side by side", programs);
-    let timed = tests.tests.iter().filter_map(|test| Some((test.name.as_str(), test.took?)));
+    let timed = tests.tests.iter().map(|test| (test.name.as_str(), test.took));
     print_table("The slowest tests", slowest(timed));
 }
 
@@ -112,26 +92,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_the_harness_are_read() {
+    fn what_the_harness_prints_is_read() {
         let output = "running 4 tests\ntest a::fast ... ok <0.010s>\ntest slow ... FAILED <12.500s>\n\
-                      test old ... ignored, needs a GPU\ntime kube <3.000s>\ntest kube   ... ok\nfailures:\n";
-        let tests = Test::read("p", output);
-        let read: Vec<_> = tests.iter().map(|test| (test.name.as_str(), test.result)).collect();
-        let expected = [
-            ("p: a::fast", TestResult::Passed),
-            ("p: slow", TestResult::Failed),
-            ("p: old", TestResult::Ignored),
-            ("p: kube", TestResult::Passed),
-        ];
-        assert_eq!(read, expected);
-        assert_eq!([tests[1].took, tests[3].took], [12_500, 3_000].map(|ms| Some(Duration::from_millis(ms))));
-        assert_eq!(Test::counts(&tests, false), [2, 1, 1]);
+                      test old ... ignored, needs a GPU\ntest kube   ... \ntime kube <3.000s>\nok\nfailures:\n\n\
+                      test result: FAILED. 2 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out\n";
+        let read: Vec<_> = Test::read("p", output).into_iter().map(|test| (test.name, test.took)).collect();
+        let expected = [("p: a::fast", 10), ("p: slow", 12_500), ("p: kube", 3_000)];
+        assert_eq!(read, expected.map(|(name, ms)| (name.to_owned(), Duration::from_millis(ms))));
+        assert_eq!(counts(output, false), [2, 1, 1]);
     }
 
     #[test]
-    fn a_program_that_crashes_has_failed() {
-        assert_eq!(Test::counts(&[], false), [0, 1, 0]);
-        let passed = Test { name: "a".into(), result: TestResult::Passed, took: None };
-        assert_eq!(Test::counts(&[passed], false), [1, 1, 0]);
+    fn what_is_no_program_of_tests_is_one_test_and_a_crash_is_a_failure() {
+        assert_eq!(counts("all is well", true), [1, 0, 0]);
+        assert_eq!(counts("it is not", false), [0, 1, 0]);
+        let all_passed = "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out";
+        assert_eq!(counts(all_passed, false), [2, 1, 0], "it crashed after its tests");
     }
 }
