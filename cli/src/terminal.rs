@@ -161,7 +161,7 @@ mod tests {
         let line = "sent       4,000 = 4,000 verdicts + 0 rejected; 0 lost, 0 answered twice, 0 unsent";
         assert_eq!(
             wrapped(line, 40),
-            "sent       4,000 = 4,000 verdicts +\n           0 rejected; 0 lost,\n           0 answered twice, 0 unsent"
+            "sent       4,000 = 4,000 verdicts + 0\n           rejected; 0 lost, 0 answered\n           twice, 0 unsent"
         );
         assert_eq!(wrapped("one two three four", 10), "one two\n   three\n   four");
         assert_eq!(wrapped("short\nlines", 10), "short\nlines");
