@@ -4,7 +4,9 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use ovomesh_bootstrap::ClientTlsArgs;
 use tonic::transport::Uri;
 
-use crate::commands::{get, lines, list, phantom, send, show, simulate, spool, status, watch};
+use crate::commands::{
+    completions, get, lines, list, man, phantom, send, show, simulate, spool, status, watch,
+};
 use crate::exit::CODES;
 use crate::out::Format;
 
@@ -74,6 +76,10 @@ pub enum Command {
     Spool(spool::Args),
     /// How each service is
     Status(status::Args),
+    /// What a shell needs to complete commands and flags
+    Completions(completions::Args),
+    /// Manual pages, written to a folder
+    Man(man::Args),
 }
 
 /// The command line as clap reads it.

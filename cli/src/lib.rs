@@ -63,6 +63,8 @@ pub async fn run(cli: Cli, out: &mut Out) -> anyhow::Result<ExitCode> {
         Command::Watch(args) => commands::watch::run(&args, &global, out).await,
         Command::Show(args) => commands::show::run(&args, &global, out).await,
         Command::Spool(args) => commands::spool::run(&args, &global, out).await,
+        Command::Completions(args) => commands::completions::run(&args, out),
+        Command::Man(args) => commands::man::run(&args, out),
         Command::Status(args) => commands::status::run(&args, &global, out).await,
     }
 }

@@ -1,8 +1,10 @@
 //! A file for each subcommand: its flags, its `run`.
 
+pub(crate) mod completions;
 pub(crate) mod get;
 pub(crate) mod lines;
 pub(crate) mod list;
+pub(crate) mod man;
 pub(crate) mod phantom;
 pub(crate) mod send;
 pub(crate) mod show;
