@@ -12,18 +12,18 @@ use crate::out::Format;
 
 const EXAMPLES: &str = "\
 Examples:
-  ovomesh simulate --rate 200 --seconds 20   8 scanners with phantoms, then a report
-  ovomesh send scans/                        the DICOM MR files below a folder, a verdict each
-  ovomesh phantom --dicom eggs/              20 synthetic eggs as DICOM files
-  ovomesh get egg-7-42                       all scans of an egg, newest first
-  ovomesh lines                              the lines that have scans
+  ovomesh simulate --rate 200 --seconds 20   simulate 8 scanners, then print a report
+  ovomesh send scans/                        send the DICOM MR files below a folder
+  ovomesh phantom --dicom eggs/              write 20 synthetic eggs as DICOM files
+  ovomesh get egg-7-42                       show all scans of an egg, newest first
+  ovomesh lines                              list the lines that have scans
   ovomesh list --site north --line 1 --from -10m
-  ovomesh watch --call undecided             decisions as they are stored
-  ovomesh show sim-5f0c-17                   the middle slice, the call, the time it took
-  ovomesh status                             each service: ready, backlog, last error
+  ovomesh watch --call undecided             follow decisions as they are stored
+  ovomesh show sim-5f0c-17                   show one scan: its middle slice, the call, the time it took
+  ovomesh status                             ask each service: ready, backlog, last error
   ovomesh --output json list --site north --line 1 | jq .verdict.call";
 
-/// Sends egg scans to an ovomesh, simulates scanners, and asks what was decided.
+/// Sends egg scans to an ovomesh, simulates scanners, and shows what was decided.
 #[derive(Debug, Parser)]
 #[command(name = "ovomesh", version, after_help = format!("{EXAMPLES}\n\n{CODES}"))]
 pub struct Cli {
@@ -37,7 +37,7 @@ pub struct Cli {
 
 /// What all subcommands share. May stand before or after the subcommand.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = "Everywhere")]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Where scans go: a gateway, or an agent at the edge
     #[arg(long, env = "OVOMESH_GATEWAY", value_name = "URL", default_value = "http://127.0.0.1:7700", value_parser = url)]
@@ -45,7 +45,7 @@ pub struct Global {
     /// Where questions go: the query service
     #[arg(long, env = "OVOMESH_QUERY", value_name = "URL", default_value = "http://127.0.0.1:7701", value_parser = url)]
     pub query: Uri,
-    /// How to print: tables for people, or a JSON object a line for programs
+    /// Output format: tables for people, or one JSON object per line for programs
     #[arg(long, env = "OVOMESH_OUTPUT", value_enum, default_value_t = Format::Table)]
     pub output: Format,
     /// How calls are secured.
@@ -56,25 +56,25 @@ pub struct Global {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Simulate scanners with phantoms at a fixed rate, and report latency, losses and accuracy
+    /// Simulate scanners that send phantoms at a fixed rate; report latency, losses and accuracy
     Simulate(Box<simulate::Args>),
-    /// Write synthetic eggs as DICOM files, with what is true of them beside
+    /// Write synthetic eggs as DICOM files, with a table of the truth
     Phantom(phantom::Args),
     /// Send DICOM MR files and print a verdict for each egg
     Send(send::Args),
-    /// All scans of an egg, newest first
+    /// Show all scans of an egg, newest first
     Get(get::Args),
-    /// The scans of a line in order of their time
+    /// List the scans of a line, oldest first
     List(list::Args),
-    /// The lines that have scans
+    /// List the lines that have scans
     Lines(lines::Args),
-    /// Decisions as they are stored
+    /// Follow decisions as they are stored
     Watch(watch::Args),
-    /// One scan: its middle slice, the decision, and where the time went
+    /// Show one scan: its middle slice, the decision, and where the time went
     Show(show::Args),
-    /// What an agent's spool holds, and whether it is whole
+    /// List, check or empty the spool of a stopped agent
     Spool(spool::Args),
-    /// How each service is
+    /// Ask each service whether it is ready
     Status(status::Args),
     /// What a shell needs to complete commands and flags
     Completions(completions::Args),

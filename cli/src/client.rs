@@ -20,7 +20,7 @@ pub(crate) async fn connect(global: &Global, url: &Uri) -> anyhow::Result<Channe
     global.tls.connector()?.connect(url).await.map_err(|error| {
         let (to, cause) = (name(url), cause(&error));
         Failure::NoServer(format!(
-            "cannot reach {to}: {cause}; is it running there? `ovomesh status` asks every service"
+            "cannot reach {to}: {cause}; is it running? `ovomesh status` asks every service"
         ))
         .into()
     })
@@ -72,14 +72,14 @@ pub(crate) fn refused(url: &Uri, status: &Status) -> anyhow::Error {
         Code::FailedPrecondition => Failure::Usage(format!("{said} (--site)")),
         Code::InvalidArgument => Failure::Usage(format!("{url} did not accept this: {said}")),
         Code::Unimplemented => {
-            Failure::NoServer(format!("{url} does not serve this; is it another service's port? {said}"))
+            Failure::NoServer(format!("{url} does not offer this; is it the port of another service? {said}"))
         }
         Code::Unavailable => {
-            Failure::NoServer(format!("{url} is gone or not ready: {said}; `ovomesh status` tells more"))
+            Failure::NoServer(format!("{url} is not available: {said}; `ovomesh status` shows more"))
         }
         // What a question's own limit becomes.
         Code::DeadlineExceeded | Code::Cancelled => {
-            Failure::NoServer(format!("{url} did not answer in time: {said}; `ovomesh status` tells more"))
+            Failure::NoServer(format!("{url} did not answer in time: {said}; `ovomesh status` shows more"))
         }
         code => return anyhow::anyhow!("{url}: {said} ({code:?})"),
     };

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 /// The codes, for `--help`; `docs/errors.md` has the same.
 pub(crate) const CODES: &str = "\
 Exit codes:
-  0  done, and all is well
-  1  done, but something is not as it should be, or it could not be done
+  0  success
+  1  failure: something was lost, refused or not ready, or the command could not finish
   2  the command line is wrong
   3  not found: there is no such scan, egg, site or line
   4  no server: it cannot be reached, or it is not ready";

@@ -5,9 +5,9 @@ use ovomesh_api::pb::scan::v1::Purpose;
 /// What scans are for.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PurposeArg {
-    /// Decided and stored, not counted
+    /// A test: decided and stored, but not counted
     Test,
-    /// A reference egg: decided and stored, not counted
+    /// A reference egg: decided and stored, but not counted
     Calibration,
     /// An egg on its way to the hatcher
     Production,

@@ -31,7 +31,7 @@ pub(crate) async fn open(
         match inbound.message().await.map_err(refused)?.and_then(|m| m.message) {
             Some(Down::Welcome(welcome)) => Ok((welcome, inbound)),
             Some(Down::Rejected(rejected)) => anyhow::bail!("{gateway} refused Hello: {}", rejected.message),
-            _ => anyhow::bail!("{gateway} answered Hello with something else than Welcome"),
+            _ => anyhow::bail!("{gateway} answered Hello with something other than Welcome"),
         }
     };
     tokio::time::timeout(OPENING, opening).await.unwrap_or_else(|_| {

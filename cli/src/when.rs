@@ -13,7 +13,7 @@ pub(crate) enum Given {
 }
 
 const FORMS: &str =
-    "a time is RFC 3339 such as 2026-11-24T08:00:00Z, `now`, or relative such as -1h, -30m, -2d";
+    "write a time as RFC 3339 (2026-11-24T08:00:00Z), as `now`, or relative such as -1h, -30m, -2d";
 
 impl Given {
     /// Reads it from the command line.

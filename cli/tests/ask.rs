@@ -76,7 +76,7 @@ async fn a_list_for_people_says_that_more_follow() {
     assert_eq!(printed.lines().count(), 5, "{printed}");
     assert!(
         printed.starts_with("ACQUIRED")
-            && printed.ends_with("more follow after these 3; --limit shows more\n")
+            && printed.ends_with("there are more scans than these 3; --limit shows more\n")
     );
     let refused = ovomesh(&format!("--query {url} list --site south --line 1")).await;
     assert!(refused.result.unwrap_err().to_string().contains("did not accept this"));
@@ -97,7 +97,7 @@ async fn an_empty_list_says_which_lines_there_are() {
     }
     let quiet = list("--site north --line 2").await;
     assert!(quiet.succeeded(), "the line is there");
-    assert_eq!(quiet.printed, "no scans of north/2 in the last hour; --from goes further back\n");
+    assert_eq!(quiet.printed, "no scans of north/2 in the last hour; an earlier --from may find some\n");
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn a_feed_that_breaks_is_taken_up_where_it_broke() {
     }
     let text = printed.text();
     let order: Vec<&str> =
-        ["scan-1", "the feed broke", "at least 12 decisions were left out", "scan-2", "scan-3"]
+        ["scan-1", "the feed broke", "at least 12 decisions are missing here", "scan-2", "scan-3"]
             .into_iter()
             .filter(|part| text.contains(part))
             .collect();

@@ -28,7 +28,7 @@ async fn a_script_can_tell_not_found_from_no_server_and_from_wrong_flags() {
         (format!("get egg-8 --query {query}"), 3, "egg-8"),
         (format!("show scan-8 --query {query}"), 3, "scan-8"),
         (format!("get egg-7 --query {NOWHERE}"), 4, "cannot reach http://127.0.0.1:9"),
-        (format!("show scan-7 --query {gateway}"), 4, "does not serve this"),
+        (format!("show scan-7 --query {gateway}"), 4, "does not offer this"),
         (format!("list --site north --line 1 --query {NOWHERE}"), 4, "cannot reach"),
         (format!("watch --query {NOWHERE}"), 4, "cannot reach"),
         (format!("simulate --quiet --distinct 1 --gateway {NOWHERE}"), 4, "cannot reach"),

@@ -100,7 +100,9 @@ async fn a_person_reads_a_line_an_egg_and_a_summary() {
     // What cannot be read may be told before the first verdict comes.
     assert!(text.lines().any(|line| line.starts_with("egg-1             MALE       P(female)")), "{text}");
     assert!(
-        text.contains("3 eggs: 0 FEMALE, 1 MALE, 0 NO_EMBRYO, 2 UNDECIDED (2 rejected, which are not stored); 1 not sent"),
+        text.contains(
+            "3 eggs: 0 FEMALE, 1 MALE, 0 NO_EMBRYO, 2 UNDECIDED (2 rejected and not stored); 1 not sent"
+        ),
         "{text}"
     );
     assert!(text.contains("2.25.2  REJECTED: scan 2.25.2: no room"), "{text}");

@@ -44,7 +44,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
         out.table(&COLUMNS, cells)?;
     }
     if found.more {
-        out.remark("there are more lines than these; --site shows those of one hatchery")?;
+        out.remark("there are more lines; --site shows those of one hatchery")?;
     }
     Ok(ExitCode::SUCCESS)
 }

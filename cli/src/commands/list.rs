@@ -20,7 +20,7 @@ const PAGE: u32 = 1_000;
 
 const EXAMPLES: &str = "\
 Examples:
-  ovomesh list --site north --line 1                         the last hour, the first 100
+  ovomesh list --site north --line 1                         the first 100 scans of the last hour
   ovomesh list --site north --line 1 --from -10m --call undecided
   ovomesh list --site north --line 1 --from 2026-11-24T06:00:00Z --to 2026-11-24T07:00:00Z --limit 25000";
 
@@ -31,19 +31,19 @@ pub struct Args {
     /// The hatchery
     #[arg(long, env = "OVOMESH_SITE", value_name = "NAME")]
     site: String,
-    /// The line within it; `ovomesh lines` lists them
+    /// The line; `ovomesh lines` lists them
     #[arg(long, env = "OVOMESH_LINE", value_name = "NAME")]
     line: String,
-    /// From this time on: RFC 3339, `now`, or relative such as -1h
+    /// Start of the range, inclusive: RFC 3339, `now`, or relative such as -1h
     #[arg(long, value_name = "TIME", default_value = "-1h", allow_hyphen_values = true, value_parser = Given::parse)]
     from: Given,
-    /// Before this time
+    /// End of the range, exclusive
     #[arg(long, value_name = "TIME", default_value = "now", allow_hyphen_values = true, value_parser = Given::parse)]
     to: Given,
     /// Only these calls
     #[arg(long = "call", value_enum, value_delimiter = ',', value_name = "CALL")]
     calls: Vec<CallArg>,
-    /// Rows at most
+    /// Show at most this many scans
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     limit: u32,
 }
@@ -127,7 +127,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
         out.table(&rows::COLUMNS, cells)?;
     }
     if more {
-        out.remark(format!("more follow after these {}; --limit shows more", args.limit))?;
+        out.remark(format!("there are more scans than these {}; --limit shows more", args.limit))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -142,7 +142,7 @@ async fn empty(
     let such = if calls.is_empty() { "" } else { "such " };
     let none = format!("no {such}scans of {site}/{line} {}", when::between(from, to, Timestamp::now()));
     match lines::look_up(query, site, line).await {
-        Known::Line if calls.is_empty() => out.remark(format!("{none}; --from goes further back"))?,
+        Known::Line if calls.is_empty() => out.remark(format!("{none}; an earlier --from may find some"))?,
         Known::Line | Known::Nothing => out.remark(none)?,
         Known::Not(others) => return Err(Failure::NotFound(format!("{none}; {others}")).into()),
     }

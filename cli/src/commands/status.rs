@@ -21,22 +21,22 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 const EXAMPLES: &str = "\
 Examples:
-  ovomesh status                                   the services of one machine at their usual ports
+  ovomesh status                                   the services on this machine at their usual ports
   ovomesh status --service http://10.0.0.5:7720,http://10.0.0.6:7720
   ovomesh status --agent http://line-1.north:7690,http://line-2.north:7690
   ovomesh --output json status | jq 'select(.ready | not)'
 
-Fails when a service is not reachable or not ready. An agent is only missed when --agent names it.";
+Fails when a service cannot be reached or is not ready. An agent that is not running is a failure only if --agent names it.";
 
 /// Which services.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The services, separated by commas. Without: gateway and query as named by --gateway and --query, results-store
-    /// (7702), preprocess (7710) and inference (7720) on this machine
+    /// The services, separated by commas. Default: the gateway and query service that --gateway and --query name, and
+    /// results-store (7702), preprocess (7710) and inference (7720) on this machine
     #[arg(long = "service", env = "OVOMESH_SERVICES", value_name = "URL", value_delimiter = ',', value_parser = url)]
     services: Vec<Uri>,
-    /// The agents at the edge, separated by commas. Without: the one on this machine (7690), if there is one
+    /// The agents at the edge, separated by commas. Default: the one on this machine (7690), if there is one
     #[arg(long = "agent", env = "OVOMESH_AGENTS", value_name = "URL", value_delimiter = ',', value_parser = url)]
     agents: Vec<Uri>,
 }
@@ -90,7 +90,10 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
         }
     }
     if answers.iter().all(Result::is_err) {
-        return Err(Failure::NoServer("no service answers; are they running, and where?".into()).into());
+        return Err(Failure::NoServer(
+            "no service answers; is ovomesh running, and on these addresses?".into(),
+        )
+        .into());
     }
     let well = answers.iter().all(|answer| answer.as_ref().is_ok_and(|status| status.ready));
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -23,7 +23,7 @@ Examples:
   ovomesh watch --site north --line 1 --call undecided
   ovomesh --output json watch | jq -r .egg_id
 
-A feed that breaks is taken up where it broke. Each decision comes at least once; count them by scan_id.";
+When the feed breaks, the command reconnects and continues where it broke. A decision may appear twice; count by scan_id.";
 
 /// Which decisions.
 #[derive(clap::Args, Debug)]
@@ -76,7 +76,7 @@ impl Feed {
             if live_at.elapsed() >= GIVE_UP {
                 return Err(why.context(format!("gave up after {} s", GIVE_UP.as_secs())));
             }
-            out.remark(format!("the feed broke: {why:#}; trying again"))?;
+            out.remark(format!("the feed broke: {why:#}; reconnecting"))?;
             tokio::time::sleep(self.backoff.next()).await;
         }
     }
@@ -95,7 +95,7 @@ impl Feed {
             match feed.message().await {
                 Ok(Some(message)) => self.show(message, out)?,
                 Ok(None) => {
-                    let ended = format!("{} ended it", client::name(&global.query));
+                    let ended = format!("{} ended the feed", client::name(&global.query));
                     return Ok(Failure::NoServer(ended).into());
                 }
                 Err(status) => return self.broken(global, &status),
@@ -127,7 +127,7 @@ impl Feed {
                 }
             }
             Some(Message::Lagged(lagged)) => out.remark(format!(
-                "lagged: at least {} decisions were left out; `ovomesh list` has them",
+                "lagged: at least {} decisions are missing here; `ovomesh list` shows them",
                 lagged.rows
             ))?,
             // A kind of message of a later version.

@@ -27,50 +27,50 @@ const TRUTH: &str = "truth.csv";
 
 const EXAMPLES: &str = "\
 Examples:
-  ovomesh phantom --dicom eggs/                           20 eggs as a hatchery may see them on day 12
-  ovomesh send eggs/scans                                 a verdict for each; compare with eggs/truth.csv
+  ovomesh phantom --dicom eggs/                           20 eggs as a hatchery may see on day 12
+  ovomesh send eggs/scans                                 a verdict for each, to compare with eggs/truth.csv
   ovomesh phantom --count 100 --class female --profile small --snr 12 --dicom small/
-  ovomesh phantom --count 5 --moving 1 --single --dicom moving/    embryos that move, a file a slice
+  ovomesh phantom --count 5 --moving 1 --single --dicom moving/    moving embryos, one file per slice
   ovomesh --output json phantom --dicom eggs/ | jq 'select(.class == \"DEAD\") | .file'
 
-Each egg is one series: an Enhanced MR file, or with --single a folder with an MR file for each slice. PatientID is the
-egg's id. Positions in truth.csv are millimetres from the centre of the first sample, x along columns, y down rows, z
-across slices, as in the files. The same seed and flags give the same eggs and samples; only the time of acquisition is
-that of the run. Nothing is overwritten.
-Phantoms are physics plus assumptions: what a model does with them says nothing about real eggs.";
+Each egg is one series: one Enhanced MR file, or with --single a folder with one MR file per slice. PatientID is the
+egg's id. Positions in truth.csv are in millimetres from the centre of the first sample: x along columns, y down rows, z
+across slices, as in the files. The same seed and flags give the same eggs and samples; only the acquisition time
+differs. Existing files are never overwritten.
+Phantoms are physics plus assumptions: how a model does on them says nothing about real eggs.";
 
 /// Which eggs, and where to.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Folder for the files; it is made where it is missing
+    /// Folder for the files; it is created if it does not exist
     #[arg(long, value_name = "DIR")]
     dicom: PathBuf,
-    /// How many eggs
+    /// Number of eggs
     #[arg(long, value_name = "N", default_value = "20")]
     count: NonZero<u32>,
-    /// How embryos lie, and how large their gonads are
+    /// Pose of the embryos, and size of their gonads
     #[arg(long, value_enum, default_value_t = Anatomy::Nominal)]
     profile: Anatomy,
-    /// What all eggs hold. Without: what --shares says
+    /// What every egg holds. Default: as --shares says
     #[arg(long, value_enum, conflicts_with = "shares")]
     class: Option<Holds>,
-    /// How often female, male, infertile and dead come
+    /// Proportions of female, male, infertile and dead eggs
     #[arg(long, value_name = "F,M,I,D", default_value = "45,45,6,4", value_parser = shares)]
     shares: Shares,
-    /// Share of the living embryos that move while they are scanned, 0 to 1. Without: the profile's, 0.15
+    /// Share of the living embryos that move during the scan, 0 to 1. Default: the profile's, 0.15
     #[arg(long, value_name = "SHARE", value_parser = share)]
     moving: Option<f64>,
-    /// Samples of a scan
+    /// Size of a scan in samples
     #[arg(long, value_enum, default_value_t = Size::Standard)]
     size: Size,
-    /// Signal of the embryo over the noise, per voxel
+    /// Signal-to-noise ratio of the embryo, per voxel
     #[arg(long, value_name = "RATIO", default_value = "30", value_parser = positive)]
     snr: f64,
-    /// Whatever is random comes from this
+    /// Seed of the random numbers
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// A file for each slice instead of one for each egg
+    /// Write one file per slice instead of one per egg
     #[arg(long)]
     single: bool,
 }
@@ -114,7 +114,7 @@ impl Args {
 
 pub(crate) fn run(args: &Args, out: &mut Out) -> anyhow::Result<ExitCode> {
     let scans = args.dicom.join(SCANS);
-    fs::create_dir_all(&scans).with_context(|| format!("making {}", scans.display()))?;
+    fs::create_dir_all(&scans).with_context(|| format!("creating {}", scans.display()))?;
     let file = args.dicom.join(TRUTH);
     let mut table = BufWriter::new(create(&file)?);
     writeln!(table, "{}", Row::HEAD)?;
@@ -127,7 +127,7 @@ pub(crate) fn run(args: &Args, out: &mut Out) -> anyhow::Result<ExitCode> {
         let place = if args.single { format!("{SCANS}/{name}") } else { format!("{SCANS}/{name}.dcm") };
         if args.single {
             let folder = args.dicom.join(&place);
-            fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+            fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
             for (slice, bytes) in egg.slices()?.iter().enumerate() {
                 write(&folder.join(format!("{:03}.dcm", slice + 1)), bytes)?;
             }
@@ -146,7 +146,7 @@ pub(crate) fn run(args: &Args, out: &mut Out) -> anyhow::Result<ExitCode> {
     progress.end();
     let [female, male, infertile, dead] = counts;
     out.remark(format!(
-        "{} eggs in {}: {female} female, {male} male, {infertile} infertile, {dead} dead; what is true of them is in {}",
+        "{} eggs in {}: {female} female, {male} male, {infertile} infertile, {dead} dead; the truth is in {}",
         args.count,
         scans.display(),
         file.display()
@@ -156,8 +156,9 @@ pub(crate) fn run(args: &Args, out: &mut Out) -> anyhow::Result<ExitCode> {
 
 /// A new file: somebody else's is never overwritten.
 fn create(file: &Path) -> anyhow::Result<fs::File> {
-    fs::File::create_new(file)
-        .with_context(|| format!("making {}; nothing is overwritten, choose another folder", file.display()))
+    fs::File::create_new(file).with_context(|| {
+        format!("creating {}; existing files are not overwritten, choose another folder", file.display())
+    })
 }
 
 fn write(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {

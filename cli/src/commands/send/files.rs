@@ -22,7 +22,7 @@ pub(crate) fn find(paths: &[PathBuf]) -> anyhow::Result<Vec<Vec<PathBuf>>> {
             add(path.clone(), &mut found, &mut count)?;
         }
     }
-    anyhow::ensure!(count > 0, "there are no files in what was named");
+    anyhow::ensure!(count > 0, "these paths hold no files");
     Ok(found
         .into_values()
         .map(|mut files: Vec<PathBuf>| {
@@ -55,7 +55,7 @@ fn below(folder: &Path, found: &mut Found, count: &mut usize) -> anyhow::Result<
 
 fn add(file: PathBuf, found: &mut Found, count: &mut usize) -> anyhow::Result<()> {
     *count += 1;
-    anyhow::ensure!(*count <= MOST, "there are more than {MOST} files; send them folder by folder");
+    anyhow::ensure!(*count <= MOST, "there are more than {MOST} files; send one folder at a time");
     let folder = file.parent().unwrap_or(Path::new("")).to_owned();
     found.entry(folder).or_default().push(file);
     Ok(())

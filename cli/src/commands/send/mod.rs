@@ -23,10 +23,10 @@ Examples:
   ovomesh send scans/ --site north --line 1 every file below a folder, one scan for each series
   ovomesh --output json send scans/ | jq 'select(.call == \"UNDECIDED\") | {egg_id, reason, detail}'
 
-The files of one series must lie in one folder. The scan's id is the SeriesInstanceUID, so that sending it again is no
-second scan; the egg is the PatientID. What is not an egg is answered UNDECIDED with the reason; so is an image that is
-no whole volume (REJECTED), which is not stored.
-Fails when something was rejected, could not be sent or got no verdict; the others go nevertheless.";
+Keep the files of one series in one folder. The scan's id is the SeriesInstanceUID, so a series that is sent twice is still
+one scan; the egg is the PatientID. A scan that is not an egg is UNDECIDED, with the reason. An image that is not a
+whole volume is UNDECIDED (REJECTED) too, and is not stored.
+Fails when a file was rejected, could not be sent, or got no verdict. All other files are sent all the same.";
 
 /// What to send, and as what.
 #[derive(clap::Args, Debug)]
@@ -38,16 +38,16 @@ pub struct Args {
     /// The hatchery
     #[arg(long, env = "OVOMESH_SITE", value_name = "NAME", default_value = "local", value_parser = site)]
     site: Site,
-    /// The line within it
+    /// The line
     #[arg(long, env = "OVOMESH_LINE", value_name = "NAME", default_value = "files", value_parser = line)]
     line: Line,
     /// The customer's batch of eggs
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     batch: String,
-    /// Time until a verdict is of use. Without: what the line is configured for
+    /// Time within which the verdict is needed. Default: what the line is configured for
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=600_000))]
     budget_ms: Option<u32>,
-    /// What the scans are for: only PRODUCTION counts in the records
+    /// What the scans are for; only PRODUCTION scans count in the records
     #[arg(long, value_enum, default_value_t = PurposeArg::Production)]
     purpose: PurposeArg,
 }

@@ -57,7 +57,7 @@ impl AsWhat {
         let egg_id = egg_id.and_then(|id| match EggId::parse(&id) {
             Ok(id) => Some(id.to_string()),
             Err(why) => {
-                notes.push(format!("the egg stays unnamed: PatientID {id:?}: {why}"));
+                notes.push(format!("the egg has no name: PatientID {id:?}: {why}"));
                 None
             }
         });
@@ -118,7 +118,7 @@ fn checked(
             if is_image { Found::Rejected(why) } else { Found::Nothing(why) }
         }
         Ok(series) if !seen.insert(series.uid.clone()) => Found::Nothing(format!(
-            "{}: series {} was in another folder already; put its files into one folder",
+            "{}: series {} is also in another folder; keep its files in one folder",
             series.files.first().map_or("", String::as_str),
             series.uid
         )),

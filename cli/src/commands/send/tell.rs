@@ -93,7 +93,7 @@ impl<'a> Tell<'a> {
         let sum: u64 = calls.iter().sum();
         let eggs = if sum == 1 { "egg" } else { "eggs" };
         out.remark(format!(
-            "{sum} {eggs}: {female} FEMALE, {male} MALE, {no_embryo} NO_EMBRYO, {undecided} UNDECIDED ({rejected} rejected, which are not stored); {} not sent",
+            "{sum} {eggs}: {female} FEMALE, {male} MALE, {no_embryo} NO_EMBRYO, {undecided} UNDECIDED ({rejected} rejected and not stored); {} not sent",
             failures.len()
         ))?;
         for failure in &failures {
@@ -101,7 +101,7 @@ impl<'a> Tell<'a> {
         }
         if unknown > 0 {
             out.remark(format!(
-                "of {unknown} verdicts it is not known whether they are stored; sending again does no harm"
+                "{unknown} verdicts may not be stored: the store did not confirm them; sending the files again does no harm"
             ))?;
         }
         Ok(if failures.is_empty() && rejected == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

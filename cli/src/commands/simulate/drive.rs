@@ -55,7 +55,7 @@ pub(crate) async fn drive(
             _ = looks.tick() => {}
             _ = tokio::signal::ctrl_c() => {
                 let Some(pacer) = pacer.take() else { break };
-                out.remark("interrupted: waiting for the answers to what was sent; once more leaves at once")?;
+                out.remark("interrupted: waiting for the answers that are due; press Ctrl-C again to stop at once")?;
                 run.ledger().cut(pacer.stop());
                 end = End::new(began.instant.elapsed(), run.budget);
             }

@@ -25,72 +25,72 @@ Examples:
   ovomesh simulate --snr 12 --profile hard                poor images of embryos in any pose
   ovomesh --output json simulate --quiet --seconds 5 | jq '{sent, verdicts, lost, p99_ms, accuracy}'
 
-The load is open: the time of each send is fixed beforehand, latency counts from it, and no send waits for a verdict.
-A server that takes scans too slowly makes them queue here, and their budgets run down while they wait.
+The load is open: the time of each send is fixed in advance, latency counts from that time, and no send waits for a verdict.
+When the server accepts scans too slowly, they queue here and their budgets run down.
 Fails when a scan was lost, answered twice, or could not be sent.";
 
 /// What to simulate.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Scanners, each with a stream on a connection of its own
+    /// Number of scanners; each has a connection of its own
     #[arg(long, value_name = "N", default_value = "8")]
     pub(crate) scanners: NonZero<u32>,
-    /// Scans per second of all scanners together
+    /// Scans per second, over all scanners
     #[arg(long, value_name = "PER_SECOND", default_value = "200", value_parser = positive)]
     pub(crate) rate: f64,
     /// How long to measure
     #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = positive)]
     pub(crate) seconds: f64,
-    /// Send for so long before measuring begins
+    /// Send for this long before measuring
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     pub(crate) warmup_seconds: u32,
     /// How scans arrive
     #[arg(long, value_enum, default_value_t = Arrivals::Fixed)]
     pub(crate) arrivals: Arrivals,
-    /// Eggs of a tray
+    /// Eggs per tray
     #[arg(long, value_name = "EGGS", default_value = "150")]
     pub(crate) tray: NonZero<u32>,
-    /// How embryos lie
+    /// Pose of the embryos
     #[arg(long, value_enum, default_value_t = Anatomy::Nominal)]
     pub(crate) profile: Anatomy,
-    /// Share of the living embryos that move while they are scanned, 0 to 1. Without: the profile's, 0.15
+    /// Share of the living embryos that move during the scan, 0 to 1. Default: the profile's, 0.15
     #[arg(long, value_name = "SHARE", value_parser = share)]
     moving: Option<f64>,
-    /// Samples of a scan
+    /// Size of a scan in samples
     #[arg(long, value_enum, default_value_t = Size::Standard)]
     pub(crate) size: Size,
-    /// Signal of the embryo over the noise, per voxel
+    /// Signal-to-noise ratio of the embryo, per voxel
     #[arg(long, value_name = "RATIO", default_value = "30", value_parser = positive)]
     pub(crate) snr: f64,
-    /// How often female, male, infertile and dead come
+    /// Proportions of female, male, infertile and dead eggs
     #[arg(long, value_name = "F,M,I,D", default_value = "45,45,6,4", value_parser = shares)]
     pub(crate) shares: Shares,
-    /// Distinct phantoms, made at the start; each scan of one has noise of its own
+    /// Number of distinct phantoms, made at the start; each scan has noise of its own
     #[arg(long, value_name = "N", default_value = "512")]
     pub(crate) distinct: NonZero<u32>,
-    /// Whatever is random comes from this: the same seed gives the same eggs, noise and times
+    /// Seed of the random numbers: the same seed gives the same eggs, noise and times
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Time from the intended send until the verdict is due
+    /// Time from the intended send to the deadline of the verdict
     #[arg(long, value_name = "MS", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=600_000))]
     budget_ms: u32,
-    /// How samples are packed
+    /// Compression of the samples
     #[arg(long, value_enum, default_value_t = Packing::Raw)]
     pub(crate) encoding: Packing,
-    /// What the scans are for: only PRODUCTION counts in the records
+    /// What the scans are for; only PRODUCTION scans count in the records
     #[arg(long, value_enum, default_value_t = PurposeArg::Test)]
     pub(crate) purpose: PurposeArg,
     /// Site of all scanners
     #[arg(long, env = "OVOMESH_SITE", value_name = "NAME", default_value = "sim", value_parser = site)]
     pub(crate) site: Site,
-    /// Lines of the site, `line-1` and so on; scanners beyond them share. Without: a line for each scanner
+    /// Number of lines, named `line-1` and so on, which the scanners share. Default: one line per scanner
     #[arg(long, value_name = "N")]
     lines: Option<NonZero<u32>>,
     /// Write the report to this file as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) report: Option<PathBuf>,
-    /// Nothing but the report
+    /// Print only the report
     #[arg(long)]
     pub(crate) quiet: bool,
 }
@@ -98,11 +98,11 @@ pub struct Args {
 /// How embryos lie.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Anatomy {
-    /// Nearly alike
+    /// Nearly the same pose
     Nominal,
-    /// In any pose, with more that looks like gonads
+    /// Any pose, with more structures that look like gonads
     Hard,
-    /// Nearly alike, with smaller and fainter gonads
+    /// Nearly the same pose, with smaller and fainter gonads
     Small,
 }
 
@@ -123,9 +123,9 @@ pub(crate) enum Size {
 /// How samples are packed.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Packing {
-    /// As they are
+    /// No compression
     Raw,
-    /// A Zstandard frame each
+    /// One Zstandard frame per scan
     Zstd,
 }
 

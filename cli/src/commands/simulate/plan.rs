@@ -10,11 +10,11 @@ use super::draws::Draws;
 /// How scans arrive.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrivals {
-    /// Evenly spaced, the scanners in turn
+    /// Evenly spaced, one scanner after the other
     Fixed,
-    /// At random, as from many independent scanners
+    /// At random times, as from many independent scanners
     Poisson,
-    /// A whole tray at once from each scanner in turn
+    /// A whole tray at once, one scanner after the other
     Bursts,
 }
 

@@ -12,7 +12,7 @@ use crate::table::{Column, Field, render};
 const STAGES: [(&str, &str); 8] = [
     ("waiting_to_send", "waiting to be sent"),
     ("transport", "transport, both ways"),
-    ("gateway", "gateway, all in it"),
+    ("gateway", "gateway, in total"),
     ("preprocess_queued", "  waiting for preprocess"),
     ("preprocess", "  preprocess"),
     ("inference_queued", "  waiting for inference"),
@@ -42,7 +42,7 @@ pub(crate) fn text(r: &Report, colour: bool, width: Option<usize>) -> String {
     text += &accuracy(r);
     let _ = writeln!(text, "\n{}\n\n{}", latencies(r, colour, width), confusion(r, colour, width));
     if let Some(cpu) = r.generator_cpu_ms_per_scan {
-        let _ = writeln!(text, "\nmaking a scan cost {cpu:.3} ms of CPU");
+        let _ = writeln!(text, "\nmaking one scan took {cpu:.3} ms of CPU");
     }
     for cause in &r.causes {
         let _ = writeln!(text, "note: {cause}");
@@ -63,7 +63,7 @@ fn counts(r: &Report) -> String {
     );
     let _ = write!(text, "committed  {} of {} verdicts", n(r.committed), n(r.verdicts));
     if r.unconfirmed > 0 {
-        let _ = write!(text, "; of {} it cannot be known, as their stream broke first", n(r.unconfirmed));
+        let _ = write!(text, "; {} unknown, because their stream broke first", n(r.unconfirmed));
     }
     text.push('\n');
     let Calls { female, male, no_embryo, undecided } = r.calls;
@@ -228,7 +228,7 @@ LATENCY IN MS              p50   p90   p99  p99.9   max
 intended send to verdict   8.0   8.0   8.0    8.0   8.0
 waiting to be sent         1.0  30.0  30.0   30.0  30.0
 transport, both ways       3.0   3.0   3.0    3.0   3.0
-gateway, all in it         4.0   4.0   4.0    4.0   4.0
+gateway, in total          4.0   4.0   4.0    4.0   4.0
   waiting for preprocess   0.0   0.0   0.0    0.0   0.0
   preprocess               1.0   1.0   1.0    1.0   1.0
   waiting for inference    0.0   0.0   0.0    0.0   0.0
@@ -241,7 +241,7 @@ male            1     0          0          0
 infertile       0     0          1          0
 dead            0     0          1          0
 
-making a scan cost 0.100 ms of CPU
+making one scan took 0.100 ms of CPU
 note: rejected: scan ...: no room"
         );
     }

@@ -59,9 +59,9 @@ struct Done {
 /// Why a scan has no verdict yet.
 #[derive(Debug, thiserror::Error)]
 enum Undecidable {
-    #[error("it cannot be read: {0}")]
+    #[error("the record cannot be read: {0}")]
     Unreadable(String),
-    #[error("its verdict cannot be written down: {0}")]
+    #[error("the verdict cannot be written to the spool: {0}")]
     Unwritten(#[from] ovomesh_spool::Error),
 }
 
@@ -74,7 +74,7 @@ pub(super) async fn run(
     // Whatever its agent was allowed: a verdict must be written down before it is stored, however full the spool is.
     let limits = Limits { scan_bytes: u64::MAX / 2, verdict_bytes: u64::MAX / 2 };
     anyhow::ensure!(folder.is_dir(), "there is no spool {}", folder.display());
-    let (spool, left) = Spool::open(folder, limits).context("is its agent running? Stop it first")?;
+    let (spool, left) = Spool::open(folder, limits).context("is the agent running? Stop it first")?;
     let mut done = Done::default();
     let mut waiting = decide_images(folder, lines, &spool, &left, &mut done, out).await?;
     waiting.extend(left.unsettled);
@@ -101,7 +101,7 @@ pub(super) async fn run(
     Ok(if drain.done.left() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Verdicts for series of images that are not whole.
+/// Verdicts for incomplete series that are not whole.
 async fn decide_images(
     folder: &Path,
     lines: Option<&Path>,
@@ -120,8 +120,8 @@ async fn decide_images(
     if lines.is_none() {
         done.images = series.len() as u64;
         out.remark(format!(
-            "{} holds images of {} series that are not whole, and nobody says whose they are: run this again with --lines, \
-             the agent's own file of lines",
+            "{} holds {} incomplete series, and their line is not known: run this again with --lines and the agent's \
+             lines file",
             folder.display(),
             series.len()
         ))?;
@@ -139,7 +139,7 @@ async fn decide_images(
             Ok(Series::Done) => {}
             Err(error) => {
                 done.images += 1;
-                out.remark(format!("series {id}: {error:#}; its images stay in {}", folder.display()))?;
+                out.remark(format!("series {id}: {error:#}; the images stay in {}", folder.display()))?;
             }
         }
     }
@@ -238,7 +238,7 @@ impl Drain<'_> {
                     self.sent.remove(&refused.scan_id);
                     self.done.refused += 1;
                     out.remark(format!(
-                        "{}: the store refuses it for good: {}",
+                        "{}: the store refused it permanently: {}",
                         refused.scan_id, refused.message
                     ))?;
                 }
@@ -273,13 +273,13 @@ fn tell(done: &Done, out: &mut Out) -> anyhow::Result<()> {
     let mut text = format!("{} verdicts stored", thousands(*stored));
     if *undecided > 0 {
         text +=
-            &format!(", {} of them UNDECIDED: nobody had decided their scans in time", thousands(*undecided));
+            &format!(", {} of them UNDECIDED because their scans were never decided", thousands(*undecided));
     }
     let left = [
         (*refused, "refused"),
         (*unreadable, "unreadable"),
-        (*unwritten, "that could not be written down (is there room?)"),
-        (*images, "series of images"),
+        (*unwritten, "that could not be written (is the disk full?)"),
+        (*images, "incomplete series"),
     ];
     let left: Vec<_> =
         left.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", thousands(*n))).collect();

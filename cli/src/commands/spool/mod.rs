@@ -17,12 +17,12 @@ use crate::{Global, Out};
 const EXAMPLES: &str = "\
 Examples:
   ovomesh spool ls /var/lib/ovomesh/spool       each scan: undecided, unsettled, settled
-  ovomesh spool verify /var/lib/ovomesh/spool   every checksum; fails when a record is damaged
-  ovomesh spool drain DIR --gateway http://mesh:7700   store what is left, when the agent's machine is broken
+  ovomesh spool verify /var/lib/ovomesh/spool   check every record; fails when one is damaged
+  ovomesh spool drain DIR --gateway http://mesh:7700   store what is left when the agent's machine is broken
   ovomesh --output json spool ls DIR | jq 'select(.state == \"UNSETTLED\") | .scan_id'
 
-Stop the agent first: it has its spool for itself. ls and verify change nothing; an agent that starts on the spool goes on with what
-is undecided or unsettled by itself, and cuts torn records off.";
+Stop the agent first: only one process can open a spool. ls and verify change nothing. An agent that starts on the spool
+continues with undecided and unsettled scans, and cuts off torn records.";
 
 /// What to do with a spool.
 #[derive(clap::Args, Debug)]
@@ -34,23 +34,23 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum What {
-    /// The scans in it, and how far each is
+    /// List the scans and their states
     Ls {
         /// The folder that the agent has as --spool
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
-    /// Store what it still holds through --gateway, without its agent. Scans that nobody decided become UNDECIDED
+    /// Store what is left through --gateway, without the agent; undecided scans become UNDECIDED
     Drain {
         /// The folder that the agent had as --spool, or a copy of it
         #[arg(value_name = "DIR")]
         folder: PathBuf,
-        /// The agent's file of lines (an empty one if it had none). Needed only when the spool holds images of series that
-        /// are not whole: it says whose they are, and they become UNDECIDED
+        /// The agent's lines file (an empty file if it had none). Needed only when the spool holds incomplete series: the
+        /// file says which line they belong to, and they become UNDECIDED
         #[arg(long, env = "OVOMESH_LINES", value_name = "FILE")]
         lines: Option<PathBuf>,
     },
-    /// Whether every record in it is as it was written
+    /// Check every record against its checksum
     Verify {
         /// The folder that the agent has as --spool
         #[arg(value_name = "DIR")]
@@ -90,7 +90,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
 }
 
 fn open(folder: &std::path::Path) -> anyhow::Result<Inspected> {
-    inspect(folder).with_context(|| format!("looking into the spool {}", folder.display()))
+    inspect(folder).with_context(|| format!("reading the spool {}", folder.display()))
 }
 
 fn table(inspected: &Inspected, colour: bool, width: Option<usize>) -> String {
@@ -104,7 +104,7 @@ fn table(inspected: &Inspected, colour: bool, width: Option<usize>) -> String {
 }
 
 fn damage(lost: &Lost) -> String {
-    let whose = lost.id.as_deref().unwrap_or("a scan whose name is lost, too");
+    let whose = lost.id.as_deref().unwrap_or("a scan whose id is lost too");
     let what =
         if lost.is_torn_tail { "torn while it was written, and never acknowledged" } else { "damaged" };
     format!("{whose}: {what} ({}, bytes {} to {})", lost.path.display(), lost.at.start, lost.at.end)
