@@ -23,7 +23,7 @@ mod tests {
     fn resident_mib() -> u64 {
         let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
         let pages: u64 = pages.split_whitespace().nth(1).unwrap().parse().unwrap();
-        pages * 4_096 >> 20
+        (pages * 4_096) >> 20
     }
 
     /// Blocks as large as activations, and all of them written to.

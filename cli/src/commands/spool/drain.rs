@@ -286,7 +286,7 @@ fn tell(done: &Done, out: &mut Out) -> anyhow::Result<()> {
     if !left.is_empty() {
         text += &format!("; still in the spool: {}", left.join(", "));
     }
-    Ok(out.line(text)?)
+    out.line(text)
 }
 
 #[cfg(test)]
