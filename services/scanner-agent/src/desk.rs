@@ -6,6 +6,7 @@
 mod restart;
 
 mod broken;
+mod failed;
 
 use std::collections::hash_map::Entry as Place;
 use std::collections::{HashMap, VecDeque};
@@ -19,7 +20,6 @@ use ovomesh_api::pb::scanner::v1::Line;
 use ovomesh_api::{Invalid, LineBook, Scan, ScanMeta, time, undecided};
 use ovomesh_mesh::Lifecycle;
 use ovomesh_spool::{Entry, Error, Left, Released, Spool};
-use prost::Message as _;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -350,12 +350,7 @@ impl Desk {
     fn keep_failed(&self, row: &Row, why: &str) {
         metrics::counter!("ovomesh_agent_rows_refused_total").increment(1);
         tracing::error!(id = row.scan_id, why, folder = %self.settings.failed.display(), "the store refused a row for good");
-        let write = || {
-            std::fs::create_dir_all(&self.settings.failed)?;
-            std::fs::write(self.settings.failed.join(format!("{}.row", row.scan_id)), row.encode_to_vec())?;
-            std::fs::write(self.settings.failed.join(format!("{}.reason", row.scan_id)), why)
-        };
-        if let Err(error) = write() {
+        if let Err(error) = failed::keep(&self.settings.failed, row, why) {
             tracing::error!(id = row.scan_id, %error, "a refused row could not be kept");
         }
     }
