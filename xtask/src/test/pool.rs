@@ -55,10 +55,12 @@ pub fn run(jobs: Vec<Job>, side_by_side: usize) -> anyhow::Result<Tests> {
     fs::create_dir_all(&logs)?;
     let waiting = Mutex::new(Waiting { jobs: jobs.into(), heavy_runs: false });
     let done = Mutex::new(Tests::default());
+    // A function of its own, so that the lock is not held while the job runs.
+    let next = || lock(&waiting).next();
     thread::scope(|scope| {
         for _ in 0..side_by_side.max(1) {
             scope.spawn(|| {
-                while let Some(job) = lock(&waiting).next() {
+                while let Some(job) = next() {
                     let (name, is_heavy, begun) = (job.name.clone(), job.is_heavy, Instant::now());
                     let outcome = run_one(job, &logs);
                     lock(&waiting).heavy_runs &= !is_heavy;
