@@ -22,6 +22,7 @@ mod when;
 use std::process::ExitCode;
 
 use clap::FromArgMatches;
+use ovomesh_bootstrap::terminal::help_colours;
 
 pub use args::{Cli, Command, Global, command};
 pub use exit::{Failure, code};
@@ -30,7 +31,7 @@ pub use out::{Format, Out};
 /// Parses the command line, runs it, and says what went wrong.
 pub fn main() -> ExitCode {
     // Errors of usage leave here, with their own exit code.
-    let cli = match Cli::from_arg_matches(&command().get_matches()) {
+    let cli = match Cli::from_arg_matches(&command().color(help_colours()).get_matches()) {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };

@@ -1,9 +1,10 @@
 //! Where output goes, and whether a person or a program reads it.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 
 use crate::table::{self, Column, Field};
 use crate::terminal;
+use ovomesh_bootstrap::terminal::has_colours;
 
 /// How to print.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +34,7 @@ struct ReaderLeft;
 impl Out {
     /// Standard output: as wide as its terminal, with colours when it understands them and `NO_COLOR` is not set.
     pub fn stdout(format: Format) -> Self {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-        let colour = io::stdout().is_terminal() && terminal::is_capable() && wanted;
+        let colour = has_colours(&io::stdout());
         let width = if format == Format::Table { terminal::width() } else { None };
         Self { to: Box::new(io::stdout()), format, colour, width }
     }

@@ -21,11 +21,6 @@ pub(crate) fn width() -> Option<usize> {
     (usize::from(columns) >= NARROWEST).then_some(columns.into())
 }
 
-/// Whether a terminal understands escape codes: `TERM=dumb` says that it does not.
-pub(crate) fn is_capable() -> bool {
-    std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-}
-
 /// How far a long piece of work is: a bar on a terminal, else a line of text now and then. On standard error, so that it is
 /// never among what a program reads.
 pub(crate) struct Progress {
@@ -37,7 +32,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// `doing` so many things, such as `making phantoms`.
     pub(crate) fn new(doing: &str, count: u64) -> Self {
-        let draws = io::stderr().is_terminal() && is_capable();
+        let draws = io::stderr().is_terminal() && ovomesh_bootstrap::terminal::is_capable();
         let bar = ProgressBar::with_draw_target(
             Some(count),
             if draws { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() },

@@ -19,6 +19,8 @@ async fn on_terminal(term: &str, words: &str) -> String {
     script
         .args(["--quiet", "--return", "--command", &inside, "/dev/null"])
         .env("TERM", term)
+        // Under it clap colours help on any terminal, and the tests of other people run so.
+        .env("CI", "true")
         .env_remove("NO_COLOR");
     let output = script.stdin(std::process::Stdio::null()).output().await.unwrap();
     let text = String::from_utf8_lossy(&output.stdout).replace('\r', "");

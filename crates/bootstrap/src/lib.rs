@@ -19,6 +19,7 @@ mod stalled;
 pub mod status;
 mod supervisor;
 mod telemetry;
+pub mod terminal;
 mod tls;
 pub mod trace;
 

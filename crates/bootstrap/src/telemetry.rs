@@ -1,6 +1,5 @@
 //! Logs to the console, and traces to a collector when there is one.
 
-use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,7 +10,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
-use crate::{LogFormat, TelemetryArgs, errors, trace};
+use crate::{LogFormat, TelemetryArgs, errors, terminal, trace};
 
 /// How long the last traces may take to a collector that is slow or away.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -26,7 +25,7 @@ pub struct Telemetry {
 pub fn start(service: &'static str, instance: String, args: &TelemetryArgs) -> anyhow::Result<Telemetry> {
     let filter = EnvFilter::try_new(&args.log).with_context(|| format!("--log {}", args.log))?;
     let console = tracing_subscriber::fmt::layer()
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(terminal::has_colours(&std::io::stderr()))
         .with_writer(std::io::stderr);
     let console: Box<dyn Layer<Registry> + Send + Sync> = match args.log_format {
         LogFormat::Text => console.with_filter(filter).boxed(),

@@ -1,6 +1,5 @@
 //! `ovomesh-results-store`: see the library.
 
-use clap::Parser;
 use ovomesh_results_store::{Args, Config, NAME, run};
 
 // Messages of 128 KiB and more: the system's allocator gives their memory back each time, which doubles the CPU of a hop.
@@ -8,7 +7,7 @@ use ovomesh_results_store::{Args, Config, NAME, run};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> Result<(), ovomesh_bootstrap::Failure> {
-    let args = Args::parse();
+    let args = ovomesh_bootstrap::terminal::parse::<Args>();
     let (server, telemetry) = (args.server.clone(), args.telemetry.clone());
     ovomesh_bootstrap::main(NAME, &server, &telemetry, || Config::try_from(args), run)
 }
