@@ -1,10 +1,10 @@
 //! What the terminal can show: its width, and whether it understands more than plain text.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use parking_lot::Mutex;
 
 /// Narrower than this nothing is made to fit: a terminal that says so is not drawn yet.
 const NARROWEST: usize = 20;
@@ -55,7 +55,7 @@ impl Progress {
     pub(crate) fn add(&self, more: u64) {
         self.bar.inc(more);
         let Some(lines) = &self.lines else { return };
-        let mut lines = lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut lines = lines.lock();
         let passed = lines.began.elapsed();
         if let Some(line) = lines.add(more, passed) {
             // Nobody needs to read it.

@@ -1,7 +1,7 @@
 //! A gateway that decides nothing, checks everything it is sent, and misbehaves when told to.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,6 +12,7 @@ use ovomesh_api::pb::scanner::v1::scanner_service_server::{ScannerService, Scann
 use ovomesh_api::pb::scanner::v1::{Committed, ConnectRequest, ConnectResponse, Hello, Welcome};
 use ovomesh_api::{MAX_VOLUME_BYTES, Scan};
 use ovomesh_bootstrap::Lifecycle;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -78,7 +79,7 @@ impl Gateway {
 
     /// Every scan in the order in which they came, repeats included.
     pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+        self.seen.lock().clone()
     }
 
     /// The scans by their id.
@@ -165,7 +166,7 @@ impl Session {
         }
         let id = scan.meta.scan_id.to_string();
         let count = {
-            let mut seen = self.seen.lock().unwrap();
+            let mut seen = self.seen.lock();
             seen.push(Seen { scan, hello: hello.clone(), at });
             seen.len() as u64
         };

@@ -8,10 +8,11 @@ pub mod query;
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use clap::FromArgMatches;
 use ovomesh_cli::{Cli, Format, Out, command, run};
+use parking_lot::Mutex;
 
 /// A buffer that can be read while it is written.
 #[derive(Clone, Default)]
@@ -19,13 +20,13 @@ pub struct Printed(Arc<Mutex<Vec<u8>>>);
 
 impl Printed {
     pub fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        String::from_utf8(self.0.lock().clone()).unwrap()
     }
 }
 
 impl Write for Printed {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
+        self.0.lock().extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

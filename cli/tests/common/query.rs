@@ -1,6 +1,6 @@
 //! A query service over a few rows.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use futures::stream::{self, BoxStream};
 use ovomesh_api::pb::query::v1::query_service_server::{QueryService, QueryServiceServer};
@@ -11,6 +11,7 @@ use ovomesh_api::pb::query::v1::{
 };
 use ovomesh_api::pb::scan::v1::{Call, Place, Preview, Row, Timings, Verdict};
 use ovomesh_bootstrap::Lifecycle;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
@@ -39,7 +40,7 @@ impl Query {
 
     /// The resume tokens with which a feed was asked for.
     pub fn watched(&self) -> Vec<String> {
-        self.watched.lock().unwrap().clone()
+        self.watched.lock().clone()
     }
 }
 
@@ -158,7 +159,7 @@ impl QueryService for Service {
     /// The first feed breaks after a row; the one that goes on from there tells of a gap, and stays.
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let token = request.into_inner().resume_token;
-        self.watched.lock().unwrap().push(token.clone());
+        self.watched.lock().push(token.clone());
         let rows = |n: &[u32]| Message::Rows(Rows { rows: n.iter().map(|&n| row(n)).collect() });
         let say =
             |message, token: &str| Ok(WatchResponse { message: Some(message), resume_token: token.into() });

@@ -1,9 +1,9 @@
 //! The last error of this process, for `GetStatus`: whatever is logged as an error or a warning.
 
 use std::fmt::{self, Write as _};
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
@@ -16,7 +16,7 @@ static LAST: Mutex<Option<(String, SystemTime)>> = Mutex::new(None);
 
 /// What it was, and when.
 pub(crate) fn last() -> Option<(String, SystemTime)> {
-    LAST.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    LAST.lock().clone()
 }
 
 /// Remembers warnings and errors as they are logged.
@@ -29,7 +29,7 @@ impl<S: Subscriber> Layer<S> for Remember {
         }
         let mut text = Text(String::new());
         event.record(&mut text);
-        *LAST.lock().unwrap_or_else(PoisonError::into_inner) = Some((text.0, SystemTime::now()));
+        *LAST.lock() = Some((text.0, SystemTime::now()));
     }
 }
 

@@ -4,7 +4,7 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use common::{LIMIT, minimal};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
@@ -16,6 +16,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use ovomesh_testkit::{get, wait_until};
+use parking_lot::Mutex;
 use tonic::{Request, Response, Status};
 
 /// Spans with the names of their services.
@@ -33,7 +34,7 @@ impl TraceService for Collector {
             let name = attributes.into_iter().find(|a| a.key == "service.name").and_then(|a| a.value?.value);
             let Some(Value::StringValue(name)) = name else { panic!("a service without a name") };
             let spans = part.scope_spans.into_iter().flat_map(|scope| scope.spans);
-            self.0.lock().unwrap().extend(spans.map(|span| (name.clone(), span)));
+            self.0.lock().extend(spans.map(|span| (name.clone(), span)));
         }
         Ok(Response::new(ExportTraceServiceResponse::default()))
     }
@@ -71,9 +72,9 @@ async fn one_trace_spans_two_services() {
     let scan = move || one_scan(&asked, &["--trace-ratio", "1"]);
     let (entered, _) = tokio::task::spawn_blocking(scan).await.unwrap();
     // What was open at SIGTERM is sent before the process ends: nothing to wait for but the last message.
-    let both = || (collector.0.lock().unwrap().len() == 2).then_some(());
+    let both = || (collector.0.lock().len() == 2).then_some(());
     wait_until("two spans", LIMIT, both).unwrap();
-    let spans = collector.0.lock().unwrap();
+    let spans = collector.0.lock();
     let (root, child) = match &spans[..] {
         [a, b] if a.0 == "first" => (a, b),
         [a, b] => (b, a),
@@ -94,7 +95,7 @@ async fn a_scan_that_is_not_sampled_is_traced_nowhere() {
     let scan = move || one_scan(&endpoint, &["--trace-ratio", "0"]);
     let (entered, joined) = tokio::task::spawn_blocking(scan).await.unwrap();
     assert_eq!(BTreeSet::from([entered, joined]), BTreeSet::from([String::new()]));
-    assert!(collector.0.lock().unwrap().is_empty());
+    assert!(collector.0.lock().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

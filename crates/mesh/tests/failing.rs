@@ -5,10 +5,11 @@
 
 mod support;
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ovomesh_mesh::{CallError, Phase, PoolConfig, ServerConfig};
+use parking_lot::{Condvar, Mutex};
 use support::{
     Replica, all_ready, calls, check, done, echo, echo_after, never, pool, request, soon, until, within,
 };
@@ -56,12 +57,11 @@ struct Stop(Mutex<bool>, Condvar);
 
 impl Stop {
     fn wait(&self) {
-        let go = self.1.wait_while(self.0.lock().unwrap(), |go| !*go);
-        drop(go.unwrap());
+        self.1.wait_while(&mut self.0.lock(), |go| !*go);
     }
 
     fn go(&self) {
-        *self.0.lock().unwrap() = true;
+        *self.0.lock() = true;
         self.1.notify_all();
     }
 }
@@ -160,13 +160,13 @@ fn mortals(count: usize) -> Vec<Arc<Mutex<Replica>>> {
             let mine = Arc::clone(&me);
             let replica = Replica::start(ServerConfig::default(), move |work| {
                 if work.body.number == 666 {
-                    let me = mine.lock().unwrap().take();
-                    std::thread::spawn(move || me.map(|me| me.lock().unwrap().kill()));
+                    let me = mine.lock().take();
+                    std::thread::spawn(move || me.map(|me| me.lock().kill()));
                 }
                 echo_after(Duration::from_millis(20))(work)
             });
             let replica = Arc::new(Mutex::new(replica));
-            *me.lock().unwrap() = Some(Arc::clone(&replica));
+            *me.lock() = Some(Arc::clone(&replica));
             replica
         })
         .collect()
@@ -175,7 +175,7 @@ fn mortals(count: usize) -> Vec<Arc<Mutex<Replica>>> {
 #[tokio::test]
 async fn a_poisonous_call_kills_two_replicas_at_most_and_every_innocent_is_answered() {
     let replicas = mortals(3);
-    let uris = replicas.iter().map(|replica| replica.lock().unwrap().uri());
+    let uris = replicas.iter().map(|replica| replica.lock().uri());
     let discovery = ovomesh_mesh::discover::fixed(uris.collect::<Vec<_>>());
     let lifecycle = ovomesh_mesh::Lifecycle::new();
     let connector = ovomesh_mesh::Connector::default();

@@ -1,9 +1,9 @@
 //! Where callers and workers meet: the batch former behind a lock, and how workers sleep and wake.
 
 use crate::batch::{Batch, Former, Next, Policy};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use parking_lot::{Condvar, Mutex};
 /// The queue between callers and workers.
 ///
 /// While one worker computes, calls gather for it; at most one other worker keeps watch, so that a call wakes a thread
@@ -43,7 +43,7 @@ impl<T> Queue<T> {
 
     pub(crate) fn push(&self, call: T, deadline: Option<Instant>, alone: bool) -> Result<(), Refusal> {
         let now = Instant::now();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.is_stopping {
             return Err(Refusal::Stopping);
         }
@@ -59,7 +59,7 @@ impl<T> Queue<T> {
 
     /// Hands a batch to `compute`, again and again, until the queue stops. Blocks in between.
     pub(crate) fn serve(&self, wanted: impl Fn(&T) -> bool, mut compute: impl FnMut(Batch<T>)) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while !state.is_stopping {
             let others_compute = state.computing > 0;
             match state.former.next(Instant::now(), others_compute, &wanted) {
@@ -73,19 +73,18 @@ impl<T> Queue<T> {
                         wake.notify_one();
                     }
                     compute(batch);
-                    state = self.lock();
+                    state = self.state.lock();
                     state.computing -= 1;
                 }
                 Next::Leave(until) if !state.is_watched => {
                     state.is_watched = true;
                     let patience = until.saturating_duration_since(Instant::now());
-                    let woken = self.watch.wait_timeout(state, patience);
-                    state = woken.unwrap_or_else(PoisonError::into_inner).0;
+                    self.watch.wait_for(&mut state, patience);
                     state.is_watched = false;
                 }
                 Next::Leave(_) | Next::Idle => {
                     state.idle += 1;
-                    state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    self.work.wait(&mut state);
                     state.idle -= 1;
                 }
             }
@@ -104,23 +103,18 @@ impl<T> Queue<T> {
 
     /// Calls that wait.
     pub(crate) fn len(&self) -> usize {
-        self.lock().former.len()
+        self.state.lock().former.len()
     }
 
     /// Takes no more, sends all workers home and returns what nobody will work on.
     pub(crate) fn stop(&self) -> Vec<T> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.is_stopping = true;
         let left = state.former.drain().collect();
         drop(state);
         self.work.notify_all();
         self.watch.notify_all();
         left
-    }
-
-    /// The former is whole after every call of it, so a panic elsewhere under the lock cannot have broken it.
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,14 +1,11 @@
 //! Clean scans, made once and kept: a scan costs milliseconds to make and a tenth of one to send with fresh
 //! noise.
 
-use std::{
-    num::NonZero,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-};
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use parking_lot::Mutex;
 
 use crate::{
     anatomy::Phantom,
@@ -97,7 +94,7 @@ impl Library {
             let mut renderer = Renderer::new(grid);
             loop {
                 // The lock is held only to take the next scan; a panic elsewhere leaves the iterator whole.
-                let next = work.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let next = work.lock().next();
                 let Some((index, (out, made))) = next else { break };
                 *made = Some(make(profile, shares, seed_of(seed, index as u64), &mut renderer, out));
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1);

@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::frame::{Damage, Kind, MAX_ID, MAX_PAYLOAD, length};
@@ -297,12 +298,12 @@ impl Ledger {
     }
 
     fn found(&self, number: Number, bytes: u64, live: usize) {
-        self.lock().segments.insert(number, Segment { bytes, live, is_active: false });
+        self.state.lock().segments.insert(number, Segment { bytes, live, is_active: false });
     }
 
     /// Segments in which nothing lives.
     fn dead(&self) -> Vec<Number> {
-        let state = self.lock();
+        let state = self.state.lock();
         state
             .segments
             .iter()
@@ -313,7 +314,7 @@ impl Ledger {
 
     /// Takes room for a record, or says how much is used.
     fn reserve(&self, bytes: u64) -> Result<(), u64> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let used = state.used();
         if used + bytes > self.limit {
             return Err(used);
@@ -324,7 +325,7 @@ impl Ledger {
 
     /// A record of so many bytes was written, or failed to be.
     pub fn wrote(&self, entry: Option<&Entry>, bytes: u64) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.reserved -= bytes;
         if let Some(segment) = entry.and_then(|entry| state.segments.get_mut(&entry.segment)) {
             segment.bytes += bytes;
@@ -333,36 +334,31 @@ impl Ledger {
     }
 
     pub fn opened(&self, number: Number) {
-        self.lock().segments.insert(number, Segment { is_active: true, ..Segment::default() });
+        self.state.lock().segments.insert(number, Segment { is_active: true, ..Segment::default() });
     }
 
     /// A segment gets no more records; whether it can be removed.
     pub fn closed(&self, number: Number) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let Some(segment) = state.segments.get_mut(&number) else { return false };
         segment.is_active = false;
         segment.live == 0
     }
 
     pub fn removed(&self, number: Number) {
-        self.lock().segments.remove(&number);
+        self.state.lock().segments.remove(&number);
     }
 
     /// One record less; whether the segment can be removed.
     pub fn free(&self, number: Number) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let Some(segment) = state.segments.get_mut(&number) else { return false };
         segment.live = segment.live.saturating_sub(1);
         segment.live == 0 && !segment.is_active
     }
 
     fn used(&self) -> u64 {
-        self.lock().used()
-    }
-
-    /// Counts are changed in one step each, so they hold whatever panicked elsewhere.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().used()
     }
 }
 

@@ -4,8 +4,8 @@ use clap::Parser as _;
 use ovomesh_model::manifest::ModelId;
 use ovomesh_model::model::{Model, Precision};
 use ovomesh_train::{Args, run};
+use parking_lot::Mutex;
 use std::path::Path;
-use std::sync::Mutex;
 use tch::{Device, Kind, Tensor};
 
 fn train(folder: &Path, more: &[&str]) {

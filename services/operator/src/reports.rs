@@ -1,12 +1,12 @@
 //! What gateways have told last, and when.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::Uri;
 use ovomesh_api::pb::load::v1::{StageLoad, WatchResponse};
 use ovomesh_scaling as scaling;
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// A report that is older says nothing about now: gateways tell every half second.
@@ -19,7 +19,7 @@ pub struct Reports(Mutex<HashMap<Uri, Option<(WatchResponse, Instant)>>>);
 impl Reports {
     /// Gateways come and go.
     pub fn expect(&self, gateways: &HashSet<Uri>) {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         all.retain(|gateway, _| gateways.contains(gateway));
         for gateway in gateways {
             all.entry(gateway.clone()).or_default();
@@ -29,20 +29,16 @@ impl Reports {
     /// A gateway tells its load.
     pub fn tell(&self, gateway: &Uri, load: WatchResponse) {
         // One that is expected no longer must not come back by a late word.
-        if let Some(last) = self.lock().get_mut(gateway) {
+        if let Some(last) = self.0.lock().get_mut(gateway) {
             *last = Some((load, Instant::now()));
         }
     }
 
     /// How many gateways there are, and what is fresh of what they told.
     pub fn seen(&self) -> (u32, Vec<scaling::Gateway>) {
-        let all = self.lock();
+        let all = self.0.lock();
         let fresh = all.values().flatten().filter(|(_, at)| at.elapsed() < FRESH);
         (u32::try_from(all.len()).unwrap_or(u32::MAX), fresh.map(|(load, _)| gateway(load)).collect())
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uri, Option<(WatchResponse, Instant)>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,11 +1,12 @@
 //! Preparing is CPU work: it runs on threads of its own, one to a core, never on the I/O runtime.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use ovomesh_api::pb::preprocess::v1::Prepared;
 use ovomesh_api::pb::scan::v1::Volume;
 use ovomesh_mesh::{Done, StageError, Work};
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -56,7 +57,7 @@ impl Workers {
     pub async fn prepare(&self, work: Work<Volume>) -> Result<Done<Prepared>, StageError> {
         let (answer, answered) = oneshot::channel();
         let (deadline, shared) = (work.deadline, &self.0.shared);
-        let key = shared.lock().queue.push(deadline, Task { work, since: Instant::now(), answer });
+        let key = shared.queue.lock().queue.push(deadline, Task { work, since: Instant::now(), answer });
         let _waiting = Waiting { shared, key };
         shared.wake.notify_one();
         answered
@@ -73,15 +74,11 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.shared.lock().queue.remove(self.key);
+        self.shared.queue.lock().queue.remove(self.key);
     }
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn work(&self) {
         let mut preparer = Preparer::default();
         while let Some(Task { work, since, answer }) = self.next() {
@@ -104,7 +101,7 @@ impl Shared {
 
     /// The next task that is worth its work; `None` when all is over.
     fn next(&self) -> Option<Task> {
-        let mut state = self.lock();
+        let mut state = self.queue.lock();
         loop {
             let now = Instant::now();
             while let Some(job) = state.queue.pop_expired(now) {
@@ -118,16 +115,16 @@ impl Shared {
             if state.closed {
                 return None;
             }
-            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.wake.wait(&mut state);
         }
     }
 }
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shared.lock().closed = true;
+        self.shared.queue.lock().closed = true;
         self.shared.wake.notify_all();
-        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for thread in self.threads.lock().drain(..) {
             // A panic was answered where it happened.
             let _ = thread.join();
         }
@@ -147,6 +144,6 @@ mod tests {
         let deadline = Some(Instant::now() + Duration::from_secs(60));
         let work = Work { body: Volume::default(), deadline, alone: false, traceparent: String::new() };
         assert!(tokio::time::timeout(Duration::ZERO, workers.prepare(work)).await.is_err());
-        assert!(workers.0.shared.lock().queue.pop().is_none());
+        assert!(workers.0.shared.queue.lock().queue.pop().is_none());
     }
 }

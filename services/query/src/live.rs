@@ -1,12 +1,13 @@
 //! The live feed: read once from every store, given to all who watch.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::pb::store::v1::SubscribeResponse;
 use ovomesh_mesh::Lifecycle;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Code, Status};
@@ -77,19 +78,19 @@ impl Live {
 
     /// Whether the feed of a store is being read right now.
     pub fn connected(&self, store: usize) -> bool {
-        self.lock().feeds[store].connected
+        self.state.lock().feeds[store].connected
     }
 
     /// Whether there is a feed: from then on watchers miss nothing without being told.
     pub fn begun(&self) -> bool {
-        self.lock().ring.is_some()
+        self.state.lock().ring.is_some()
     }
 
     /// The end of the feed and its position, once there is one.
     pub async fn now(&self) -> (Cursor, Position) {
         let mut changed = self.changed.subscribe();
         loop {
-            if let Some(ring) = &self.lock().ring {
+            if let Some(ring) = &self.state.lock().ring {
                 return (ring.end(), ring.at_end().clone());
             }
             // The sender is ours: it cannot be gone.
@@ -99,18 +100,18 @@ impl Live {
 
     /// Where to go on after a position, if what follows it is still here.
     pub fn after(&self, position: &Position) -> Option<Cursor> {
-        self.lock().ring.as_ref().and_then(|ring| ring.after(position))
+        self.state.lock().ring.as_ref().and_then(|ring| ring.after(position))
     }
 
     /// Whether a position has a feed that was never read here: rows of it may have been missed.
     pub fn lacks(&self, position: &Position) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         position.has_unknown(|feed| state.ring.as_ref().is_some_and(|ring| ring.knows(feed)))
     }
 
     /// What a watcher at `position` lacks of what is no longer here.
     pub fn behind(&self, position: &Position) -> Option<Behind> {
-        let state = self.lock();
+        let state = self.state.lock();
         let missing = position.first_missing(state.ring.as_ref()?.before())?;
         let own = feed(missing).and_then(|feed| position.get(&feed));
         let store = state.feeds.iter().position(|other| feed(&other.token) == feed(missing));
@@ -124,7 +125,7 @@ impl Live {
     pub async fn next(&self, at: Cursor) -> Next {
         let mut changed = self.changed.subscribe();
         loop {
-            match self.lock().ring.as_ref().map(|ring| ring.next(at)) {
+            match self.state.lock().ring.as_ref().map(|ring| ring.next(at)) {
                 None | Some(Next::Nothing) => {}
                 Some(next) => return next,
             }
@@ -163,13 +164,13 @@ impl Live {
         since: &mut Timestamp,
     ) -> Status {
         let store: &Store = &stores.all()[number];
-        let token = self.lock().feeds[number].token.clone();
+        let token = self.state.lock().feeds[number].token.clone();
         let mut feed = match store.subscribe(token).await {
             Ok(feed) => feed,
             Err(status) => {
                 if status.code() == Code::InvalidArgument {
                     // A store of another kind: none of our tokens is worth anything there.
-                    self.lock().feeds[number].token.clear();
+                    self.state.lock().feeds[number].token.clear();
                 }
                 return status;
             }
@@ -194,16 +195,16 @@ impl Live {
 
     /// Rows in the database that no store has told.
     async fn search(&self, stores: &Stores, since: Timestamp) -> Result<Vec<Row>, Status> {
-        let lines = self.lock().seen.lines();
+        let lines = self.state.lock().seen.lines();
         let mut rows = gaps::search(stores, lines, since).await?;
-        let state = self.lock();
+        let state = self.state.lock();
         rows.retain(|row| state.seen.is_new(row));
         Ok(rows)
     }
 
     /// Tells rows that were found; they have no position of their own.
     fn push_found(&self, rows: Vec<Row>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.seen.note(&rows);
         if let Some(ring) = state.ring.as_mut().filter(|_| !rows.is_empty()) {
             let at = ring.at_end().clone();
@@ -215,7 +216,7 @@ impl Live {
 
     fn push(&self, number: usize, message: SubscribeResponse) {
         let SubscribeResponse { rows, token, mut lagged } = message;
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.seen.note(&rows);
         let feed = &mut state.feeds[number];
         // A store that was not there at first may have written for a while.
@@ -237,7 +238,7 @@ impl Live {
 
     /// The feed of a store broke, or never came.
     fn lost(&self, number: usize) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.feeds[number].connected = false;
         state.feeds[number].asked = true;
         if state.ring.is_none() {
@@ -245,10 +246,6 @@ impl Live {
         }
         drop(state);
         self.changed.send_replace(());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,9 +1,9 @@
 //! The live feed: the last rows in the order of their commits, for readers that are a little behind.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 /// Rows kept: a minute of the headline rate, about 32 MiB as they are stored.
@@ -53,7 +53,7 @@ impl Feed {
 
     /// Adds encoded rows that are durable now.
     pub fn push(&self, rows: Vec<Bytes>) {
-        let mut last = self.lock();
+        let mut last = self.last.lock();
         last.rows.extend(rows);
         let old = last.rows.len().saturating_sub(KEPT);
         last.rows.drain(..old);
@@ -70,12 +70,12 @@ impl Feed {
 
     /// The number of the next row.
     pub fn end(&self) -> u64 {
-        self.lock().end()
+        self.last.lock().end()
     }
 
     /// Rows from `from` on: at most `most`, and no more than one beyond `bytes`.
     pub fn read(&self, from: u64, most: usize, bytes: usize) -> Part {
-        let last = self.lock();
+        let last = self.last.lock();
         let start = from.clamp(last.first, last.end());
         let skip = usize::try_from(start - last.first).unwrap_or(usize::MAX);
         let mut taken = 0;
@@ -100,10 +100,6 @@ impl Feed {
     /// on it to tell which of two is further on.
     pub fn token(&self, number: u64) -> Vec<u8> {
         [self.instance.to_be_bytes(), number.to_be_bytes()].concat()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Last> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

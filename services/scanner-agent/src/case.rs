@@ -1,10 +1,11 @@
 //! One scan on its way: who waits for what, and how far it is.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use ovomesh_api::ScanMeta;
 use ovomesh_api::pb::scan::v1::{Preview, Row, Verdict};
 use ovomesh_spool::Entry;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -132,6 +133,6 @@ impl Case {
 
     /// Each change is one step, so the state holds whatever panicked elsewhere.
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock()
     }
 }

@@ -11,8 +11,8 @@ mod failed;
 use std::collections::hash_map::Entry as Place;
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ovomesh_api::pb::scan::v1::{self as pb, RejectCode, Row};
@@ -20,6 +20,7 @@ use ovomesh_api::pb::scanner::v1::Line;
 use ovomesh_api::{Invalid, LineBook, Scan, ScanMeta, time, undecided};
 use ovomesh_mesh::Lifecycle;
 use ovomesh_spool::{Entry, Error, Left, Released, Spool};
+use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -117,7 +118,7 @@ impl Desk {
         meta.place.must_be_one_of(lines)?;
         let line = self.settings.lines.get(&meta.place);
         let case = Arc::new(Case::new(&meta, bytes, received + line.budget(budget)));
-        let known = match lock(&self.scans).entry(meta.scan_id.to_string()) {
+        let known = match self.scans.lock().entry(meta.scan_id.to_string()) {
             Place::Occupied(known) => known.get().clone(),
             Place::Vacant(_) if self.fullness_of_verdicts() >= 1_000 => return Err(no_room(&meta)),
             Place::Vacant(place) => {
@@ -154,7 +155,7 @@ impl Desk {
             Err(error) => {
                 tracing::error!(id = case.id, %error, "a scan was not kept");
                 metrics::counter!("ovomesh_agent_refused_total").increment(1);
-                lock(&self.scans).remove(&case.id);
+                self.scans.lock().remove(&case.id);
                 case.tell(Progress::Refused(error.to_string()));
             }
         }
@@ -274,7 +275,7 @@ impl Desk {
 
     /// The row of a scan whose verdict is recorded, as long as it is remembered.
     pub fn released(&self, id: &str) -> Option<Arc<Row>> {
-        let known = lock(&self.scans).get(id).cloned();
+        let known = self.scans.lock().get(id).cloned();
         match known? {
             Known::Open(case) => case.recorded(),
             Known::Settled(released) => self.read_row(&released).ok().map(Arc::new),
@@ -306,11 +307,11 @@ impl Desk {
 
     /// Scans that are on their way.
     pub fn open(&self) -> usize {
-        lock(&self.scans).values().filter(|known| matches!(known, Known::Open(_))).count()
+        self.scans.lock().values().filter(|known| matches!(known, Known::Open(_))).count()
     }
 
     fn case(&self, id: &str) -> Option<Arc<Case>> {
-        match lock(&self.scans).get(id) {
+        match self.scans.lock().get(id) {
             Some(Known::Open(case)) => Some(case.clone()),
             _ => None,
         }
@@ -323,8 +324,8 @@ impl Desk {
     fn remember(&self, released: Released) {
         let id = released.entry.id.clone();
         self.remembered_bytes.fetch_add(released.bytes(), Relaxed);
-        lock(&self.scans).insert(id.clone(), Known::Settled(Arc::new(released)));
-        let mut remembered = lock(&self.remembered);
+        self.scans.lock().insert(id.clone(), Known::Settled(Arc::new(released)));
+        let mut remembered = self.remembered.lock();
         remembered.push_back((Instant::now(), id));
         while remembered.front().is_some_and(|(at, _)| at.elapsed() > REMEMBERED)
             && let Some((_, id)) = remembered.pop_front()
@@ -335,13 +336,13 @@ impl Desk {
 
     /// Makes room for a verdict by one that is stored; false when there is none.
     fn forget_oldest(&self) -> bool {
-        let Some((_, id)) = lock(&self.remembered).pop_front() else { return false };
+        let Some((_, id)) = self.remembered.lock().pop_front() else { return false };
         self.forget(&id);
         true
     }
 
     fn forget(&self, id: &str) {
-        if let Some(Known::Settled(released)) = lock(&self.scans).remove(id) {
+        if let Some(Known::Settled(released)) = self.scans.lock().remove(id) {
             self.remembered_bytes.fetch_sub(released.bytes(), Relaxed);
             self.spool.forget(&released);
         }
@@ -386,9 +387,4 @@ fn busy(meta: &ScanMeta, error: &str) -> Invalid {
         RejectCode::Overloaded,
         format!("its verdict cannot be read now ({error}); send it again later"),
     )
-}
-
-/// Maps and queues are changed in one step each, so they hold whatever panicked elsewhere.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,10 +3,10 @@
 //! Only names are kept here; what they name is on disk, or on its way to the store.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ovomesh_api::pb::scan::v1::{Purpose, Row};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -63,7 +63,7 @@ impl Feed {
     /// A row was recorded at this time.
     pub fn released(&self, row: &Row, at: Instant) {
         let Some(line) = line_of(row) else { return };
-        let mut lines = self.lock();
+        let mut lines = self.lines.lock();
         let recent = of(&mut lines, line);
         recent.told.push_back(Told { id: row.scan_id.clone(), at, acknowledged: false });
         recent.forget();
@@ -72,7 +72,7 @@ impl Feed {
 
     /// Begins to follow a line: with what nobody acknowledged, or with what comes from now on. Tells how many that are.
     pub fn follow(&self, line: LineName, from_now: bool) -> (Cursor, usize) {
-        let mut lines = self.lock();
+        let mut lines = self.lines.lock();
         let recent = of(&mut lines, line.clone());
         recent.forget();
         let end = recent.first + recent.told.len() as u64;
@@ -97,7 +97,7 @@ impl Feed {
 
     /// Moves a cursor over one that can be told.
     fn step(&self, cursor: &mut Cursor) -> Option<Next> {
-        let mut lines = self.lock();
+        let mut lines = self.lines.lock();
         let recent = lines.get_mut(&cursor.line)?;
         recent.forget();
         if cursor.next < recent.first {
@@ -117,22 +117,17 @@ impl Feed {
 
     /// Whether a verdict waits for its sorter.
     pub fn is_waiting(&self, line: &LineName, id: &str) -> bool {
-        let lines = self.lock();
+        let lines = self.lines.lock();
         let waiting = |recent: &Recent| recent.told.iter().any(|told| told.id == id && !told.acknowledged);
         lines.get(line).is_some_and(waiting)
     }
 
     /// A sorter has done what a verdict said; false when nothing is known of it (any more).
     pub fn acknowledge(&self, line: &LineName, id: &str) -> bool {
-        let mut lines = self.lock();
+        let mut lines = self.lines.lock();
         let told =
             lines.get_mut(line).and_then(|recent| recent.told.iter_mut().rev().find(|told| told.id == id));
         told.map(|told| told.acknowledged = true).is_some()
-    }
-
-    /// Each change is one step, so the state holds whatever panicked elsewhere.
-    fn lock(&self) -> MutexGuard<'_, HashMap<LineName, Recent>> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -244,7 +239,7 @@ mod tests {
         for id in ["old", "fresh"] {
             released(&feed, "a", id);
         }
-        feed.lock().get_mut(&line("a")).expect("it is followed").told[0].at = long_ago;
+        feed.lines.lock().get_mut(&line("a")).expect("it is followed").told[0].at = long_ago;
         assert_eq!(told(&feed, &mut cursor), ["lagged 1", "fresh"]);
     }
 
@@ -258,6 +253,6 @@ mod tests {
         let (_followed, waiting) = feed.follow(line("7"), false);
         assert_eq!(waiting, 0);
         released(&feed, "new", "1");
-        assert_eq!(feed.lock().len(), 2, "the new one, and the one that is followed");
+        assert_eq!(feed.lines.lock().len(), 2, "the new one, and the one that is followed");
     }
 }

@@ -4,8 +4,8 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -36,19 +36,19 @@ struct State {
 impl Queue {
     /// A scan to be decided.
     pub fn scan(&self, scan: Waiting) {
-        self.lock().scans.push(Reverse(scan));
+        self.state.lock().scans.push(Reverse(scan));
         self.news.notify_one();
     }
 
     /// A verdict to be stored.
     pub fn verdict(&self, id: String) {
-        self.lock().verdicts.push_back(id);
+        self.state.lock().verdicts.push_back(id);
         self.news.notify_one();
     }
 
     /// The scan to send next, if there is room for its bytes; those whose time is over are dropped.
     pub fn next_scan(&self, now: Instant, room: u64) -> Option<Waiting> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while let Some(Reverse(first)) = state.scans.peek() {
             let in_time = first.deadline > now;
             if in_time && first.bytes > room {
@@ -64,7 +64,7 @@ impl Queue {
 
     /// The verdict to send next.
     pub fn next_verdict(&self) -> Option<String> {
-        self.lock().verdicts.pop_front()
+        self.state.lock().verdicts.pop_front()
     }
 
     /// Comes back when something was added since the last call.
@@ -74,13 +74,8 @@ impl Queue {
 
     /// Scans and verdicts that wait.
     pub fn len(&self) -> (usize, usize) {
-        let state = self.lock();
+        let state = self.state.lock();
         (state.scans.len(), state.verdicts.len())
-    }
-
-    /// Each change is one step, so the state holds whatever panicked elsewhere.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

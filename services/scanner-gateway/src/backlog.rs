@@ -1,9 +1,10 @@
 //! Scans taken and not yet answered: how many, and since when.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// All scans in flight in this process.
@@ -26,7 +27,7 @@ pub struct InFlight {
 impl Backlog {
     /// A scan was taken.
     pub fn enter(&self, at: Instant) -> InFlight {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         let key = (at, inner.next);
         inner.next += 1;
         inner.since.insert(key);
@@ -35,22 +36,18 @@ impl Backlog {
 
     /// How many.
     pub fn len(&self) -> u64 {
-        self.lock().since.len() as u64
+        self.0.lock().since.len() as u64
     }
 
     /// Age of the oldest.
     pub fn oldest(&self) -> Option<Duration> {
-        self.lock().since.first().map(|(at, _)| at.elapsed())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().since.first().map(|(at, _)| at.elapsed())
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.backlog.lock().since.remove(&self.key);
+        self.backlog.0.lock().since.remove(&self.key);
     }
 }
 

@@ -1,7 +1,8 @@
 //! The gateway's stated memory, shared out to sessions before they may send.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 /// HTTP/2 receive window of one connection and of one stream: what a peer may have under way before we read it.
 /// 1 MiB fills a 1 Gbit/s line over 8 ms.
 pub const WINDOW_BYTES: u32 = 1 << 20;
@@ -41,7 +42,7 @@ impl Memory {
     pub fn reserve(&self, volume_bytes: u64) -> Option<Room> {
         // The window, and the message that is being put together from it, come before any scan is in flight.
         let fixed = u64::from(WINDOW_BYTES) + volume_bytes;
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = self.left.lock();
         let fair = *left / PART_OF_REST;
         let bytes = fair.saturating_sub(fixed).max(volume_bytes);
         let reserved = fixed + bytes;
@@ -52,7 +53,7 @@ impl Memory {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        *self.memory.left.lock().unwrap_or_else(PoisonError::into_inner) += self.reserved;
+        *self.memory.left.lock() += self.reserved;
     }
 }
 
@@ -74,7 +75,7 @@ mod tests {
         assert!(rooms.len() > 100, "a hundred scanners fit: {}", rooms.len());
         assert!(rooms[0].bytes > 80 * (128 << 10) && rooms.iter().all(|room| room.bytes >= 128 << 10));
         rooms.clear();
-        assert_eq!(*memory.left.lock().unwrap(), 384 * MIB, "all room comes back");
+        assert_eq!(*memory.left.lock(), 384 * MIB, "all room comes back");
     }
 
     #[test]

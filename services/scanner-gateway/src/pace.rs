@@ -3,9 +3,9 @@
 //! Without this an overload of a tenth is a collapse: whatever has waited longest is begun first, and is late when it is
 //! done, while what could have been in time waits for it. With it the stages stay at full work on what can be in time.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Scans of one measurement: a few batches, since those of a batch get through together.
@@ -42,26 +42,21 @@ pub struct Passage<'a> {
 impl Pace {
     /// A scan begins.
     pub fn enter(&self) -> Passage<'_> {
-        self.lock().in_flight += 1;
+        self.0.lock().in_flight += 1;
         Passage { pace: self }
     }
 
     /// How long those in flight will take: what the next scan has to wait for.
     pub fn ahead(&self) -> Duration {
-        let state = self.lock();
+        let state = self.0.lock();
         state.gap * state.in_flight
-    }
-
-    /// Each change is one step, so the state holds whatever panicked elsewhere.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Passage<'_> {
     /// The stages have done all their work on it.
     pub fn through(self, now: Instant) {
-        let mut state = self.pace.lock();
+        let mut state = self.pace.0.lock();
         if state.in_flight < FULL {
             state.window = None;
             state.gap = state.gap.mul_f64(0.5_f64.powf(1.0 / HALF_LIFE));
@@ -84,7 +79,7 @@ impl Passage<'_> {
 
 impl Drop for Passage<'_> {
     fn drop(&mut self) {
-        self.pace.lock().in_flight -= 1;
+        self.pace.0.lock().in_flight -= 1;
     }
 }
 
@@ -153,7 +148,7 @@ mod tests {
     fn scans_that_get_through_in_batches_are_counted_one_by_one() {
         let (pace, mut now) = (Pace::default(), Instant::now());
         batches(&pace, &mut now, 100, Duration::from_millis(16));
-        let gap = pace.lock().gap;
+        let gap = pace.0.lock().gap;
         assert!((900..=1_100).contains(&gap.as_micros()), "{gap:?}");
     }
 
@@ -163,7 +158,7 @@ mod tests {
         batches(&pace, &mut now, 100, Duration::from_millis(16));
         batches(&pace, &mut now, 1, Duration::from_secs(10));
         batches(&pace, &mut now, 40, Duration::from_millis(16));
-        let gap = pace.lock().gap;
+        let gap = pace.0.lock().gap;
         assert!(gap < Duration::from_millis(2), "{gap:?}");
     }
 

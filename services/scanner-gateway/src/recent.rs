@@ -3,11 +3,11 @@
 //! This is a help for scanners without an agent; it is lost with the process. Only an agent remembers for certain.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::{Place, ScanId, ScanMeta};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -59,7 +59,7 @@ struct Inner {
 impl Recent {
     /// Looks a scan up and, if it is new, notes that it is in flight.
     pub fn see(&self, meta: &ScanMeta) -> Seen<'_> {
-        let mut inner = self.lock();
+        let mut inner = self.0.lock();
         let key = key(meta);
         match inner.scans.get(&key) {
             Some((checksum, _)) if *checksum != meta.checksum => Seen::Reused,
@@ -72,10 +72,6 @@ impl Recent {
             }
         }
     }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Ticket<'_> {
@@ -87,7 +83,7 @@ impl Ticket<'_> {
         if !keep {
             return;
         }
-        let mut inner = self.recent.lock();
+        let mut inner = self.recent.0.lock();
         if let Some((_, state)) = inner.scans.get_mut(&self.key) {
             *state = State::Answered(Box::new(row));
         }
@@ -98,7 +94,7 @@ impl Ticket<'_> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        let mut inner = self.recent.lock();
+        let mut inner = self.recent.0.lock();
         if let Some((_, State::InFlight(_))) = inner.scans.get(&self.key) {
             inner.scans.remove(&self.key);
         }
@@ -175,7 +171,7 @@ mod tests {
         drop(broken);
         assert!(answer.wait_for(Option::is_some).await.is_err(), "who waits for it must not wait for ever");
         drop(new(&recent, &meta("a", 2)));
-        assert!(recent.lock().scans.is_empty());
+        assert!(recent.0.lock().scans.is_empty());
     }
 
     #[tokio::test]
@@ -193,6 +189,6 @@ mod tests {
             let ticket = new(&recent, &meta(&n.to_string(), 1));
             ticket.answered(Row::default(), true);
         }
-        assert_eq!(recent.lock().scans.len(), MOST);
+        assert_eq!(recent.0.lock().scans.len(), MOST);
     }
 }

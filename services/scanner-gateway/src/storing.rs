@@ -1,11 +1,12 @@
 //! Rows on their way to the store: kept until they are durable, whatever becomes of the session they came from.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::stages::Append;
 use ovomesh_mesh::{CallError, Request, StreamPool};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -110,7 +111,7 @@ impl Storing {
     /// One line for many rows: an outage at full load would otherwise be thousands a second.
     fn news(&self, change: impl FnOnce(&mut Outage) -> Option<News>, error: &str) {
         // Each change is one step, so it holds whatever panicked elsewhere.
-        let news = change(&mut self.outage.lock().unwrap_or_else(PoisonError::into_inner));
+        let news = change(&mut self.outage.lock());
         match news {
             Some(News::Begun) => {
                 tracing::warn!(error, "the store takes no rows; they wait here and are sent again");
@@ -167,7 +168,7 @@ mod tests {
         let place = storing.place().unwrap();
         let storing_it = storing.clone().store(Row::default(), place);
         assert!(tokio::time::timeout(Duration::from_secs(3), storing_it).await.is_err());
-        let next = storing.outage.lock().unwrap().failed(true, Instant::now());
+        let next = storing.outage.lock().failed(true, Instant::now());
         assert_eq!(next, Some(News::Begun), "nothing waited any more");
         assert!(storing.room(), "its place is free");
     }

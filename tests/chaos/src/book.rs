@@ -1,10 +1,10 @@
 //! What scanners and sorters were told, to be held against what is stored.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ovomesh_api::pb::scan::v1::{DecidedBy, Verdict};
+use parking_lot::Mutex;
 
 /// Everything that was heard in one run.
 #[derive(Debug, Default)]
@@ -41,19 +41,19 @@ impl Book {
             contradicted: false,
             refused: None,
         };
-        self.lock().insert(id.to_owned(), scan);
+        self.0.lock().insert(id.to_owned(), scan);
     }
 
     /// An agent has it on disk.
     pub fn accepted(&self, id: &str) {
-        if let Some(scan) = self.lock().get_mut(id) {
+        if let Some(scan) = self.0.lock().get_mut(id) {
             scan.accepted.get_or_insert_with(Instant::now);
         }
     }
 
     /// Somebody was told its verdict.
     pub fn told(&self, verdict: Verdict) {
-        let mut scans = self.lock();
+        let mut scans = self.0.lock();
         let Some(scan) = scans.get_mut(&verdict.scan_id) else { return };
         match &scan.verdict {
             None => (scan.decided, scan.verdict) = (Some(Instant::now()), Some(verdict)),
@@ -63,20 +63,20 @@ impl Book {
 
     /// It was refused for good, or for now.
     pub fn refused(&self, id: &str, why: String) {
-        if let Some(scan) = self.lock().get_mut(id) {
+        if let Some(scan) = self.0.lock().get_mut(id) {
             scan.refused = Some(why);
         }
     }
 
     /// A copy of all.
     pub fn scans(&self) -> HashMap<String, Scan> {
-        self.lock().clone()
+        self.0.lock().clone()
     }
 
     /// Time from `since` until each of the lines had a verdict of the mesh for a scan that was sent after it: that of the
     /// slowest line. None when one of them has none yet.
     pub fn recovered(&self, since: Instant, lines: usize) -> Option<Duration> {
-        let scans = self.lock();
+        let scans = self.0.lock();
         let first = |line: usize| {
             let after = scans.values().filter(|scan| scan.line == line && scan.sent >= since);
             let by_mesh = after.filter(|scan| {
@@ -86,9 +86,5 @@ impl Book {
         };
         let slowest = (0..lines).map(first).collect::<Option<Vec<_>>>()?.into_iter().max()?;
         Some(slowest.saturating_duration_since(since))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Scan>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,13 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ovomesh_api::pb::load::v1::load_service_server::{LoadService, LoadServiceServer};
 use ovomesh_api::pb::load::v1::{StageLoad, WatchRequest, WatchResponse};
 use ovomesh_bootstrap::{Lifecycle, PortConfig, Server};
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
@@ -62,7 +63,7 @@ impl Gateways {
     /// So many scans a second come, over all of them.
     pub fn rate(&self, rate: f64) {
         for gateway in &self.all {
-            let mut set = gateway.0.rate.lock().unwrap();
+            let mut set = gateway.0.rate.lock();
             let now = Instant::now();
             *set = (rate / self.all.len() as f64, set.1 + set.0 * (now - set.2).as_secs_f64(), now);
         }
@@ -109,7 +110,7 @@ impl Gateway {
     }
 
     fn told(&self) -> WatchResponse {
-        let (rate, before, since) = *self.0.rate.lock().unwrap();
+        let (rate, before, since) = *self.0.rate.lock();
         let arrived = (before + rate * since.elapsed().as_secs_f64()) as u64;
         // Every scan is judged at once, in 20 ms of a replica: 50 a second each.
         let done = StageLoad { completed: arrived, busy_us: arrived * 20_000, backlog: 0 };

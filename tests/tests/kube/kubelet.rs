@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use ovomesh_testkit::{Process, get};
 use ovomesh_tests::programs;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use crate::world::{Namespace, World};
@@ -89,7 +90,7 @@ impl Kubelet {
 
     /// The pods that have ever run, by name.
     pub fn lives(&self) -> HashMap<String, Life> {
-        self.lives.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lives.lock().clone()
     }
 
     /// Those that are ready and are not being deleted.
@@ -107,7 +108,7 @@ impl Kubelet {
 impl Drop for Kubelet {
     /// Processes are killed: nobody needs their answers any more.
     fn drop(&mut self) {
-        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watch = self.watch.lock();
         watch.over = true;
         if let Some(running) = &mut watch.running {
             let _ = running.kill();
@@ -158,7 +159,7 @@ impl Pods {
 
     /// What a watch tells from now on.
     fn watch(&self, watch: &Mutex<Watch>) -> Option<ChildStdout> {
-        let mut watch = watch.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watch = watch.lock();
         if let Some(mut before) = watch.running.take() {
             let _ = before.wait();
         }
@@ -185,7 +186,7 @@ impl Pods {
             return;
         }
         let address = format!("{address}:{}", self.program.port).parse().unwrap();
-        let mut lives = self.lives.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lives = self.lives.lock();
         if lives.contains_key(name) {
             return;
         }
@@ -257,7 +258,7 @@ impl Pod {
     }
 
     fn note(&self, note: impl FnOnce(&mut Life)) {
-        if let Some(life) = self.lives.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&self.name) {
+        if let Some(life) = self.lives.lock().get_mut(&self.name) {
             note(life);
         }
     }

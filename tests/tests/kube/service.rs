@@ -2,9 +2,10 @@
 //! known a second ago; connections that are there stay.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -36,7 +37,7 @@ impl Service {
             number += 1;
             runtime.spawn(async move {
                 tokio::time::sleep(LAG).await;
-                let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut known = known.lock();
                 if known.0 <= this {
                     *known = (this, ready);
                 }
@@ -67,7 +68,7 @@ fn ready(slice: &Value) -> Vec<SocketAddr> {
 async fn accept(listener: TcpListener, known: Known) {
     let (mut connections, mut next) = (JoinSet::new(), 0);
     while let Ok((mut here, _)) = listener.accept().await {
-        let endpoints = known.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
+        let endpoints = known.lock().1.clone();
         let at = next;
         next += 1;
         connections.spawn(async move {

@@ -1,11 +1,12 @@
 //! Gateways, stages and the operator together: a surge, from the first scan to the new replicas that work on it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ovomesh_api::pb::scan::v1::{Call, UndecidedReason};
 use ovomesh_tests::{Answer, Session, scan};
+use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::mesh::{Mesh, Setup};
@@ -45,14 +46,14 @@ impl Ordered {
         let all = seen.clone();
         let watch = here.watch(&["deployment", "inference"], move |found| {
             let replicas = found["spec"]["replicas"].as_i64().unwrap_or(0);
-            all.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), replicas));
+            all.lock().push((Instant::now(), replicas));
         });
         Self { seen, _watch: watch }
     }
 
     /// When there were at least so many first, and how many.
     fn at_least(&self, replicas: i64) -> Option<(Instant, i64)> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.lock();
         seen.iter().copied().find(|(_, seen)| *seen >= replicas)
     }
 }

@@ -3,12 +3,13 @@
 use std::io::BufReader;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use ovomesh_testkit::kube::Cluster;
 use ovomesh_testkit::{Process, repository, wait_until};
 use ovomesh_tests::programs;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 
 /// Nothing in these tests takes longer, however busy the machine is.
@@ -57,14 +58,14 @@ impl World {
     /// Ends the control plane; what it wrote goes too.
     pub fn end() {
         if let Some(world) = WORLD.get() {
-            world.cluster.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+            world.cluster.lock().take();
             let _ = std::fs::remove_dir_all(&world.folder);
         }
     }
 
     /// The control plane.
     pub fn cluster(&self) -> Held<'_> {
-        Held(self.cluster.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+        Held(self.cluster.lock())
     }
 
     /// Waits until `done` gives something. It is asked a few times a second: each question may be a process of kubectl.

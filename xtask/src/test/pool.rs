@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 
 use super::times::{Test, counts};
 use crate::build::target_folder;
@@ -56,24 +56,20 @@ pub fn run(jobs: Vec<Job>, side_by_side: usize) -> anyhow::Result<Tests> {
     let waiting = Mutex::new(Waiting { jobs: jobs.into(), heavy_runs: false });
     let done = Mutex::new(Tests::default());
     // A function of its own, so that the lock is not held while the job runs.
-    let next = || lock(&waiting).next();
+    let next = || waiting.lock().next();
     thread::scope(|scope| {
         for _ in 0..side_by_side.max(1) {
             scope.spawn(|| {
                 while let Some(job) = next() {
                     let (name, is_heavy, begun) = (job.name.clone(), job.is_heavy, Instant::now());
                     let outcome = run_one(job, &logs);
-                    lock(&waiting).heavy_runs &= !is_heavy;
-                    lock(&done).note(name, begun.elapsed(), outcome);
+                    waiting.lock().heavy_runs &= !is_heavy;
+                    done.lock().note(name, begun.elapsed(), outcome);
                 }
             });
         }
     });
-    Ok(done.into_inner().unwrap_or_else(PoisonError::into_inner))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    Ok(done.into_inner())
 }
 
 /// Jobs that wait.

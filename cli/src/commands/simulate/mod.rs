@@ -20,13 +20,14 @@ mod tour;
 
 use std::num::NonZero;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use jiff::Timestamp;
 use ovomesh_api::pb::scanner::v1::Line;
 use ovomesh_phantom::{Class, Library, Scanner, seed_of};
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use draws::Draws;

@@ -1,10 +1,11 @@
 //! The balancer behind its lock, and what its actions mean.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::Waker;
 
 use http::Uri;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -68,7 +69,7 @@ impl<S: Stage> Shared<S> {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State<S>> {
         // A panic under the lock would be a defect of ours; the tables of others are still sound.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// One event: tells the balancer, does what it wants.

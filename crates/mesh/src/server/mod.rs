@@ -10,12 +10,13 @@ mod work;
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
@@ -69,7 +70,7 @@ struct Core<S: Stage> {
 
 impl<S: Stage> Core<S> {
     fn streams(&self) -> MutexGuard<'_, Streams<S>> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+        self.streams.lock()
     }
 
     fn enter(&self, key: u64, outbox: Arc<Outbox<S::ResponseFrame>>) {

@@ -4,9 +4,9 @@
 //! credit, and whoever answers never waits for the client.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tonic::Status;
@@ -56,13 +56,9 @@ impl<F> Outbox<F> {
         Self { inner: Mutex::new(inner), changed: Notify::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner<F>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Books a call, or says which rule it breaks.
     pub(super) fn admit(&self, id: u64, bytes: u64, now: Instant) -> Result<(), Status> {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         let Credit { messages, bytes: most } = inner.credit;
         let (has, has_bytes) = (inner.open.len(), inner.bytes);
         if inner.open.contains_key(&id) {
@@ -96,7 +92,7 @@ impl<F> Outbox<F> {
     }
 
     fn push(&self, id: Option<u64>, frame: F) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if inner.gone || inner.end.is_some() {
             return;
         }
@@ -111,12 +107,12 @@ impl<F> Outbox<F> {
 
     /// Allows more from now on.
     pub(super) fn grow(&self, credit: Credit) {
-        self.lock().credit = credit;
+        self.inner.lock().credit = credit;
     }
 
     /// Ends the stream behind the answers that wait.
     pub(super) fn end(&self, how: Result<(), Status>) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.end.get_or_insert(how);
         let waker = inner.waker.take();
         drop(inner);
@@ -125,7 +121,7 @@ impl<F> Outbox<F> {
 
     /// Ends the stream and forgets the answers that wait, because nobody reads them.
     pub(super) fn cut(&self, status: Status) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.frames = VecDeque::new();
         inner.waiting = None;
         inner.end = Some(Err(status));
@@ -141,30 +137,30 @@ impl<F> Outbox<F> {
     }
 
     pub(super) fn is_gone(&self) -> bool {
-        self.lock().gone
+        self.inner.lock().gone
     }
 
     /// Whether there is nothing to wait for any more after the end.
     pub(super) fn is_flushed(&self) -> bool {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         inner.gone || inner.frames.is_empty()
     }
 
     /// How many answers wait, and since when none was read.
     pub(super) fn waiting(&self) -> (usize, Option<Instant>) {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         (inner.frames.len(), inner.waiting)
     }
 
     /// Calls outstanding, and the receipt of the oldest.
     pub(super) fn load(&self) -> (u64, Option<Instant>) {
-        let inner = self.lock();
+        let inner = self.inner.lock();
         (inner.open.len() as u64, inner.open.values().map(|opened| opened.at).min())
     }
 
     /// The writer of the stream asks for what is next.
     pub(super) fn poll_next(&self, cx: &Context<'_>) -> Poll<Option<Result<F, Status>>> {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         if let Some((id, frame)) = inner.frames.pop_front() {
             if let Some(opened) = id.and_then(|id| inner.open.remove(&id)) {
                 inner.bytes -= opened.bytes;
@@ -189,7 +185,7 @@ impl<F> Outbox<F> {
 
     /// The writer of the stream is gone, and so is the client.
     pub(super) fn abandon(&self) {
-        let mut inner = self.lock();
+        let mut inner = self.inner.lock();
         inner.gone = true;
         inner.frames = VecDeque::new();
         drop(inner);

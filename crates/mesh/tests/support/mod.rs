@@ -9,8 +9,8 @@ pub mod raw;
 use std::collections::HashSet;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use ovomesh_mesh::{
     CallError, Connector, Discover, Done, Lifecycle, Load, PoolConfig, Reply, Request, ServerConfig,
     StageError, StageServer, StreamPool, Work, discover,
 };
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -72,7 +73,7 @@ impl Replica {
             let (seen, most) = (Arc::clone(&seen), Arc::clone(&most));
             Arc::new(move |work: Work<Body>| {
                 let number = work.body.number;
-                seen.lock().unwrap().push(Seen { number, alone: work.alone, deadline: work.deadline });
+                seen.lock().push(Seen { number, alone: work.alone, deadline: work.deadline });
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 let now = Arc::clone(&now);
                 let answer = handler(work);
@@ -122,11 +123,11 @@ impl Replica {
     }
 
     pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+        self.seen.lock().clone()
     }
 
     pub fn count(&self) -> usize {
-        self.seen.lock().unwrap().len()
+        self.seen.lock().len()
     }
 
     /// Most calls that it worked on at once.

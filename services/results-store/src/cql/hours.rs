@@ -1,10 +1,10 @@
 //! Which hours of which lines are known to be marked, so that the mark is not written with every row.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ovomesh_api::{Line, Site};
+use parking_lot::Mutex;
 
 /// Hours remembered: those of a thousand lines and some late ones. When there are more, all are forgotten and marked anew.
 const KEPT: usize = 8_192;
@@ -33,21 +33,17 @@ pub(super) struct Hours(Mutex<HashMap<Hour, Instant>>);
 impl Hours {
     /// Whether its mark was written not long ago.
     pub fn is_marked(&self, hour: &Hour) -> bool {
-        self.lock().get(hour).is_some_and(|at| at.elapsed() < FRESH)
+        self.0.lock().get(hour).is_some_and(|at| at.elapsed() < FRESH)
     }
 
     /// Their marks are durable.
     pub fn marked(&self, hours: Vec<Hour>) {
-        let mut marked = self.lock();
+        let mut marked = self.0.lock();
         if marked.len() + hours.len() > KEPT {
             marked.clear();
         }
         let now = Instant::now();
         marked.extend(hours.into_iter().map(|hour| (hour, now)));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Hour, Instant>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,6 +58,6 @@ mod tests {
         hours.marked(vec![hour(0)]);
         assert!(hours.is_marked(&hour(0)) && !hours.is_marked(&hour(1)));
         (0..3 * KEPT as i64).for_each(|n| hours.marked(vec![hour(n)]));
-        assert!(hours.lock().len() <= KEPT);
+        assert!(hours.0.lock().len() <= KEPT);
     }
 }

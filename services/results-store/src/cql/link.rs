@@ -1,10 +1,11 @@
 //! The connection: made again whenever it is lost, and what is known of the database.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use ovomesh_mesh::Lifecycle;
+use parking_lot::Mutex;
 use scylla::value::CqlTimestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -89,7 +90,7 @@ impl Link {
     /// For status.
     pub fn details(&self) -> Vec<(&'static str, String)> {
         let how = self.trouble().unwrap_or_else(|| format!("{}: works", self.place));
-        let durability = self.durability.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let durability = self.durability.lock().clone();
         let known = durability.unwrap_or_else(|| "not known yet".into());
         let migration = self.migration.told().map(|how_far| ("rows of an older release", how_far));
         [("database", how), ("durability", known)].into_iter().chain(migration).collect()
@@ -154,7 +155,7 @@ impl Link {
         if !durability.safe {
             tracing::warn!(place = self.place, "{}", durability.text);
         }
-        *self.durability.lock().unwrap_or_else(PoisonError::into_inner) = Some(durability.text);
+        *self.durability.lock() = Some(durability.text);
         let is_migrating = migration::is_needed(&session, &self.config.keyspace).await?;
         if is_migrating {
             self.migration.is_needed();

@@ -8,12 +8,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 use ovomesh_api::pb::scan::v1::Row;
+use parking_lot::Mutex;
 use prost::Message as _;
 use rand::seq::SliceRandom as _;
 use scylla::client::session::Session;
@@ -56,7 +56,7 @@ pub(super) struct Migration(Mutex<Option<String>>);
 impl Migration {
     /// `None` when there is nothing to be done.
     pub fn told(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 
     /// There is something to be done.
@@ -65,7 +65,7 @@ impl Migration {
     }
 
     fn tell(&self, how_far: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = how_far;
+        *self.0.lock() = how_far;
     }
 
     /// Brings all over. Never comes back.

@@ -3,9 +3,9 @@
 //! Only within this process: another results-store may write the same scan in the same moment.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ovomesh_api::ScanKey;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// The scans that are being written.
@@ -30,7 +30,7 @@ impl Turns {
             // Before the look, so that nothing is missed.
             freed.as_mut().enable();
             {
-                let mut busy = self.lock();
+                let mut busy = self.busy.lock();
                 if busy.is_disjoint(&scans) {
                     busy.extend(scans.iter().cloned());
                     break;
@@ -40,15 +40,11 @@ impl Turns {
         }
         Turn { turns: self, scans }
     }
-
-    fn lock(&self) -> MutexGuard<'_, HashSet<ScanKey>> {
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let mut busy = self.turns.lock();
+        let mut busy = self.turns.busy.lock();
         busy.retain(|scan| !self.scans.contains(scan));
         drop(busy);
         self.turns.freed.notify_waiters();
@@ -75,6 +71,6 @@ mod tests {
         assert!(second.as_mut().now_or_never().is_none());
         drop(first);
         assert!(second.now_or_never().is_some());
-        assert!(turns.lock().is_empty());
+        assert!(turns.busy.lock().is_empty());
     }
 }

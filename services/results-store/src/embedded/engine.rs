@@ -4,13 +4,13 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
 
 use super::journal;
 use super::tables::{ReadError, Tables};
 use crate::StoreError;
 use crate::once::Outcome;
 use crate::record::Record;
+use parking_lot::RwLock;
 
 /// Held for as long as the store is open: nobody else may touch the folder, least of all repair its journal.
 const LOCK: &str = "ovomesh.lock";
@@ -62,7 +62,7 @@ impl Engine {
 
     /// Reads from the tables.
     pub fn read<T>(&self, read: impl FnOnce(&Tables) -> Result<T, ReadError>) -> Result<T, StoreError> {
-        let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+        let tables = self.tables.read();
         let tables = tables.as_ref().ok_or_else(|| self.failed("it could not be opened again yet"))?;
         read(tables).map_err(|error| self.told(error))
     }
@@ -91,7 +91,7 @@ impl Engine {
     }
 
     fn reopen(&self) -> Result<(), StoreError> {
-        let mut tables = self.tables.write().unwrap_or_else(PoisonError::into_inner);
+        let mut tables = self.tables.write();
         // The engine's own lock must be free first.
         *tables = None;
         journal::check(&self.folder).map_err(|error| match error {

@@ -10,7 +10,7 @@ use ovomesh_api::undecided::undecided;
 use ovomesh_api::{Invalid, ScanMeta};
 use tokio::time::Instant;
 
-use super::{Desk, Known, Taken, lock, no_room};
+use super::{Desk, Known, Taken, no_room};
 use crate::case::{Case, Progress};
 use crate::clock::Stamp;
 
@@ -19,7 +19,7 @@ impl Desk {
     /// a row all the same. One that is known is answered with what is known.
     pub fn settle_broken(self: &Arc<Self>, mut meta: ScanMeta, why: String) -> Option<Taken> {
         let case = Arc::new(Case::new(&meta, 0, Instant::now()));
-        match lock(&self.scans).entry(case.id.clone()) {
+        match self.scans.lock().entry(case.id.clone()) {
             Place::Occupied(_) => {}
             Place::Vacant(place) => {
                 place.insert(Known::Open(case.clone()));
@@ -66,7 +66,7 @@ impl Desk {
 
     /// What is known of a scan; nothing when it never came, or long ago, or its verdict cannot be read.
     pub fn known(&self, id: &str) -> Option<Taken> {
-        let known = lock(&self.scans).get(id).cloned();
+        let known = self.scans.lock().get(id).cloned();
         match known? {
             Known::Open(case) => Some(Taken::Open(case.follow())),
             Known::Settled(released) => self.read_row(&released).ok().map(|row| Taken::Known(Box::new(row))),

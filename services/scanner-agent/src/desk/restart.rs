@@ -7,7 +7,7 @@ use ovomesh_api::Scan;
 use ovomesh_spool::{Entry, Left, Released};
 use tokio::time::Instant;
 
-use super::{Desk, Known, lock, sample_bytes};
+use super::{Desk, Known, sample_bytes};
 use crate::case::{Case, Progress};
 use crate::feed::{self, FRESH};
 use crate::spooled::{self, Kept};
@@ -59,7 +59,7 @@ impl Desk {
         match scan {
             Ok((meta, bytes, deadline, stamp)) => {
                 let case = Arc::new(Case::new(&meta, bytes, deadline));
-                lock(&self.scans).insert(case.id.clone(), Known::Open(case.clone()));
+                self.scans.lock().insert(case.id.clone(), Known::Open(case.clone()));
                 case.tell(Progress::Accepted);
                 let desk = self.clone();
                 self.lifecycle.spawn("scan", async move { desk.decide(case, meta, stamp, entry).await });
@@ -76,7 +76,7 @@ impl Desk {
         match self.read_row(&released) {
             Ok(row) => {
                 let case = Arc::new(Case::of_row(&row));
-                lock(&self.scans).insert(case.id.clone(), Known::Open(case.clone()));
+                self.scans.lock().insert(case.id.clone(), Known::Open(case.clone()));
                 let (desk, row) = (self.clone(), Arc::new(row));
                 let stored = self.release(&case, &row);
                 self.lifecycle.spawn("verdict", async move {

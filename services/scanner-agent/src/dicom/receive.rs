@@ -3,13 +3,14 @@
 //! An image is answered with success when it is on disk; the last one of its series when the whole scan is in the spool.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ovomesh_api::pb::scan::v1::RejectCode;
 use ovomesh_api::{Invalid, ScanId};
 use ovomesh_imaging::dicom;
 use ovomesh_intake::{Came, Error, Intake};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -289,7 +290,7 @@ impl Receiver {
 
     /// Each change is one step, so the table holds whatever panicked elsewhere.
     fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 

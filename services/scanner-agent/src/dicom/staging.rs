@@ -5,14 +5,15 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use ovomesh_api::pb::spool::v1::Image;
 use ovomesh_intake::Came;
 use ovomesh_spool::{frame, images};
+use parking_lot::Mutex;
 use prost::Message as _;
 use tokio::time::Instant;
 
@@ -82,7 +83,7 @@ impl Staging {
 
     fn write(&self, series: &str, instance: &str, payload: &[u8]) -> io::Result<()> {
         let file = self.file(series)?;
-        let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = file.lock();
         let before = file.metadata()?.len();
         let (head, tail) = frame::around(images::KIND, instance, payload);
         let written = [&head[..], payload, &tail[..]].iter().try_for_each(|part| file.write_all(part));
@@ -96,7 +97,7 @@ impl Staging {
 
     /// The file of a series, which is on disk by its name before anything in it is.
     fn file(&self, series: &str) -> io::Result<Arc<Mutex<File>>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.open.lock();
         if let Some(file) = open.get(series) {
             return Ok(file.clone());
         }
@@ -123,7 +124,7 @@ impl Staging {
     /// Lets a series go.
     pub fn remove(&self, series: &str) {
         let path = self.path(series);
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(series);
+        self.open.lock().remove(series);
         let bytes = std::fs::metadata(&path).map_or(0, |meta| meta.len());
         let removed = std::fs::remove_file(&path).and_then(|()| File::open(&self.folder)?.sync_all());
         match removed {
@@ -143,7 +144,7 @@ impl Staging {
         let path = self.path(series);
         let bytes = std::fs::metadata(&path)?.len();
         std::fs::rename(&path, images::path(folder, series))?;
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(series);
+        self.open.lock().remove(series);
         self.used.fetch_sub(bytes, Relaxed);
         Ok(())
     }

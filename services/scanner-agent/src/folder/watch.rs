@@ -3,10 +3,11 @@
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 /// Names that are kept until the next pass; of more, the pass finds out by itself.
@@ -22,7 +23,7 @@ pub struct News {
 impl News {
     /// Names that were renamed into place or closed by their writer.
     pub fn take(&self) -> HashSet<String> {
-        std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.told.lock())
     }
 
     /// Comes back when there is something new.
@@ -39,7 +40,7 @@ impl News {
             _ => return,
         };
         if let Some(name) = path.and_then(|path| path.file_name()).and_then(|name| name.to_str()) {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut told = self.told.lock();
             if told.len() < NAMES {
                 told.insert(name.to_owned());
             }
