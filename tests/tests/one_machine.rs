@@ -9,6 +9,8 @@ use std::process::Command;
 
 use ovomesh_api::pb::query::v1::GetScanRequest;
 use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
+use ovomesh_bootstrap::status::pb::GetStatusRequest;
+use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
 use ovomesh_testkit::Process;
 use ovomesh_tests::{Answer, Session, programs, scan};
 use tonic::transport::Endpoint;
@@ -32,6 +34,7 @@ fn start(folder: &Path, query: SocketAddr) -> Process {
     command
         .args(["--listen", "127.0.0.1:0", "--query-listen", &query.to_string(), "--data"])
         .arg(folder.join("data"))
+        .args(["--keep-days", "30", "--keep-gib", "2"])
         .args(programs().model_flags());
     let mut process = Process::start("ovomeshd", command, folder).unwrap();
     process.ready().unwrap();
@@ -71,6 +74,18 @@ fn outside_the_repository_its_model_is_found_beside_the_program() {
     command.current_dir(folder.path()).env_remove("OVOMESH_MODELS");
     let mut process = Process::start("ovomeshd", command, folder.path()).unwrap();
     process.ready().unwrap();
+}
+
+#[tokio::test]
+async fn its_status_says_how_much_disk_its_store_uses() {
+    let folder = tempfile::tempdir().unwrap();
+    let query = free();
+    let _process = start(folder.path(), query);
+    let channel = Endpoint::from_shared(format!("http://{query}")).unwrap().connect().await.unwrap();
+    let mut status = StatusServiceClient::new(channel);
+    let answer = status.get_status(GetStatusRequest {}).await.unwrap().into_inner();
+    assert!(answer.details["disk used"].ends_with(" of 2.00 GiB"), "{answer:?}");
+    assert!(answer.details.contains_key("rows kept since"), "{answer:?}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ovomesh_api::LineBook;
 use ovomesh_bootstrap::{PortConfig, ServerArgs, TelemetryArgs, configuration};
 use ovomesh_inference::ModelArgs;
+use ovomesh_results_store::KeepArgs;
 
 use crate::Config;
 
@@ -23,6 +24,9 @@ pub struct Args {
     /// Folder of the embedded store; made when it is not there, and found again after any kind of end
     #[arg(long, env = "OVOMESH_DATA", value_name = "DIR")]
     pub data: PathBuf,
+    /// What the store keeps.
+    #[command(flatten)]
+    pub keep: KeepArgs,
     /// Where questions go (gRPC)
     #[arg(long, env = "OVOMESH_QUERY_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:7701")]
     pub query_listen: SocketAddr,
@@ -49,6 +53,7 @@ impl TryFrom<Args> for Config {
 
     fn try_from(args: Args) -> anyhow::Result<Self> {
         let mut config = Self::in_folder(args.data);
+        config.keep = args.keep.into();
         config.port = PortConfig::try_from(&args.server)?;
         config.query_listen = args.query_listen;
         config.lines = configuration(args.lines.as_deref(), LineBook::from_yaml)?;

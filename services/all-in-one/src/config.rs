@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use ovomesh_api::LineBook;
 use ovomesh_bootstrap::PortConfig;
+use ovomesh_results_store::Keep;
 
 /// What `ovomeshd` is started with.
 #[derive(Clone, Debug)]
@@ -13,6 +14,8 @@ pub struct Config {
     pub port: PortConfig,
     /// Folder of the embedded store; made when it is not there.
     pub data: PathBuf,
+    /// What the store keeps.
+    pub keep: Keep,
     /// Where questions go.
     pub query_listen: SocketAddr,
     /// How lines are configured.
@@ -27,6 +30,7 @@ impl Config {
         Self {
             port: PortConfig::default(),
             data: data.into(),
+            keep: Keep::default(),
             query_listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             lines: LineBook::default(),
             inference: ovomesh_inference::Config::default(),

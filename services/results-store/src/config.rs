@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ovomesh_bootstrap::PortConfig;
 
-use crate::CqlConfig;
+use crate::{CqlConfig, Keep};
 
 /// What results-store is started with.
 #[derive(Clone, Debug)]
@@ -18,8 +18,13 @@ pub struct Config {
 /// Where rows are kept.
 #[derive(Clone, Debug)]
 pub enum Storage {
-    /// The embedded store, in this folder; made when it is not there.
-    Folder(PathBuf),
+    /// The embedded store.
+    Folder {
+        /// Where it is; made when it is not there.
+        folder: PathBuf,
+        /// What it keeps.
+        keep: Keep,
+    },
     /// Cassandra or ScyllaDB.
     Database(CqlConfig),
 }
@@ -27,6 +32,7 @@ pub enum Storage {
 impl Config {
     /// The embedded store in `folder`, served in plain text.
     pub fn in_folder(folder: impl Into<PathBuf>) -> Self {
-        Self { port: PortConfig::default(), storage: Storage::Folder(folder.into()) }
+        let storage = Storage::Folder { folder: folder.into(), keep: Keep::default() };
+        Self { port: PortConfig::default(), storage }
     }
 }

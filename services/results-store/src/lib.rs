@@ -24,10 +24,10 @@ use ovomesh_bootstrap::{PortConfig, Server, trace};
 use ovomesh_mesh::{Lifecycle, ServerConfig, StageServer};
 use tokio::net::TcpListener;
 
-pub use args::Args;
+pub use args::{Args, KeepArgs};
 pub use config::{Config, Storage};
 pub use cql::{Cql, CqlArgs, CqlConfig, Level};
-pub use embedded::Embedded;
+pub use embedded::{Embedded, Keep};
 pub use error::StoreError;
 pub use once::Outcome;
 pub use record::Record;
@@ -53,26 +53,26 @@ const ALL_BYTES: u64 = 128 << 20;
 /// Serves on `listener` until the drain is over.
 pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
     match config.storage {
-        Storage::Folder(folder) => {
-            let store = tokio::task::spawn_blocking(move || Embedded::open(&folder)).await??;
-            serve(store, &config.port, listener, &lifecycle).await
+        Storage::Folder { folder, keep } => {
+            let store = tokio::task::spawn_blocking(move || Embedded::keeping(&folder, &keep)).await??;
+            serve(Arc::new(store), &config.port, listener, &lifecycle).await
         }
         Storage::Database(database) => {
             // A database that is away is waited for.
             let store = Cql::start(database, config.port.instance.clone(), &lifecycle);
-            serve(store, &config.port, listener, &lifecycle).await
+            serve(Arc::new(store), &config.port, listener, &lifecycle).await
         }
     }
 }
 
 /// Serves `store` on `listener` until the drain is over.
 pub async fn serve<S: Store>(
-    store: S,
+    store: Arc<S>,
     port: &PortConfig,
     listener: TcpListener,
     lifecycle: &Lifecycle,
 ) -> anyhow::Result<()> {
-    let (store, feed) = (Arc::new(store), Arc::new(Feed::new(rand::random())));
+    let feed = Arc::new(Feed::new(rand::random()));
     let committer = Committer::start(store.clone(), feed.clone(), lifecycle);
     let config = ServerConfig {
         messages: CREDIT,

@@ -16,9 +16,11 @@ use ovomesh_api::pb::store::v1::{
 use ovomesh_api::stages::Append;
 use ovomesh_api::{EggId, ScanId, Site};
 use ovomesh_bootstrap::PortConfig;
+use ovomesh_bootstrap::status::pb::GetStatusRequest;
+use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
 use ovomesh_mesh::{CallError, Connector, Lifecycle, PoolConfig, Request, StreamPool, discover};
 use ovomesh_results_store::{
-    Config, Embedded, LinePage, LineRange, Outcome, Record, Store, StoreError, StoredLines, run, serve,
+    Config, Embedded, Keep, LinePage, LineRange, Outcome, Record, Store, StoreError, StoredLines, run, serve,
 };
 use support::{row, with_picture};
 use tokio::net::TcpListener;
@@ -46,7 +48,7 @@ impl Running {
         let life = Lifecycle::new();
         let own = life.clone();
         life.spawn("results-store", async move {
-            serve(store, &PortConfig::default(), listener, &own).await.unwrap();
+            serve(Arc::new(store), &PortConfig::default(), listener, &own).await.unwrap();
         });
         let uri = format!("http://{address}").parse().unwrap();
         let client = Client::new(Connector::default().lazy(&uri).unwrap());
@@ -320,6 +322,34 @@ async fn it_counts_rows_batches_and_their_time() {
     {
         assert!(text.contains(name), "{name} is missing in {text}");
     }
+    store.end().await;
+}
+
+#[tokio::test]
+async fn it_says_how_much_disk_it_uses_and_since_when_rows_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let keep = Keep { bytes: Some(5 << 30), check: Duration::from_millis(5), ..Keep::default() };
+    let store = Running::start(Embedded::keeping(folder.path(), &keep).unwrap()).await;
+    let used = async || {
+        let text = http_get(store.address, "/metrics").await;
+        let value = |name| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+        Some((value("ovomesh_store_disk_used_bytes")?, value("ovomesh_store_kept_since_seconds")?))
+    };
+    let begun = std::time::Instant::now();
+    let (bytes, since) = loop {
+        if let Some(used) = used().await {
+            break used;
+        }
+        assert!(begun.elapsed() < LIMIT, "it looks at its folder");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let now = jiff::Timestamp::now().as_second() as f64;
+    assert!(bytes > 0.0 && (now - 600.0..=now).contains(&since), "{bytes} bytes since {since}");
+    let channel = Connector::default().lazy(&format!("http://{}", store.address).parse().unwrap()).unwrap();
+    let mut status = StatusServiceClient::new(channel);
+    let facts = status.get_status(GetStatusRequest {}).await.unwrap().into_inner().details;
+    assert!(facts["disk used"].ends_with(" of 5.00 GiB"), "{facts:?}");
+    assert!(facts["rows kept since"].parse::<jiff::Timestamp>().is_ok(), "{facts:?}");
     store.end().await;
 }
 

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::journal;
+use super::retention::Keep;
 use super::tables::{ReadError, Tables};
+use super::tend::{Facts, Tender};
 use crate::StoreError;
 use crate::once::Outcome;
 use crate::record::Record;
+use jiff::Timestamp;
 use parking_lot::RwLock;
 
 /// Held for as long as the store is open: nobody else may touch the folder, least of all repair its journal.
@@ -28,11 +31,13 @@ pub(super) struct Engine {
     /// A write failed. The engine takes no more writes then, because nobody knows what the disk has of the last one;
     /// it still reads.
     broken: AtomicBool,
+    pub keep: Keep,
+    pub facts: Facts,
 }
 
 impl Engine {
     /// Opens `folder`, which is made when it is not there.
-    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+    pub fn open(folder: &Path, keep: &Keep) -> Result<Self, StoreError> {
         let failed = |error: std::io::Error| unavailable(folder, &error);
         std::fs::create_dir_all(folder).map_err(failed)?;
         let lock = OpenOptions::new()
@@ -50,6 +55,8 @@ impl Engine {
             _lock: lock,
             tables: RwLock::new(None),
             broken: AtomicBool::new(true),
+            keep: keep.clone(),
+            facts: Facts::default(),
         };
         engine.reopen()?;
         Ok(engine)
@@ -69,12 +76,31 @@ impl Engine {
 
     /// Stores all records that may be stored, or none.
     pub fn write(&self, records: Vec<Record>) -> Result<Vec<Outcome>, StoreError> {
+        self.change(|tables| tables.append(records))
+    }
+
+    /// Looks after the folder.
+    pub fn tend(&self, tender: &mut Tender) {
+        if !tender.is_due() {
+            return;
+        }
+        if let Err(error) = self.change(|tables| tender.tend(tables, &self.facts)) {
+            tracing::error!(%error, "the store could not look after its limits");
+        }
+    }
+
+    /// Who looks after the folder.
+    pub fn tender(&self) -> Tender {
+        Tender::new(&self.folder, self.keep.clone())
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&Tables) -> Result<T, ReadError>) -> Result<T, StoreError> {
         if self.broken.load(Ordering::Relaxed) {
             self.probe().map_err(|error| self.failed(error))?;
             self.reopen()?;
             tracing::info!(folder = %self.folder.display(), "the store works again");
         }
-        let result = self.read(|tables| tables.append(records));
+        let result = self.read(change);
         if result.is_err() {
             self.broken.store(true, Ordering::Relaxed);
         }
@@ -98,7 +124,7 @@ impl Engine {
             journal::Error::Io(error) => self.failed(error),
             journal::Error::Damaged(reason) => self.damaged(reason),
         })?;
-        *tables = Some(Tables::open(&self.folder).map_err(|error| self.told(error))?);
+        *tables = Some(Tables::open(&self.folder, Timestamp::now()).map_err(|error| self.told(error))?);
         self.broken.store(false, Ordering::Relaxed);
         Ok(())
     }

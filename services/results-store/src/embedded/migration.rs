@@ -10,7 +10,8 @@ use fjall::{Database, Keyspace, PersistMode, Readable as _};
 use ovomesh_api::pb::scan::v1::Row;
 use prost::Message as _;
 
-use super::tables::{ReadError, Tables, egg_key_of, options};
+use super::segment::{Segment, options};
+use super::tables::{ReadError, egg_key_of};
 use crate::keys;
 
 /// The keyspace without which there is nothing to be done: scan id to line key.
@@ -27,14 +28,13 @@ const BATCH: usize = 2_048;
 /// From one line of the log to the next.
 const TOLD: Duration = Duration::from_secs(5);
 
-/// Brings `tables` up to date. Does nothing when they are.
-pub(super) fn run(tables: &Tables) -> Result<(), ReadError> {
-    let database = &tables.database;
+/// Brings the only segment of a folder up to date. Does nothing when it is.
+pub(super) fn run(database: &Database, segment: &Segment) -> Result<(), ReadError> {
     if database.keyspace_exists(BY_SCAN) {
         let old = Old::open(database)?;
         let (begun, mut told, mut rows) = (Instant::now(), None::<Instant>, 0);
         loop {
-            match step(tables, &old, BATCH)? {
+            match step(database, segment, &old, BATCH)? {
                 0 => break,
                 done => rows += done,
             }
@@ -70,27 +70,29 @@ impl Old {
 }
 
 /// Does the next `most` rows, at most; gives how many they were.
-fn step(tables: &Tables, old: &Old, most: usize) -> Result<usize, ReadError> {
-    let now = tables.database.snapshot();
+fn step(database: &Database, segment: &Segment, old: &Old, most: usize) -> Result<usize, ReadError> {
+    let now = database.snapshot();
     let done = now.get(&old.progress, LAST)?;
     let from = done.map_or(Bound::Unbounded, |last| Bound::Excluded(last.to_vec()));
-    let mut batch = tables.database.batch().durability(Some(PersistMode::SyncAll));
+    let mut batch = database.batch().durability(Some(PersistMode::SyncAll));
     let (mut last, mut rows) = (None, 0);
-    for entry in now.range(&tables.rows, (from, Bound::Unbounded)).take(most) {
+    for entry in now.range(&segment.rows, (from, Bound::Unbounded)).take(most) {
         let (key, row) = entry.into_inner()?;
         let Some((site, _, _, scan_id)) = keys::read_row(&key) else {
             return Err(ReadError::Damaged(format!("a row has a key that is none: {key:?}")));
         };
         let scan_key = keys::scan(&scan_id, &site);
-        if let Some(egg_key) = egg_key_of(&row, &site, &scan_id) {
-            batch.insert(&tables.eggs, egg_key, key.clone());
+        // One that cannot be read may be overwritten all the same.
+        let decoded = Row::decode(&*row).ok();
+        if let Some(egg_key) = decoded.as_ref().and_then(|row| egg_key_of(row, &site, &scan_id)) {
+            batch.insert(&segment.eggs, egg_key, key.clone());
         }
         if let Some(picture) = now.get(&old.previews, scan_id.as_str())?
-            && has_picture(&row)
+            && decoded.as_ref().is_some_and(has_picture)
         {
-            batch.insert(&tables.pictures, scan_key.as_slice(), picture);
+            batch.insert(&segment.pictures, scan_key.as_slice(), picture);
         }
-        batch.insert(&tables.scans, scan_key, key.clone());
+        batch.insert(&segment.scans, scan_key, key.clone());
         last = Some(key);
         rows += 1;
     }
@@ -103,19 +105,26 @@ fn step(tables: &Tables, old: &Old, most: usize) -> Result<usize, ReadError> {
 
 /// Whether a row had a picture of its own. One that was decided without an image, in place of another, was left with that
 /// one's.
-fn has_picture(row: &[u8]) -> bool {
-    Row::decode(row).is_ok_and(|row| row.verdict.is_some_and(|verdict| verdict.quality.is_some()))
+fn has_picture(row: &Row) -> bool {
+    row.verdict.as_ref().is_some_and(|verdict| verdict.quality.is_some())
 }
 
 #[cfg(test)]
 #[path = "../../tests/support/old.rs"]
-mod written;
+pub(super) mod written;
 
 #[cfg(test)]
 mod tests {
-    use ovomesh_api::{EggId, ScanId};
+    use ovomesh_api::{EggId, ScanId, time};
+
+    use jiff::Timestamp;
 
     use super::*;
+    use crate::embedded::tables::{Tables, database};
+
+    fn open(folder: &std::path::Path) -> Tables {
+        Tables::open(folder, Timestamp::now()).unwrap_or_else(|_| panic!("it opens"))
+    }
 
     /// A hundred rows of two sites, each with an egg and a picture.
     fn rows() -> Vec<Row> {
@@ -128,13 +137,14 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             written::embedded(folder.path(), &rows());
             {
-                let tables = Tables::create(folder.path()).unwrap();
-                let old = Old::open(&tables.database).unwrap();
-                let done: usize = (0..steps).map(|_| step(&tables, &old, 7).unwrap_or_default()).sum();
+                let database = database(folder.path()).unwrap();
+                let segment = Segment::open(&database, 0, Timestamp::now()).unwrap();
+                let old = Old::open(&database).unwrap();
+                let one = |_| step(&database, &segment, &old, 7).unwrap_or_default();
+                let done: usize = (0..steps).map(one).sum();
                 assert_eq!(done, (7 * steps).min(100));
             }
-            let tables =
-                Tables::open(folder.path()).unwrap_or_else(|_| panic!("it opens after {steps} steps"));
+            let tables = open(folder.path());
             for row in rows() {
                 let (scan_id, egg_id) =
                     (ScanId::parse(&row.scan_id).unwrap(), EggId::parse(&row.egg_id).unwrap());
@@ -146,10 +156,15 @@ mod tests {
                 let eggs = tables.list_egg(&egg_id, None, 10).unwrap_or_default();
                 assert_eq!(eggs.into_iter().map(|(_, rows)| rows.len()).collect::<Vec<_>>(), [1]);
             }
-            for keyspace in [&tables.rows, &tables.scans, &tables.eggs, &tables.pictures] {
+            let segments = tables.segments.listed();
+            for keyspace in segments[0].tables() {
                 assert_eq!(keyspace.len().unwrap(), 100);
             }
-            assert_eq!(tables.database.keyspace_count(), 4, "nothing of the older release is left");
+            let first = time::from_pb("acquired_at", rows()[0].acquired_at.unwrap()).unwrap();
+            assert_eq!((segments.len(), segments[0].begun_at), (1, first));
+            drop((segments, tables));
+            let database = database(folder.path()).unwrap();
+            assert_eq!(database.keyspace_count(), 5, "nothing of the older release is left");
         }
     }
 
@@ -159,7 +174,7 @@ mod tests {
         let mut row = written::row("north", 1, true);
         row.verdict.as_mut().unwrap().quality = None;
         written::embedded(folder.path(), std::slice::from_ref(&row));
-        let tables = Tables::open(folder.path()).unwrap_or_else(|_| panic!("it opens"));
+        let tables = open(folder.path());
         let found = tables.get_scan(&ScanId::parse(&row.scan_id).unwrap(), None).unwrap_or_default();
         assert_eq!(found[0].1, Row { preview: None, ..row });
     }

@@ -1,14 +1,20 @@
 //! The store of one machine: an LSM tree in a folder (fjall).
 //!
-//! [`tables`] is what is in it; [`engine`] opens it, and opens it again after its disk failed; [`journal`] looks
-//! whether what a crash left can be read; [`migration`] rewrites the keys of older releases. One thread writes; reads run
-//! beside it, a few at a time.
+//! [`tables`] writes what is in it and [`reading`] reads it, both in [`segments`], portions that are removed as a whole;
+//! [`retention`] decides when, [`tend`] does it. [`engine`] opens it, and opens it again after its disk failed;
+//! [`journal`] checks whether what a crash left can be read; [`migration`] rewrites the keys of older releases. One
+//! thread writes; reads run beside it, a few at a time.
 
 mod engine;
 mod journal;
-mod lines;
+mod merged;
 mod migration;
+mod reading;
+mod retention;
+mod segment;
+mod segments;
 mod tables;
+mod tend;
 mod writer;
 
 use std::path::Path;
@@ -23,6 +29,7 @@ use crate::once::Outcome;
 use crate::record::Record;
 use crate::store::{LinePage, LineRange, Store, StoredLines, only};
 use engine::Engine;
+pub use retention::Keep;
 use writer::Writer;
 
 /// Reads at once: more would only wait for the same disk, and each holds a page in memory.
@@ -36,12 +43,21 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Opens the store in `folder`, which is made when it is not there. Blocks: reads what was not yet sorted in.
+    /// Opens the store in `folder`, which is made when it is not there, and keeps what is kept by default. Blocks: reads
+    /// what was not yet sorted in.
     ///
     /// # Errors
     /// When another process has it open, the disk fails, or what is there cannot be read.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let engine = Arc::new(Engine::open(folder)?);
+        Self::keeping(folder, &Keep::default())
+    }
+
+    /// The same, keeping these rows.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn keeping(folder: &Path, keep: &Keep) -> Result<Self, StoreError> {
+        let engine = Arc::new(Engine::open(folder, keep)?);
         let writer = Writer::start(engine.clone())
             .map_err(|error| engine.failed(format!("no thread can be started: {error}")))?;
         Ok(Self { engine, writer, reads: Semaphore::new(READS) })
@@ -98,5 +114,9 @@ impl Store for Embedded {
 
     async fn list_lines(&self, site: Option<Site>, limit: usize) -> Result<StoredLines, StoreError> {
         self.read(move |engine| engine.read(|tables| tables.list_lines(site.as_ref(), limit))).await
+    }
+
+    fn details(&self) -> Vec<(&'static str, String)> {
+        self.engine.facts.details(&self.engine.keep)
     }
 }

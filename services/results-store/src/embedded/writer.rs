@@ -1,4 +1,4 @@
-//! The one thread that writes: it waits for the disk, so that nothing else has to.
+//! The one thread that writes and removes: it waits for the disk, so that nothing else has to.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -25,13 +25,9 @@ pub(super) struct Writer {
 impl Writer {
     /// Starts the thread.
     pub fn start(engine: Arc<Engine>) -> std::io::Result<Self> {
-        let (queue, mut batches) = mpsc::channel::<Batch>(BATCHES);
-        let write = move || {
-            while let Some((records, answer)) = batches.blocking_recv() {
-                // Who asked may be gone; the rows are stored all the same.
-                let _ = answer.send(engine.write(records));
-            }
-        };
+        let (queue, batches) = mpsc::channel::<Batch>(BATCHES);
+        let timer = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let write = move || timer.block_on(write(&engine, batches));
         let thread = std::thread::Builder::new().name("store writer".into()).spawn(write)?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
@@ -41,6 +37,20 @@ impl Writer {
         let (answer, answered) = oneshot::channel();
         self.queue.as_ref()?.send((records, answer)).await.ok()?;
         answered.await.ok()
+    }
+}
+
+/// Writes what comes, and looks after the limits between two batches.
+async fn write(engine: &Engine, mut batches: mpsc::Receiver<Batch>) {
+    let mut tender = engine.tender();
+    loop {
+        engine.tend(&mut tender);
+        match tokio::time::timeout(engine.keep.check, batches.recv()).await {
+            // The caller may be gone; the rows are stored all the same.
+            Ok(Some((records, answer))) => drop(answer.send(engine.write(records))),
+            Ok(None) => return,
+            Err(_) => {}
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! A scan that comes again long after, through the service over any store.
 
+use std::sync::Arc;
+
 use ovomesh_api::pb::scan::v1::{Call, Row};
 use ovomesh_api::pb::store::v1::store_service_client::StoreServiceClient;
 use ovomesh_api::pb::store::v1::{GetScanRequest, ListLineRequest};
@@ -26,7 +28,7 @@ pub async fn the_first_row_of_a_forgotten_scan_stands<S: Store>(store: S) {
     let uri: tonic::transport::Uri = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let (life, port) = (Lifecycle::new(), PortConfig::default());
     let own = life.clone();
-    life.spawn("results-store", async move { serve(store, &port, listener, &own).await.unwrap() });
+    life.spawn("results-store", async move { serve(Arc::new(store), &port, listener, &own).await.unwrap() });
     let mut client = StoreServiceClient::new(Connector::default().lazy(&uri).unwrap());
     let pool = StreamPool::<Append>::start(
         PoolConfig::default(),

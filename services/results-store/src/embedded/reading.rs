@@ -1,0 +1,208 @@
+//! How the embedded store is read: each question sees all segments at one moment.
+
+use std::ops::Bound;
+
+use fjall::Readable as _;
+use ovomesh_api::pb::scan::v1::{Preview, Row};
+use ovomesh_api::{EggId, Invalid, ScanId, Site};
+
+use super::merged::Merged;
+use super::tables::{ReadError, Tables, decode};
+use crate::keys;
+use crate::store::{LinePage, LineRange, SITES, StoredLines};
+
+impl Tables {
+    /// The scan of this id of one site, or those of all sites: at most [`SITES`].
+    pub fn get_scan(&self, scan_id: &ScanId, site: Option<&Site>) -> Result<Vec<(Site, Row)>, ReadError> {
+        let (now, segments) = self.segments.view();
+        let prefix = keys::scans(scan_id);
+        let from = site.map_or_else(|| prefix.clone(), |site| keys::scan(scan_id, site));
+        let mut scans = Merged::range(&now, &segments, |segment| &segment.scans, from..)?;
+        let mut found = Vec::new();
+        while let Some(entry) = scans.next()? {
+            let at = keys::site_after(&prefix, &entry.key);
+            let Some(at) = at.filter(|at| site.is_none_or(|site| site == at)) else { break };
+            let Some(row) = now.get(&entry.segment.rows, &entry.value)? else { continue };
+            let mut row: Row = decode(&row, scan_id)?;
+            if let Some(preview) = now.get(&entry.segment.pictures, &entry.key)? {
+                row.preview = Some(decode::<Preview>(&preview, scan_id)?);
+            }
+            found.push((at, row));
+            if found.len() == SITES {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The rows of an egg of one site, or of those of this name of all sites: at most [`SITES`].
+    pub fn list_egg(
+        &self,
+        egg_id: &EggId,
+        site: Option<&Site>,
+        limit: usize,
+    ) -> Result<Vec<(Site, Vec<Row>)>, ReadError> {
+        let (now, segments) = self.segments.view();
+        let prefix = keys::eggs(egg_id);
+        let mut from = site.map_or_else(|| prefix.clone(), |site| keys::egg_of_site(egg_id, site));
+        let mut found = Vec::new();
+        while found.len() < SITES {
+            let mut eggs = Merged::range(&now, &segments, |segment| &segment.eggs, from..)?;
+            let mut next = eggs.next()?;
+            let at = next.as_ref().and_then(|entry| keys::site_after(&prefix, &entry.key));
+            let Some(at) = at.filter(|at| site.is_none_or(|site| site == at)) else { break };
+            let egg = keys::egg_of_site(egg_id, &at);
+            let mut rows = Vec::new();
+            while let Some(entry) = next.filter(|entry| rows.len() < limit && entry.key.starts_with(&egg)) {
+                if let Some(row) = now.get(&entry.segment.rows, &entry.value)? {
+                    rows.push(decode(&row, egg_id)?);
+                }
+                next = eggs.next()?;
+            }
+            found.push((at, rows));
+            // Behind all that the site has of it: its name ends with a zero.
+            from = egg;
+            if let Some(last) = from.last_mut() {
+                *last = 1;
+            }
+        }
+        Ok(found)
+    }
+
+    pub fn list_line(&self, range: &LineRange) -> Result<LinePage, ReadError> {
+        let LineRange { site, line, limit, token, .. } = range;
+        let from = keys::line_from(site, line, range.from);
+        let to = keys::line_from(site, line, range.to);
+        // A token is the last key of the page before.
+        let after = match token.is_empty() {
+            true => Vec::new(),
+            false if token.starts_with(&keys::line_prefix(site, line)) => [token, &[0][..]].concat(),
+            false => {
+                let limit = format!("the next token of a page of site {site}, line {line}");
+                return Err(ReadError::Invalid(Invalid::field("token", "another line's", limit)));
+            }
+        };
+        let from = from.max(after);
+        let mut page = LinePage::default();
+        if from >= to {
+            return Ok(page);
+        }
+        let (now, segments) = self.segments.view();
+        let mut rows = Merged::range(&now, &segments, |segment| &segment.rows, from..to)?;
+        while let Some(entry) = rows.next()? {
+            if page.rows.len() == *limit {
+                return Ok(page);
+            }
+            page.rows.push(decode(&entry.value, &format_args!("a row of site {site}, line {line}"))?);
+            page.next = if page.rows.len() == *limit { entry.key.to_vec() } else { Vec::new() };
+        }
+        // Nothing follows.
+        page.next.clear();
+        Ok(page)
+    }
+
+    /// Which lines have rows: a jump from the first key of one line to the first key of the next. One seek for each line
+    /// and segment, however many rows they have.
+    pub fn list_lines(&self, site: Option<&Site>, limit: usize) -> Result<StoredLines, ReadError> {
+        let (now, segments) = self.segments.view();
+        let mut from = site.map(keys::site_prefix).unwrap_or_default();
+        let mut found = StoredLines::default();
+        loop {
+            let after = (Bound::Included(from), Bound::Unbounded);
+            let first = Merged::range(&now, &segments, |segment| &segment.rows, after)?.next()?;
+            let Some(key) = first.map(|entry| entry.key) else { break };
+            let (at, line) = keys::read_line(&key)
+                .ok_or_else(|| ReadError::Damaged(format!("the key {key:?} names no line")))?;
+            if site.is_some_and(|site| *site != at) {
+                break;
+            }
+            if found.lines.len() == limit {
+                found.more = true;
+                break;
+            }
+            from = keys::after_line(&at, &line);
+            found.lines.push((at, line));
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use ovomesh_api::Line;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::embedded::migration::written;
+    use crate::record::Record;
+
+    fn open(folder: &std::path::Path) -> Tables {
+        Tables::open(folder, Timestamp::now()).unwrap_or_else(|_| panic!("it opens"))
+    }
+
+    fn ok<T>(answer: Result<T, ReadError>) -> T {
+        answer.unwrap_or_else(|_| panic!("an answer"))
+    }
+
+    /// A scan of a few that two sites share: its minute, its egg, whether it is at the south.
+    fn row() -> impl Strategy<Value = Row> {
+        (0..12i64, 0..30i64, 0..4u8, any::<bool>()).prop_map(|(scan, minute, egg, south)| Row {
+            settled: false,
+            egg_id: format!("egg-{egg}"),
+            scan_id: scan.to_string(),
+            verdict: Some(ovomesh_api::pb::scan::v1::Verdict {
+                scan_id: scan.to_string(),
+                ..Default::default()
+            }),
+            ..written::row(if south { "south" } else { "north" }, minute, scan % 2 == 0)
+        })
+    }
+
+    /// Everything that can be asked, page by page.
+    fn answers(tables: &Tables, limit: usize) -> String {
+        let mut answers = format!("{:?}", ok(tables.list_lines(None, 9)));
+        for site in ["north", "south"].map(|site| Site::parse(site).unwrap()) {
+            let (from, to) = (Timestamp::MIN, Timestamp::MAX);
+            let line = Line::parse("l").unwrap();
+            let mut range = LineRange { site: site.clone(), line, from, to, limit, token: Vec::new() };
+            loop {
+                let page = ok(tables.list_line(&range));
+                answers += &format!("{page:?}");
+                if page.next.is_empty() {
+                    break;
+                }
+                range.token = page.next;
+            }
+            for n in 0..12 {
+                let (scan, egg) = (n.to_string(), format!("egg-{n}"));
+                let (scan, egg) = (ScanId::parse(&scan).unwrap(), EggId::parse(&egg).unwrap());
+                for site in [None, Some(&site)] {
+                    answers += &format!("{:?}", ok(tables.get_scan(&scan, site)));
+                    answers += &format!("{:?}", ok(tables.list_egg(&egg, site, limit)));
+                }
+            }
+        }
+        answers
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn rows_in_several_segments_answer_as_those_in_one(
+            batches in prop::collection::vec(prop::collection::vec(row(), 0..12), 1..5),
+            limit in 1..6usize,
+        ) {
+            let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+            let [one, several] = [0, 1].map(|n| open(folders[n].path()));
+            let now = Timestamp::constant(1_800_000_000, 0);
+            for rows in batches {
+                let records: Vec<_> = rows.into_iter().map(|row| Record::parse(row, now).unwrap()).collect();
+                prop_assert_eq!(ok(one.append(records.clone())), ok(several.append(records)));
+                several.segments.begin(now).unwrap();
+            }
+            prop_assert_eq!(answers(&one, limit), answers(&several, limit));
+        }
+    }
+}
