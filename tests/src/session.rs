@@ -19,6 +19,8 @@ pub const LIMIT: Duration = Duration::from_secs(30);
 pub struct Session {
     up: Option<mpsc::Sender<ConnectRequest>>,
     down: Streaming<ConnectResponse>,
+    /// The site that the last answer named.
+    pub site: String,
 }
 
 /// What came for a scan, or the end of the stream.
@@ -49,7 +51,7 @@ impl Session {
         let (up, messages) = mpsc::channel(256);
         let mut client = ScannerServiceClient::new(channel).max_encoding_message_size(64 << 20);
         let down = client.connect(ReceiverStream::new(messages)).await.expect("a stream").into_inner();
-        Self { up: Some(up), down }
+        Self { up: Some(up), down, site: String::new() }
     }
 
     /// Connects, says Hello and waits for Welcome.
@@ -131,6 +133,9 @@ impl Session {
     async fn next(&mut self) -> Result<Option<connect_response::Message>, Status> {
         let message =
             tokio::time::timeout(LIMIT, self.down.message()).await.expect("an answer within the limit")?;
-        Ok(message.map(|m| m.message.expect("a message that is known")))
+        Ok(message.map(|response| {
+            self.site = response.site;
+            response.message.expect("a message that is known")
+        }))
     }
 }

@@ -235,7 +235,7 @@ impl Session {
     }
 
     async fn say(&self, message: Down) -> Result<(), Status> {
-        let message = ConnectResponse { message: Some(message) };
+        let message = ConnectResponse { message: Some(message), ..ConnectResponse::default() };
         self.answers.send(Ok(message)).await.map_err(|_| Status::cancelled("the client has left"))
     }
 }

@@ -66,6 +66,17 @@ impl ScanKey {
     pub fn new(site: &Site, scan_id: &ScanId) -> Self {
         Self { site: site.clone(), scan_id: scan_id.clone() }
     }
+
+    /// Checks both names.
+    pub fn parse(site: &str, scan_id: &str) -> Result<Self, Invalid> {
+        Ok(Self { site: Site::parse(site)?, scan_id: ScanId::parse(scan_id)? })
+    }
+
+    /// Reads `SITE/SCAN`, the text that this key is shown as; `None` for any other text.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let (site, scan_id) = text.split_once('/')?;
+        Self::parse(site, scan_id).ok()
+    }
 }
 
 impl fmt::Display for ScanKey {
@@ -114,6 +125,15 @@ mod tests {
         let sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
         for id in [uid, sha256, "018f3c2e-7b1a-7cc0-9c3e-4f5a6b7c8d9e", "A:1_b"] {
             assert_eq!(ScanId::parse(id).unwrap().as_str(), id);
+        }
+    }
+
+    #[test]
+    fn a_key_is_read_as_it_is_shown() {
+        let key = ScanKey::parse("north", "7:a").unwrap();
+        assert_eq!((key.to_string().as_str(), ScanKey::from_text("north/7:a")), ("north/7:a", Some(key)));
+        for other in ["7", "north/", "/7", "north/7/8", "north 1/7"] {
+            assert_eq!(ScanKey::from_text(other), None, "{other}");
         }
     }
 

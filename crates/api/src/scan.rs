@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::ids::{EggId, Line, ScanId, Site};
+use crate::ids::{EggId, Line, ScanId, ScanKey, Site};
 use crate::pb::scan::v1 as pb;
 use crate::pb::scanner::v1 as pb_scanner;
 use crate::{Invalid, LineConfig, Volume, texts, time};
@@ -149,6 +149,11 @@ impl ScanMeta {
             clock_suspect: time::is_suspect(acquired_at, now),
             checksum: 0,
         })
+    }
+
+    /// What the scan is known by.
+    pub fn key(&self) -> ScanKey {
+        ScanKey::new(&self.place.site, &self.scan_id)
     }
 
     /// The error for this scan when its id came before with other samples.

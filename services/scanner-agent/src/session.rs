@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
+use ovomesh_api::ids::NAME_BYTES;
 use ovomesh_api::pb::scan::v1::{RejectCode, Row, Scan};
 use ovomesh_api::pb::scanner::v1::connect_request::Message as Up;
 use ovomesh_api::pb::scanner::v1::connect_response::Message as Down;
@@ -44,7 +45,7 @@ pub fn open(
     let (out, outgoing) = mpsc::channel(IN_FLIGHT);
     let session = Session {
         desk,
-        out: Out { messages: out, stalled: CancellationToken::new() },
+        out: Out { messages: out, site: String::new(), stalled: CancellationToken::new() },
         room: Arc::new(Semaphore::new(IN_FLIGHT)),
         open: None,
         advisor: Advisor::default(),
@@ -68,6 +69,7 @@ struct Open {
 
 /// A scan whose scanner waits for an answer.
 struct Due {
+    site: String,
     id: String,
     taken: Taken,
     /// Why its image can never be computed; its verdict is UNDECIDED then.
@@ -97,7 +99,7 @@ impl Session {
                     Ok(Some(message)) => {
                         let wants_committed = answering.len() < UNCOMMITTED;
                         if let (Some(due), Ok(place)) = (self.read(message, Instant::now()).await, place) {
-                            answering.push(answer(self.out.clone(), due, place, wants_committed));
+                            answering.push(answer(self.out.about(&due.site), due, place, wants_committed));
                         }
                     }
                     Ok(None) => break Ok(()),
@@ -131,16 +133,20 @@ impl Session {
             Some(Up::Scan(scan)) => {
                 self.advise().await;
                 let id = scan.scan_id.clone();
+                let place = scan.place.as_ref().filter(|place| place.site.len() <= NAME_BYTES);
+                let site = place.map(|place| place.site.clone()).unwrap_or_default();
                 match self.scan(&scan, received) {
-                    Ok((taken, rejected)) => return Some(Due { id, taken, rejected }),
-                    Err(invalid) => self.reject(&id, &invalid).await,
+                    Ok((taken, rejected)) => return Some(Due { site, id, taken, rejected }),
+                    Err(invalid) => {
+                        self.out.about(&site).send(Down::Rejected(invalid.rejected(&id))).await;
+                    }
                 }
             }
             // Trays are reconciled by whoever follows the line.
             Some(Up::TrayOpened(_) | Up::TrayClosed(_)) => {}
             None => {
                 let limit = "one of the messages of this contract, version 1";
-                self.reject("", &Invalid::field("message", "", limit)).await;
+                self.reject(&Invalid::field("message", "", limit)).await;
             }
         }
         None
@@ -148,12 +154,12 @@ impl Session {
 
     async fn hello(&mut self, hello: Hello) {
         if self.open.is_some() {
-            return self.reject("", &Invalid::field("hello", "a second one", "sent once")).await;
+            return self.reject(&Invalid::field("hello", "a second one", "sent once")).await;
         }
         if hello.protocol_version != PROTOCOL_VERSION {
             let limit = format!("{PROTOCOL_VERSION}, the only version this agent speaks");
             let invalid = Invalid::field("hello.protocol_version", hello.protocol_version, limit);
-            return self.reject("", &invalid).await;
+            return self.reject(&invalid).await;
         }
         let most = self.desk.settings.max_volume_bytes;
         let max_volume_bytes =
@@ -189,14 +195,15 @@ impl Session {
         }
     }
 
-    async fn reject(&self, scan_id: &str, invalid: &Invalid) {
-        self.out.send(Down::Rejected(invalid.rejected(scan_id))).await;
+    /// Rejects a message that is about no scan.
+    async fn reject(&self, invalid: &Invalid) {
+        self.out.send(Down::Rejected(invalid.rejected(""))).await;
     }
 }
 
 /// Tells a scanner how far its scan is. Its place is free again when it has its verdict.
 async fn answer(out: Out, due: Due, place: OwnedSemaphorePermit, wants_committed: bool) {
-    let Due { id, taken, rejected } = due;
+    let Due { id, taken, rejected, .. } = due;
     if let Some(invalid) = rejected {
         // Told when its UNDECIDED is on disk: whoever was told need not send it again.
         if taken.row().await.is_ok() {
@@ -247,13 +254,21 @@ async fn follow(
 #[derive(Clone)]
 struct Out {
     messages: mpsc::Sender<Result<ConnectResponse, Status>>,
+    /// Of the scan that the messages are about; empty when they are about none.
+    site: String,
     /// Set when nothing was read for too long.
     stalled: CancellationToken,
 }
 
 impl Out {
+    /// The way back for what is about a scan of this site.
+    fn about(&self, site: &str) -> Self {
+        Self { site: site.to_owned(), ..self.clone() }
+    }
+
     async fn send(&self, message: Down) {
-        let sent = self.messages.send(Ok(ConnectResponse { message: Some(message) }));
+        let response = ConnectResponse { message: Some(message), site: self.site.clone() };
+        let sent = self.messages.send(Ok(response));
         if tokio::time::timeout(STALL, sent).await.is_err() {
             self.stalled.cancel();
         }

@@ -74,8 +74,8 @@ pub trait Dialect: Send + 'static {
     const SETTLES: bool;
     /// Reads a message.
     fn up(request: Self::Request) -> Up;
-    /// Writes a message; `None` when this contract has no words for it.
-    fn down(down: Down) -> Option<Self::Response>;
+    /// Writes a message about a scan of this site (empty: about none); `None` when this contract has no words for it.
+    fn down(down: Down, site: String) -> Option<Self::Response>;
 }
 
 /// `scanner.v1`: a scanner that speaks to the gateway directly.
@@ -105,7 +105,7 @@ impl Dialect for Scanner {
         }
     }
 
-    fn down(down: Down) -> Option<Self::Response> {
+    fn down(down: Down, site: String) -> Option<Self::Response> {
         use scanner::connect_response::Message;
         let message = match down {
             Down::Welcome { max_volume_bytes, .. } => Message::Welcome(scanner::Welcome {
@@ -120,7 +120,7 @@ impl Dialect for Scanner {
             Down::Advice(advice) => Message::Advice(advice),
             Down::Refused(..) | Down::Drain { .. } => return None,
         };
-        Some(scanner::ConnectResponse { message: Some(message) })
+        Some(scanner::ConnectResponse { message: Some(message), site })
     }
 }
 
@@ -152,7 +152,7 @@ impl Dialect for Agent {
         }
     }
 
-    fn down(down: Down) -> Option<Self::Response> {
+    fn down(down: Down, site: String) -> Option<Self::Response> {
         use gateway::connect_response::Message;
         let message = match down {
             Down::Welcome { bytes, settled, max_volume_bytes } => Message::Welcome(gateway::Welcome {
@@ -162,6 +162,7 @@ impl Dialect for Agent {
                 settled_credit: settled,
                 max_volume_bytes,
                 server_version: env!("CARGO_PKG_VERSION").into(),
+                names_sites: true,
             }),
             Down::Verdict(verdict, preview) => {
                 Message::Decided(gateway::Decided { verdict: Some(*verdict), preview })
@@ -172,6 +173,6 @@ impl Dialect for Agent {
             Down::Advice(_) => return None,
             Down::Drain { grace_ms } => Message::Drain(gateway::Drain { grace_ms }),
         };
-        Some(gateway::ConnectResponse { message: Some(message) })
+        Some(gateway::ConnectResponse { message: Some(message), site })
     }
 }

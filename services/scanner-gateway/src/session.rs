@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use ovomesh_api::pb::scan::v1::{Rejected, Row};
+use ovomesh_api::ids::NAME_BYTES;
+use ovomesh_api::pb::scan::v1::{Place, Rejected, Row};
 use ovomesh_api::pb::scanner::v1::{Advice, Line};
 use ovomesh_api::{Advisor, Invalid};
 use ovomesh_mesh::Lifecycle;
@@ -96,8 +97,8 @@ impl Open {
     }
 }
 
-/// A scan that was answered, its size, and its place in the queue to the store.
-type Answered = (Answer, u64, Option<OwnedSemaphorePermit>);
+/// A scan that was answered, its site, its size, and its place in the queue to the store.
+type Answered = (Answer, String, u64, Option<OwnedSemaphorePermit>);
 
 impl<D: Dialect> Session<D> {
     async fn run(mut self, drain: tokio_util::sync::CancellationToken, moving: Moving) {
@@ -190,6 +191,7 @@ impl<D: Dialect> Session<D> {
             Up::Note => {}
             Up::Unknown => self.reject(
                 "",
+                "",
                 &Invalid::field("message", "", "one of the messages of this contract, version 1"),
             ),
             Up::Scan(scan) => return self.scan(scan, deciding),
@@ -200,11 +202,15 @@ impl<D: Dialect> Session<D> {
 
     fn hello(&mut self, hello: Hello) {
         if self.open.is_some() {
-            return self.reject("", &Invalid::field("hello", "a second one", "sent once"));
+            return self.reject("", "", &Invalid::field("hello", "a second one", "sent once"));
         }
         if hello.protocol_version != PROTOCOL_VERSION {
             let limit = format!("{PROTOCOL_VERSION}, the only version this server speaks");
-            return self.reject("", &Invalid::field("hello.protocol_version", hello.protocol_version, limit));
+            return self.reject(
+                "",
+                "",
+                &Invalid::field("hello.protocol_version", hello.protocol_version, limit),
+            );
         }
         let most = self.gateway.max_volume_bytes;
         let max_volume_bytes =
@@ -215,7 +221,7 @@ impl<D: Dialect> Session<D> {
         };
         tracing::info!(peer = hello.name, bytes = room.bytes, "session opened");
         let settled = u32::try_from(SETTLED).unwrap_or(u32::MAX);
-        self.send(Down::welcome(&room, settled, max_volume_bytes));
+        self.send("", Down::welcome(&room, settled, max_volume_bytes));
         let lines = hello.lines.into();
         let advisor = Advisor::default();
         self.open = Some(Open { room, lines, max_volume_bytes, bytes_in_flight: 0, advisor });
@@ -224,7 +230,7 @@ impl<D: Dialect> Session<D> {
     fn scan(&mut self, scan: Box<ovomesh_api::pb::scan::v1::Scan>, deciding: usize) -> Next {
         let Some(open) = &mut self.open else {
             let error = Invalid::field("hello", "", "the first message of a session");
-            self.reject(&scan.scan_id, &error);
+            self.reject(&site_of(scan.place.as_ref()), &scan.scan_id, &error);
             return Next::Nothing;
         };
         let bytes = scan_bytes(&scan);
@@ -242,7 +248,7 @@ impl<D: Dialect> Session<D> {
                 ovomesh_api::pb::scan::v1::RejectCode::Overloaded,
                 "the store is behind; send it again later",
             );
-            self.reject(&scan.scan_id, &error);
+            self.reject(&site_of(scan.place.as_ref()), &scan.scan_id, &error);
             return Next::Nothing;
         }
         open.bytes_in_flight += bytes;
@@ -252,11 +258,13 @@ impl<D: Dialect> Session<D> {
 
     fn settled(&mut self, row: Option<Box<Row>>, storing: usize) -> Next {
         let Some(row) = row else {
-            self.send(Down::Refused(String::new(), "settled.row is missing".into()));
+            self.send("", Down::Refused(String::new(), "settled.row is missing".into()));
             return Next::Nothing;
         };
+        let site = site_of(row.place.as_ref());
         let Some(open) = &self.open else {
-            self.send(Down::Refused(row.scan_id, "hello is missing; it must be the first message".into()));
+            let message = "hello is missing; it must be the first message".into();
+            self.send(&site, Down::Refused(row.scan_id, message));
             return Next::Nothing;
         };
         let place = self.gateway.storing.place();
@@ -271,7 +279,7 @@ impl<D: Dialect> Session<D> {
         match self.gateway.settle(*row, &open.lines) {
             Ok(row) => Next::Store(Box::new(row), place),
             Err(invalid) => {
-                self.send(Down::Refused(scan_id, invalid.to_string()));
+                self.send(&site, Down::Refused(scan_id, invalid.to_string()));
                 Next::Nothing
             }
         }
@@ -283,7 +291,7 @@ impl<D: Dialect> Session<D> {
             return;
         }
         if let Some(advice) = self.open.as_mut().and_then(|open| open.advise(deciding)) {
-            self.send(Down::Advice(advice));
+            self.send("", Down::Advice(advice));
         }
     }
 
@@ -299,15 +307,15 @@ impl<D: Dialect> Session<D> {
             None => (Arc::from([]), gateway.max_volume_bytes),
         };
         async move {
-            let bytes = scan_bytes(&scan);
-            (gateway.answer(scan, most, lines, received).await, bytes, place)
+            let (site, bytes) = (site_of(scan.place.as_ref()), scan_bytes(&scan));
+            (gateway.answer(scan, most, lines, received).await, site, bytes, place)
         }
     }
 
     /// Sends an answer; what is left to do is to store it.
     fn answered(
         &mut self,
-        (answer, bytes, place): Answered,
+        (answer, site, bytes, place): Answered,
         deciding: usize,
     ) -> Option<(Row, OwnedSemaphorePermit)> {
         if let Some(open) = &mut self.open {
@@ -316,13 +324,13 @@ impl<D: Dialect> Session<D> {
         self.advise(deciding);
         match answer {
             Answer::Rejected(rejected) => {
-                self.send(Down::Rejected(rejected));
+                self.send(&site, Down::Rejected(rejected));
                 None
             }
             Answer::Decided(row) => {
                 let verdict = Box::new(row.verdict.clone().unwrap_or_default());
                 let preview = if D::SETTLES { row.preview.clone() } else { None };
-                self.send(Down::Verdict(verdict, preview));
+                self.send(&site, Down::Verdict(verdict, preview));
                 place.map(|place| (*row, place))
             }
         }
@@ -330,8 +338,8 @@ impl<D: Dialect> Session<D> {
 
     fn stored(&mut self, stored: Stored) {
         match stored {
-            Stored::Committed(scan_id) => self.send(Down::Committed(scan_id)),
-            Stored::Refused(scan_id, message) => self.send(Down::Refused(scan_id, message)),
+            Stored::Committed { site, scan_id } => self.send(&site, Down::Committed(scan_id)),
+            Stored::Refused { site, scan_id, message } => self.send(&site, Down::Refused(scan_id, message)),
             Stored::GaveUp => {}
         }
     }
@@ -341,7 +349,7 @@ impl<D: Dialect> Session<D> {
         self.drained = true;
         if D::SETTLES && self.open.is_some() {
             let grace_ms = u32::try_from(self.grace.as_millis()).unwrap_or(u32::MAX);
-            self.send(Down::Drain { grace_ms });
+            self.send("", Down::Drain { grace_ms });
         } else {
             self.end(Err(Status::unavailable("this gateway is leaving; connect again")));
         }
@@ -351,13 +359,14 @@ impl<D: Dialect> Session<D> {
         self.ending.get_or_insert(how);
     }
 
-    fn reject(&mut self, scan_id: &str, error: &Invalid) {
+    fn reject(&mut self, site: &str, scan_id: &str, error: &Invalid) {
         let rejected: Rejected = error.rejected(scan_id);
-        self.send(Down::Rejected(rejected));
+        self.send(site, Down::Rejected(rejected));
     }
 
-    fn send(&mut self, down: Down) {
-        if let Some(response) = D::down(down)
+    /// Sends a message about a scan of this site; empty: about none.
+    fn send(&mut self, site: &str, down: Down) {
+        if let Some(response) = D::down(down, site.to_owned())
             && !self.outbox.send(response)
         {
             // Only a peer that sends nonsense without end and never reads comes here: answers have their room.
@@ -371,6 +380,11 @@ enum Next {
     Nothing,
     Decide(Box<ovomesh_api::pb::scan::v1::Scan>, Option<OwnedSemaphorePermit>),
     Store(Box<Row>, OwnedSemaphorePermit),
+}
+
+/// The site that a place names; empty when there is none, or none that can be.
+pub(crate) fn site_of(place: Option<&Place>) -> String {
+    place.filter(|place| place.site.len() <= NAME_BYTES).map(|place| place.site.clone()).unwrap_or_default()
 }
 
 fn scan_bytes(scan: &ovomesh_api::pb::scan::v1::Scan) -> u64 {

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::describe::describe;
 use crate::load::Demand;
 use crate::outage::{News, Outage};
+use crate::session::site_of;
 
 /// First and longest pause between tries; the store may be away for minutes.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -33,9 +34,9 @@ pub struct Storing {
 #[derive(Debug)]
 pub enum Stored {
     /// Durable in every table.
-    Committed(String),
+    Committed { site: String, scan_id: String },
     /// The store will never take it.
-    Refused(String, String),
+    Refused { site: String, scan_id: String, message: String },
     /// The gateway had to leave first.
     GaveUp,
 }
@@ -76,7 +77,7 @@ impl Storing {
 
     /// Stores a row. Comes back when it is durable, refused, or when the gateway leaves.
     pub async fn store(self, row: Row, place: OwnedSemaphorePermit) -> Stored {
-        let scan_id = row.scan_id.clone();
+        let (site, scan_id) = (site_of(row.place.as_ref()), row.scan_id.clone());
         let mut pause = PAUSES.0;
         let mut delayed: Option<Delayed<'_>> = None;
         let going = self.demand.store.begin();
@@ -86,13 +87,13 @@ impl Storing {
                     going.done(reply.worked);
                     drop(place);
                     delayed.into_iter().for_each(Delayed::settled);
-                    return Stored::Committed(scan_id);
+                    return Stored::Committed { site, scan_id };
                 }
                 Err(CallError::Failed { code: tonic::Code::InvalidArgument, message, .. }) => {
                     metrics::counter!("ovomesh_gateway_rows_refused_total").increment(1);
                     tracing::error!(scan_id, message, "the store refused a row for good");
                     delayed.into_iter().for_each(Delayed::settled);
-                    return Stored::Refused(scan_id, message);
+                    return Stored::Refused { site, scan_id, message };
                 }
                 Err(error) => error,
             };
