@@ -16,6 +16,7 @@ pub struct Edge {
     /// Its folder: spool, lines, logs.
     pub folder: PathBuf,
     name: String,
+    gateway: String,
     flags: Vec<String>,
     process: Process,
 }
@@ -23,14 +24,19 @@ pub struct Edge {
 impl Edge {
     /// Starts one with these lines (YAML) and more flags.
     pub fn start(name: &str, lines: &str, flags: &[&str]) -> Self {
+        Self::start_at(&fleet().gateway().expect("one"), name, lines, flags)
+    }
+
+    /// The same at another gateway than the fleet's.
+    pub fn start_at(gateway: &str, name: &str, lines: &str, flags: &[&str]) -> Self {
         let folder = fleet().folder().join(name);
         std::fs::create_dir_all(&folder).expect("a folder");
         let file = folder.join("lines.yaml");
         std::fs::write(&file, lines).expect("a file");
         let mut all = vec!["--lines".to_owned(), file.display().to_string()];
         all.extend(flags.iter().map(|&flag| flag.to_owned()));
-        let process = launch(name, &folder, &all);
-        Self { folder, name: name.to_owned(), flags: all, process }
+        let process = launch(name, gateway, &folder, &all);
+        Self { folder, name: name.to_owned(), gateway: gateway.to_owned(), flags: all, process }
     }
 
     /// kill -9.
@@ -40,7 +46,12 @@ impl Edge {
 
     /// Starts it again on what it left.
     pub fn restart(&mut self) {
-        self.process = launch(&self.name, &self.folder, &self.flags);
+        self.process = launch(&self.name, &self.gateway, &self.folder, &self.flags);
+    }
+
+    /// Where scanners connect.
+    pub fn url(&self) -> String {
+        self.process.url()
     }
 
     /// What it has logged.
@@ -49,16 +60,9 @@ impl Edge {
     }
 }
 
-fn launch(name: &str, folder: &Path, flags: &[String]) -> Process {
+fn launch(name: &str, gateway: &str, folder: &Path, flags: &[String]) -> Process {
     let mut command: Command = programs().command("ovomesh-scanner-agent").expect("it is built");
-    command.args([
-        "--listen",
-        "127.0.0.1:0",
-        "--instance",
-        name,
-        "--gateways",
-        &fleet().gateway().expect("one"),
-    ]);
+    command.args(["--listen", "127.0.0.1:0", "--instance", name, "--gateways", gateway]);
     command.arg("--spool").arg(folder.join("spool")).args(flags);
     let mut process = Process::start(name, command, folder).expect("it starts");
     process.ready().expect("it is ready");

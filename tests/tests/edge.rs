@@ -203,9 +203,9 @@ async fn a_scan_that_comes_again_when_its_agent_has_forgotten_it_leaves_its_row_
     assert_eq!(first, second, "the first rows stand, to the last field");
     // What was told otherwise is kept for people, with the reason.
     let failed = fleet.folder().join(OTHER).join("failed");
-    let reason = std::fs::read_to_string(failed.join("undecided.reason")).unwrap();
+    let reason = std::fs::read_to_string(failed.join("test_undecided.reason")).unwrap();
     assert!(reason.contains("stored before with another decision, which stands"), "{reason}");
-    assert!(failed.join("undecided.row").exists() && !failed.join("again.row").exists());
+    assert!(failed.join("test_undecided.row").exists() && !failed.join("test_again.row").exists());
     let line = ListScansRequest { site: "test".into(), line: "1".into(), ..Default::default() };
     let from = Some(prost_types::Timestamp { seconds: now() - 7_200, nanos: 0 });
     let rows = query.list_scans(ListScansRequest { from, ..line }).await.unwrap().into_inner().rows;

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use ovomesh_api::intake::{Fields, Origin};
 use ovomesh_api::line::NoLine;
 use ovomesh_api::pb::scan::v1 as pb;
-use ovomesh_api::{LineBook, Place, ScanId, ScanMeta, time};
+use ovomesh_api::{LineBook, Place, ScanId, ScanKey, ScanMeta, time};
 use ovomesh_imaging::dicom::{self, Acquired, Attributes, Series};
 
 use crate::{Error, acquired_at, wire};
@@ -60,6 +60,12 @@ impl Intake {
     /// Checks that images which came so are of a line.
     pub fn check(&self, came: &Came, attributes: &Attributes) -> Result<(), Error> {
         Ok(self.identify(came, attributes).map(drop)?)
+    }
+
+    /// The scan with this id that images which came so are of.
+    pub fn key(&self, id: &str, came: &Came, attributes: &Attributes) -> Result<ScanKey, Error> {
+        let (place, _) = self.identify(came, attributes)?;
+        Ok(ScanKey::new(&place.site, &ScanId::parse(id)?))
     }
 
     /// A series as a scan with this id, and notes for people.

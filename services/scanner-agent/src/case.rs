@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use ovomesh_api::ScanMeta;
 use ovomesh_api::pb::scan::v1::{Preview, Row, Verdict};
+use ovomesh_api::{Invalid, ScanKey, ScanMeta};
 use ovomesh_spool::Entry;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{oneshot, watch};
@@ -32,8 +32,11 @@ pub enum Progress {
 /// A scan on its way.
 #[derive(Debug)]
 pub struct Case {
-    /// The scan's id.
-    pub id: String,
+    /// The scan.
+    pub key: ScanKey,
+    /// The key of its records in the spool. An agent before this one may have written them under another key than this one
+    /// would choose, and all records of a scan must have the same.
+    pub record: String,
     /// CRC-32C of its samples.
     pub checksum: u32,
     /// Size of its samples as sent.
@@ -53,19 +56,26 @@ struct Waiting {
 }
 
 impl Case {
-    /// A scan with so many bytes of samples, to be decided until then.
+    /// A scan that has arrived, with this many bytes of samples.
     pub fn new(meta: &ScanMeta, bytes: u64, deadline: Instant) -> Self {
-        Self::with(meta.scan_id.to_string(), meta.checksum, bytes, deadline)
+        let key = meta.key();
+        let record = key.to_string();
+        Self::with(key, record, meta.checksum, bytes, deadline)
     }
 
-    /// A scan whose verdict was recorded before a restart.
-    pub fn of_row(row: &Row) -> Self {
-        Self::with(row.scan_id.clone(), row.volume_crc32c, 0, Instant::now())
+    /// A scan whose record was found after a restart.
+    pub fn of_entry(entry: &Entry, meta: &ScanMeta, bytes: u64, deadline: Instant) -> Self {
+        Self::with(meta.key(), entry.id.clone(), meta.checksum, bytes, deadline)
     }
 
-    fn with(id: String, checksum: u32, bytes: u64, deadline: Instant) -> Self {
+    /// A scan whose recorded verdict was found after a restart.
+    pub fn of_row(entry: &Entry, row: &Row) -> Result<Self, Invalid> {
+        Ok(Self::with(key_of(row)?, entry.id.clone(), row.volume_crc32c, 0, Instant::now()))
+    }
+
+    fn with(key: ScanKey, record: String, checksum: u32, bytes: u64, deadline: Instant) -> Self {
         let progress = watch::Sender::new(Progress::Coming);
-        Self { id, checksum, bytes, deadline, progress, waiting: Mutex::default() }
+        Self { key, record, checksum, bytes, deadline, progress, waiting: Mutex::default() }
     }
 
     /// Its progress from now on.
@@ -135,4 +145,10 @@ impl Case {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock()
     }
+}
+
+/// The scan that a row is of.
+pub fn key_of(row: &Row) -> Result<ScanKey, Invalid> {
+    let site = row.place.as_ref().map_or("", |place| place.site.as_str());
+    ScanKey::parse(site, &row.scan_id)
 }

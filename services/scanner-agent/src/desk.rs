@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use ovomesh_api::pb::scan::v1::{self as pb, RejectCode, Row};
 use ovomesh_api::pb::scanner::v1::Line;
-use ovomesh_api::{Invalid, LineBook, Scan, ScanMeta, time, undecided};
+use ovomesh_api::{Invalid, LineBook, Scan, ScanKey, ScanMeta, time, undecided};
 use ovomesh_mesh::Lifecycle;
 use ovomesh_spool::{Entry, Error, Left, Released, Spool};
 use parking_lot::Mutex;
@@ -56,9 +56,9 @@ pub struct Desk {
     /// The agent's clock, corrected by gateways.
     pub clock: Clock,
     spool: Spool,
-    scans: Mutex<HashMap<String, Known>>,
-    /// Ids of settled scans, and when they were stored.
-    remembered: Mutex<VecDeque<(Instant, String)>>,
+    scans: Mutex<HashMap<ScanKey, Known>>,
+    /// Settled scans, and when they were stored.
+    remembered: Mutex<VecDeque<(Instant, ScanKey)>>,
     /// Bytes of their verdicts: room that can be had when it is needed.
     remembered_bytes: AtomicU64,
     lifecycle: Lifecycle,
@@ -118,7 +118,7 @@ impl Desk {
         meta.place.must_be_one_of(lines)?;
         let line = self.settings.lines.get(&meta.place);
         let case = Arc::new(Case::new(&meta, bytes, received + line.budget(budget)));
-        let known = match self.scans.lock().entry(meta.scan_id.to_string()) {
+        let known = match self.scans.lock().entry(case.key.clone()) {
             Place::Occupied(known) => known.get().clone(),
             Place::Vacant(_) if self.fullness_of_verdicts() >= 1_000 => return Err(no_room(&meta)),
             Place::Vacant(place) => {
@@ -146,16 +146,16 @@ impl Desk {
     /// All of a scan's life.
     async fn carry(self: Arc<Self>, case: Arc<Case>, meta: ScanMeta, kept: Kept) {
         let stamp = kept.stamp;
-        match self.spool.accept(&case.id, spooled::write_scan(kept)).await {
+        match self.spool.accept(&case.record, spooled::write_scan(kept)).await {
             Ok(entry) => {
                 metrics::counter!("ovomesh_agent_accepted_total").increment(1);
                 case.tell(Progress::Accepted);
                 self.decide(case, meta, stamp, entry).await;
             }
             Err(error) => {
-                tracing::error!(id = case.id, %error, "a scan was not kept");
+                tracing::error!(scan = %case.key, %error, "a scan was not kept");
                 metrics::counter!("ovomesh_agent_refused_total").increment(1);
-                self.scans.lock().remove(&case.id);
+                self.scans.lock().remove(&case.key);
                 case.tell(Progress::Refused(error.to_string()));
             }
         }
@@ -163,7 +163,7 @@ impl Desk {
 
     async fn decide(self: Arc<Self>, case: Arc<Case>, mut meta: ScanMeta, stamp: Stamp, entry: Entry) {
         let decided = case.waits_for_decision(entry.clone());
-        self.queue.scan(Waiting { deadline: case.deadline, id: case.id.clone(), bytes: case.bytes });
+        self.queue.scan(Waiting { deadline: case.deadline, key: case.key.clone(), bytes: case.bytes });
         let (verdict, preview) = tokio::select! {
             biased;
             Ok(decided) = decided => decided,
@@ -174,24 +174,24 @@ impl Desk {
         self.clock.settle(&mut meta, stamp);
         let line = self.settings.lines.get(&meta.place);
         let row = meta.row(&line, verdict, preview);
-        let (released, at) = self.record(&row).await;
+        let (released, at) = self.record(&case, &row).await;
         self.spool.decided(&entry);
         self.settle(case, Arc::new(row), released, at).await;
     }
 
     /// Writes a verdict down, and tells when. It may not be told before, or another could be written down later; so this
     /// goes on until there is room.
-    async fn record(&self, row: &Row) -> (Released, Instant) {
+    async fn record(&self, case: &Case, row: &Row) -> (Released, Instant) {
         loop {
             let at = Instant::now();
-            let error = match self.spool.release(&row.scan_id, spooled::write_row(row)).await {
+            let error = match self.spool.release(&case.record, spooled::write_row(row)).await {
                 Ok(released) => return (released, at),
                 Err(error) => error,
             };
             if matches!(error, Error::Full { .. }) && self.forget_oldest() {
                 continue;
             }
-            tracing::error!(id = row.scan_id, %error, "a verdict was not recorded, trying again");
+            tracing::error!(scan = %case.key, %error, "a verdict was not recorded, trying again");
             tokio::time::sleep(RECORD_AGAIN).await;
         }
     }
@@ -199,7 +199,7 @@ impl Desk {
     /// The rest of a scan's life, with a verdict that was recorded at this time.
     async fn settle(self: Arc<Self>, case: Arc<Case>, row: Arc<Row>, released: Released, at: Instant) {
         let stored = self.release(&case, &row);
-        self.feed.released(&row, at);
+        self.feed.released(&case.key, &row, at);
         self.until_stored(case, row, released, stored).await;
     }
 
@@ -207,7 +207,7 @@ impl Desk {
     fn release(&self, case: &Case, row: &Arc<Row>) -> oneshot::Receiver<Stored> {
         let stored = case.waits_for_store();
         case.tell(Progress::Released(row.clone()));
-        self.queue.verdict(case.id.clone());
+        self.queue.verdict(case.key.clone());
         stored
     }
 
@@ -221,43 +221,52 @@ impl Desk {
         // The other half is kept by the case itself.
         let Ok(stored) = stored.await else { return };
         if let Err(why) = stored {
-            self.keep_failed(&row, &why);
+            self.keep_failed(&case.key, &row, &why);
         }
         if let Err(error) = self.spool.committed(&mut released).await {
-            tracing::warn!(id = case.id, %error, "not marked as stored: it is sent again after a restart");
+            tracing::warn!(scan = %case.key, %error, "not marked as stored: it is sent again after a restart");
         }
         case.tell(Progress::Stored(row));
-        self.remember(released);
+        self.remember(case.key.clone(), released);
     }
 
     /// A verdict came for a scan.
-    pub fn decided(&self, id: &str, decided: Decided) {
-        if !self.case(id).is_some_and(|case| case.decide(decided)) {
+    pub fn decided(&self, key: &ScanKey, decided: Decided) {
+        if !self.case(key).is_some_and(|case| case.decide(decided)) {
             metrics::counter!("ovomesh_agent_late_verdicts_total").increment(1);
         }
     }
 
     /// A row is stored, or why it never will be.
-    pub fn stored(&self, id: &str, stored: Stored) {
-        if let Some(case) = self.case(id) {
+    pub fn stored(&self, key: &ScanKey, stored: Stored) {
+        if let Some(case) = self.case(key) {
             case.store(stored);
         }
     }
 
     /// A sorter has done what a verdict said; false when nothing is known of it (any more). That is on disk before it
     /// counts, so that no restart has it told again.
-    pub async fn actuated(&self, line: &LineName, id: &str) -> bool {
-        if self.feed.is_waiting(line, id)
-            && let Err(error) = self.spool.actuated(id).await
+    pub async fn actuated(&self, line: &LineName, key: &ScanKey) -> bool {
+        if self.feed.is_waiting(line, key)
+            && let Some(record) = self.record_of(key)
+            && let Err(error) = self.spool.actuated(&record).await
         {
-            tracing::warn!(id, %error, "not marked as actuated: it is told again after a restart");
+            tracing::warn!(scan = %key, %error, "not marked as actuated: it is told again after a restart");
         }
-        self.feed.acknowledge(line, id)
+        self.feed.acknowledge(line, key)
+    }
+
+    /// The key of a scan's records in the spool, as long as it is remembered.
+    fn record_of(&self, key: &ScanKey) -> Option<String> {
+        match self.scans.lock().get(key)? {
+            Known::Open(case) => Some(case.record.clone()),
+            Known::Settled(released) => Some(released.entry.id.clone()),
+        }
     }
 
     /// A scan as it goes to a gateway, with what is left of its time; None when it is decided already.
-    pub fn scan(&self, id: &str) -> Option<pb::Scan> {
-        let case = self.case(id)?;
+    pub fn scan(&self, key: &ScanKey) -> Option<pb::Scan> {
+        let case = self.case(key)?;
         let entry = case.undecided()?;
         let read = self.spool.scan(&entry).map_err(|error| error.to_string()).and_then(spooled::read_scan);
         match read {
@@ -267,15 +276,17 @@ impl Desk {
             }
             Err(error) => {
                 let detail = format!("the agent could not read it from its spool: {error}");
-                self.decided(id, (undecided::undecided(id, pb::UndecidedReason::Failed, &detail), None));
+                let verdict =
+                    undecided::undecided(key.scan_id.as_str(), pb::UndecidedReason::Failed, &detail);
+                self.decided(key, (verdict, None));
                 None
             }
         }
     }
 
     /// The row of a scan whose verdict is recorded, as long as it is remembered.
-    pub fn released(&self, id: &str) -> Option<Arc<Row>> {
-        let known = self.scans.lock().get(id).cloned();
+    pub fn released(&self, key: &ScanKey) -> Option<Arc<Row>> {
+        let known = self.scans.lock().get(key).cloned();
         match known? {
             Known::Open(case) => case.recorded(),
             Known::Settled(released) => self.read_row(&released).ok().map(Arc::new),
@@ -283,8 +294,8 @@ impl Desk {
     }
 
     /// A row as it goes to a gateway; None when it is stored already.
-    pub fn row(&self, id: &str) -> Option<Arc<Row>> {
-        self.case(id)?.released()
+    pub fn row(&self, key: &ScanKey) -> Option<Arc<Row>> {
+        self.case(key)?.released()
     }
 
     /// How full the spool is, in thousandths.
@@ -310,8 +321,8 @@ impl Desk {
         self.scans.lock().values().filter(|known| matches!(known, Known::Open(_))).count()
     }
 
-    fn case(&self, id: &str) -> Option<Arc<Case>> {
-        match self.scans.lock().get(id) {
+    fn case(&self, key: &ScanKey) -> Option<Arc<Case>> {
+        match self.scans.lock().get(key) {
             Some(Known::Open(case)) => Some(case.clone()),
             _ => None,
         }
@@ -321,38 +332,50 @@ impl Desk {
         self.spool.verdict(released).map_err(|error| error.to_string()).and_then(spooled::read_row)
     }
 
-    fn remember(&self, released: Released) {
-        let id = released.entry.id.clone();
+    fn remember(&self, key: ScanKey, released: Released) {
         self.remembered_bytes.fetch_add(released.bytes(), Relaxed);
-        self.scans.lock().insert(id.clone(), Known::Settled(Arc::new(released)));
+        self.insert(key.clone(), Known::Settled(Arc::new(released)));
         let mut remembered = self.remembered.lock();
-        remembered.push_back((Instant::now(), id));
+        remembered.push_back((Instant::now(), key));
         while remembered.front().is_some_and(|(at, _)| at.elapsed() > REMEMBERED)
-            && let Some((_, id)) = remembered.pop_front()
+            && let Some((_, key)) = remembered.pop_front()
         {
-            self.forget(&id);
+            self.forget(&key);
+        }
+    }
+
+    /// Notes how far a scan is. A spool may hold an earlier verdict of the same scan: that is let go.
+    fn insert(&self, key: ScanKey, known: Known) {
+        if let Some(Known::Settled(before)) = self.scans.lock().insert(key, known) {
+            self.let_go(&before);
         }
     }
 
     /// Makes room for a verdict by one that is stored; false when there is none.
     fn forget_oldest(&self) -> bool {
-        let Some((_, id)) = self.remembered.lock().pop_front() else { return false };
-        self.forget(&id);
+        let Some((_, key)) = self.remembered.lock().pop_front() else { return false };
+        self.forget(&key);
         true
     }
 
-    fn forget(&self, id: &str) {
-        if let Some(Known::Settled(released)) = self.scans.lock().remove(id) {
-            self.remembered_bytes.fetch_sub(released.bytes(), Relaxed);
-            self.spool.forget(&released);
+    fn forget(&self, key: &ScanKey) {
+        let mut scans = self.scans.lock();
+        if let Some(Known::Settled(released)) = scans.get(key).cloned() {
+            scans.remove(key);
+            self.let_go(&released);
         }
     }
 
-    fn keep_failed(&self, row: &Row, why: &str) {
+    fn let_go(&self, released: &Released) {
+        self.remembered_bytes.fetch_sub(released.bytes(), Relaxed);
+        self.spool.forget(released);
+    }
+
+    fn keep_failed(&self, key: &ScanKey, row: &Row, why: &str) {
         metrics::counter!("ovomesh_agent_rows_refused_total").increment(1);
-        tracing::error!(id = row.scan_id, why, folder = %self.settings.failed.display(), "the store refused a row for good");
-        if let Err(error) = failed::keep(&self.settings.failed, row, why) {
-            tracing::error!(id = row.scan_id, %error, "a refused row could not be kept");
+        tracing::error!(scan = %key, why, folder = %self.settings.failed.display(), "the store refused a row for good");
+        if let Err(error) = failed::keep(&self.settings.failed, key, row, why) {
+            tracing::error!(scan = %key, %error, "a refused row could not be kept");
         }
     }
 }

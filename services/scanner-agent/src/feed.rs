@@ -5,6 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use ovomesh_api::ScanKey;
 use ovomesh_api::pb::scan::v1::{Purpose, Row};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -37,7 +38,7 @@ struct Recent {
 
 #[derive(Debug)]
 struct Told {
-    id: String,
+    key: ScanKey,
     at: Instant,
     acknowledged: bool,
 }
@@ -54,18 +55,18 @@ pub struct Cursor {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
     /// This scan's verdict, and since when it is recorded.
-    Released(String, Instant),
+    Released(ScanKey, Instant),
     /// So many were forgotten before they could be told.
     Lagged(u64),
 }
 
 impl Feed {
     /// A row was recorded at this time.
-    pub fn released(&self, row: &Row, at: Instant) {
+    pub fn released(&self, key: &ScanKey, row: &Row, at: Instant) {
         let Some(line) = line_of(row) else { return };
         let mut lines = self.lines.lock();
         let recent = of(&mut lines, line);
-        recent.told.push_back(Told { id: row.scan_id.clone(), at, acknowledged: false });
+        recent.told.push_back(Told { key: key.clone(), at, acknowledged: false });
         recent.forget();
         recent.next.send_replace(recent.first + recent.told.len() as u64);
     }
@@ -109,24 +110,24 @@ impl Feed {
         for told in recent.told.iter().skip(from) {
             cursor.next += 1;
             if !told.acknowledged {
-                return Some(Next::Released(told.id.clone(), told.at));
+                return Some(Next::Released(told.key.clone(), told.at));
             }
         }
         None
     }
 
     /// Whether a verdict waits for its sorter.
-    pub fn is_waiting(&self, line: &LineName, id: &str) -> bool {
+    pub fn is_waiting(&self, line: &LineName, key: &ScanKey) -> bool {
         let lines = self.lines.lock();
-        let waiting = |recent: &Recent| recent.told.iter().any(|told| told.id == id && !told.acknowledged);
+        let waiting = |recent: &Recent| recent.told.iter().any(|told| told.key == *key && !told.acknowledged);
         lines.get(line).is_some_and(waiting)
     }
 
     /// A sorter has done what a verdict said; false when nothing is known of it (any more).
-    pub fn acknowledge(&self, line: &LineName, id: &str) -> bool {
+    pub fn acknowledge(&self, line: &LineName, key: &ScanKey) -> bool {
         let mut lines = self.lines.lock();
         let told =
-            lines.get_mut(line).and_then(|recent| recent.told.iter_mut().rev().find(|told| told.id == id));
+            lines.get_mut(line).and_then(|recent| recent.told.iter_mut().rev().find(|told| told.key == *key));
         told.map(|told| told.acknowledged = true).is_some()
     }
 }
@@ -176,14 +177,18 @@ mod tests {
         ("site".into(), name.into())
     }
 
+    fn key(id: &str) -> ScanKey {
+        ScanKey::parse("site", id).expect("a key")
+    }
+
     fn released(feed: &Feed, line: &str, id: &str) {
-        feed.released(&row(line, id, Purpose::Production), Instant::now());
+        feed.released(&key(id), &row(line, id, Purpose::Production), Instant::now());
     }
 
     /// What can be told at once.
     fn told(feed: &Feed, cursor: &mut Cursor) -> Vec<String> {
         let next = || match feed.next(cursor).now_or_never()? {
-            Next::Released(id, _) => Some(id),
+            Next::Released(key, _) => Some(key.scan_id.to_string()),
             Next::Lagged(count) => Some(format!("lagged {count}")),
         };
         std::iter::from_fn(next).collect()
@@ -196,7 +201,7 @@ mod tests {
         assert_eq!(waiting, 0);
         released(&feed, "a", "1");
         released(&feed, "b", "2");
-        feed.released(&row("a", "3", Purpose::Test), Instant::now());
+        feed.released(&key("3"), &row("a", "3", Purpose::Test), Instant::now());
         released(&feed, "a", "4");
         assert_eq!(told(&feed, &mut cursor), ["1", "4"]);
         released(&feed, "a", "5");
@@ -209,10 +214,10 @@ mod tests {
         for id in ["1", "2", "3"] {
             released(&feed, "a", id);
         }
-        assert!(feed.is_waiting(&line("a"), "2") && !feed.is_waiting(&line("b"), "2"));
-        assert!(feed.acknowledge(&line("a"), "2"));
-        assert!(!feed.is_waiting(&line("a"), "2"));
-        assert!(!feed.acknowledge(&line("a"), "unknown"));
+        assert!(feed.is_waiting(&line("a"), &key("2")) && !feed.is_waiting(&line("b"), &key("2")));
+        assert!(feed.acknowledge(&line("a"), &key("2")));
+        assert!(!feed.is_waiting(&line("a"), &key("2")));
+        assert!(!feed.acknowledge(&line("a"), &key("unknown")));
         let (mut cursor, waiting) = feed.follow(line("a"), false);
         assert_eq!((waiting, told(&feed, &mut cursor)), (2, vec!["1".to_owned(), "3".to_owned()]));
         let (mut display, waiting) = feed.follow(line("a"), true);
@@ -248,7 +253,7 @@ mod tests {
         let feed = Feed::default();
         let Some(long_ago) = Instant::now().checked_sub(FRESH + Duration::from_secs(1)) else { return };
         for n in 0..LINES {
-            feed.released(&row(&n.to_string(), "1", Purpose::Production), long_ago);
+            feed.released(&key("1"), &row(&n.to_string(), "1", Purpose::Production), long_ago);
         }
         let (_followed, waiting) = feed.follow(line("7"), false);
         assert_eq!(waiting, 0);

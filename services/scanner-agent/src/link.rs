@@ -1,6 +1,6 @@
 //! The link to the gateways: one at a time, another one at once when it breaks or asks to leave.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use ovomesh_api::pb::gateway::v1::gateway_service_client::GatewayServiceClient;
 use ovomesh_api::pb::gateway::v1::{
     ConnectRequest, ConnectResponse, Decided, Hello, Settled, SpoolStatus, Welcome,
 };
-use ovomesh_api::pb::scan::v1::{Rejected, UndecidedReason};
-use ovomesh_api::time;
+use ovomesh_api::pb::scan::v1::{Place, Rejected, UndecidedReason};
 use ovomesh_api::undecided::undecided;
+use ovomesh_api::{ScanKey, time};
 use ovomesh_mesh::Connector;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -22,6 +22,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Uri;
 
+use crate::case::Stored;
 use crate::desk::Desk;
 use crate::queue::Waiting;
 
@@ -101,6 +102,22 @@ enum Ended {
     Broke(String),
 }
 
+/// How an answer names its scan: by site and id. A gateway of version 0.1 names no site: two scans that it would name alike
+/// are never outstanding at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Named {
+    site: String,
+    scan_id: String,
+}
+
+impl Named {
+    /// How the gateway that granted this credit names a scan.
+    fn by(credit: &Welcome, key: &ScanKey) -> Self {
+        let site = if credit.names_sites { key.site.to_string() } else { String::new() };
+        Self { site, scan_id: key.scan_id.to_string() }
+    }
+}
+
 /// One link.
 struct Link {
     desk: Arc<Desk>,
@@ -108,11 +125,11 @@ struct Link {
     down: Streaming<ConnectResponse>,
     credit: Welcome,
     /// Scans without an answer.
-    scans: HashMap<String, Waiting>,
+    scans: HashMap<Named, Waiting>,
     /// Their bytes.
     scan_bytes: u64,
     /// Rows without an answer.
-    rows: HashSet<String>,
+    rows: HashMap<Named, ScanKey>,
     /// No scans before this time.
     hold_until: Instant,
 }
@@ -206,20 +223,26 @@ impl Link {
         let now = Instant::now();
         while self.scans.len() < self.credit.scan_credit as usize
             && now >= self.hold_until
-            && let Some(waiting) =
-                self.desk.queue.next_scan(now, self.credit.scan_credit_bytes.saturating_sub(self.scan_bytes))
+            && let Some(waiting) = {
+                let room = self.credit.scan_credit_bytes.saturating_sub(self.scan_bytes);
+                let may_be_sent = |key: &ScanKey| !self.scans.contains_key(&Named::by(&self.credit, key));
+                self.desk.queue.next_scan(now, room, may_be_sent)
+            }
         {
-            if let Some(scan) = self.desk.scan(&waiting.id) {
+            if let Some(scan) = self.desk.scan(&waiting.key) {
                 self.scan_bytes += waiting.bytes;
-                self.scans.insert(waiting.id.clone(), waiting);
+                self.scans.insert(Named::by(&self.credit, &waiting.key), waiting);
                 return Some(Up::Scan(scan));
             }
         }
         while self.rows.len() < self.credit.settled_credit as usize
-            && let Some(id) = self.desk.queue.next_verdict()
+            && let Some(key) = {
+                let may_be_sent = |key: &ScanKey| !self.rows.contains_key(&Named::by(&self.credit, key));
+                self.desk.queue.next_verdict(may_be_sent)
+            }
         {
-            if let Some(row) = self.desk.row(&id) {
-                self.rows.insert(id);
+            if let Some(row) = self.desk.row(&key) {
+                self.rows.insert(Named::by(&self.credit, &key), key);
                 return Some(Up::Settled(Settled { row: Some((*row).clone()) }));
             }
         }
@@ -228,19 +251,19 @@ impl Link {
 
     /// Books an answer; the gateway's grace when it asks to leave.
     fn book(&mut self, response: ConnectResponse) -> Option<Duration> {
+        let site = response.site;
         match response.message {
             Some(Down::Decided(Decided { verdict: Some(verdict), preview })) => {
-                self.answered(&verdict.scan_id);
-                self.desk.decided(&verdict.scan_id.clone(), (verdict, preview));
+                if let Some(waiting) = self.answered(&Named { site, scan_id: verdict.scan_id.clone() }) {
+                    self.desk.decided(&waiting.key, (verdict, preview));
+                }
             }
-            Some(Down::Rejected(rejected)) => self.rejected(&rejected),
+            Some(Down::Rejected(rejected)) => self.rejected(site, &rejected),
             Some(Down::Committed(committed)) => {
-                self.rows.remove(&committed.scan_id);
-                self.desk.stored(&committed.scan_id, Ok(()));
+                self.stored(&Named { site, scan_id: committed.scan_id }, Ok(()));
             }
             Some(Down::Refused(refused)) => {
-                self.rows.remove(&refused.scan_id);
-                self.desk.stored(&refused.scan_id, Err(refused.message));
+                self.stored(&Named { site, scan_id: refused.scan_id }, Err(refused.message));
             }
             Some(Down::Drain(drain)) => return Some(Duration::from_millis(drain.grace_ms.into())),
             Some(Down::Welcome(_) | Down::Advice(_) | Down::Decided(_)) | None => {}
@@ -249,38 +272,52 @@ impl Link {
     }
 
     /// A scan is outstanding no more.
-    fn answered(&mut self, id: &str) -> Option<Waiting> {
-        let waiting = self.scans.remove(id)?;
+    fn answered(&mut self, named: &Named) -> Option<Waiting> {
+        let waiting = self.scans.remove(named)?;
         self.scan_bytes -= waiting.bytes;
         Some(waiting)
     }
 
-    fn rejected(&mut self, rejected: &Rejected) {
-        let Some(waiting) = self.answered(&rejected.scan_id) else { return };
+    /// A row is outstanding no more.
+    fn stored(&mut self, named: &Named, stored: Stored) {
+        if let Some(key) = self.rows.remove(named) {
+            self.desk.stored(&key, stored);
+        }
+    }
+
+    fn rejected(&mut self, site: String, rejected: &Rejected) {
+        let named = Named { site, scan_id: rejected.scan_id.clone() };
+        let Some(waiting) = self.answered(&named) else { return };
         if rejected.retryable {
             self.hold_until = Instant::now() + NO_ROOM;
             self.desk.queue.scan(waiting);
             return;
         }
         let verdict = undecided(&rejected.scan_id, UndecidedReason::Rejected, &rejected.message);
-        self.desk.decided(&rejected.scan_id, (verdict, None));
+        self.desk.decided(&waiting.key, (verdict, None));
     }
 
     /// A message that was taken from the queue and not sent waits again.
     fn took(&mut self, unsent: &Up) {
         match unsent {
             Up::Scan(scan) => {
-                if let Some(waiting) = self.answered(&scan.scan_id) {
+                if let Some(waiting) = self.answered(&self.named(scan.place.as_ref(), &scan.scan_id)) {
                     self.desk.queue.scan(waiting);
                 }
             }
             Up::Settled(Settled { row: Some(row) }) => {
-                if self.rows.remove(&row.scan_id) {
-                    self.desk.queue.verdict(row.scan_id.clone());
+                if let Some(key) = self.rows.remove(&self.named(row.place.as_ref(), &row.scan_id)) {
+                    self.desk.queue.verdict(key);
                 }
             }
             Up::Hello(_) | Up::Settled(_) | Up::SpoolStatus(_) => {}
         }
+    }
+
+    /// How the answer to what was to be sent would name it.
+    fn named(&self, place: Option<&Place>, scan_id: &str) -> Named {
+        let site = place.filter(|_| self.credit.names_sites).map(|place| place.site.clone());
+        Named { site: site.unwrap_or_default(), scan_id: scan_id.to_owned() }
     }
 
     fn spool_status(&self) -> Up {
@@ -296,8 +333,8 @@ impl Drop for Link {
         for (_, waiting) in self.scans.drain() {
             self.desk.queue.scan(waiting);
         }
-        for id in self.rows.drain() {
-            self.desk.queue.verdict(id);
+        for (_, key) in self.rows.drain() {
+            self.desk.queue.verdict(key);
         }
     }
 }

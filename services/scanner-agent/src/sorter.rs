@@ -7,7 +7,7 @@ use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::pb::sorter::v1::follow_request::Message as Up;
 use ovomesh_api::pb::sorter::v1::follow_response::Message as Down;
 use ovomesh_api::pb::sorter::v1::{FollowRequest, FollowResponse, Following, Lagged, Released, Start};
-use ovomesh_api::{Invalid, Line, Site, time};
+use ovomesh_api::{Invalid, Line, ScanKey, Site, time};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -91,8 +91,8 @@ impl Sorter {
         loop {
             match self.desk.feed.next(&mut cursor).await {
                 Next::Lagged(count) => self.send(Down::Lagged(Lagged { count })).await?,
-                Next::Released(id, at) => {
-                    if let Some(row) = self.desk.released(&id) {
+                Next::Released(key, at) => {
+                    if let Some(row) = self.desk.released(&key) {
                         self.send(Down::Released(released(&row, at))).await?;
                     }
                 }
@@ -105,7 +105,10 @@ impl Sorter {
         while let Some(request) = inbound.message().await? {
             match request.message {
                 Some(Up::Actuated(actuated)) if (1..=LANE_BYTES).contains(&actuated.lane.len()) => {
-                    let known = self.desk.actuated(line, &actuated.scan_id).await;
+                    let known = match ScanKey::parse(&line.0, &actuated.scan_id) {
+                        Ok(key) => self.desk.actuated(line, &key).await,
+                        Err(_) => false,
+                    };
                     metrics::counter!("ovomesh_agent_actuated_total", "known" => if known { "yes" } else { "no" })
                         .increment(1);
                     tracing::debug!(id = actuated.scan_id, lane = actuated.lane, known, "actuated");

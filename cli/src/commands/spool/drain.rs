@@ -11,7 +11,7 @@ use ovomesh_api::pb::gateway::v1::connect_response::Message as Down;
 use ovomesh_api::pb::gateway::v1::gateway_service_client::GatewayServiceClient;
 use ovomesh_api::pb::gateway::v1::{ConnectRequest, Hello, Settled};
 use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::{LineBook, LineConfig, Scan, Spooled, pb, thousands, undecided};
+use ovomesh_api::{LineBook, LineConfig, Scan, ScanKey, Spooled, pb, thousands, undecided};
 use ovomesh_bootstrap::configuration;
 use ovomesh_intake::Intake;
 use ovomesh_spool::{Entry, Left, Limits, Released, Spool};
@@ -35,8 +35,8 @@ const IN_FLIGHT: usize = 256;
 struct Drain<'a> {
     spool: Spool,
     waiting: VecDeque<Released>,
-    /// Without an answer.
-    sent: HashMap<String, Released>,
+    /// Without an answer, by how the answer will name the scan: its site (none from a gateway of version 0.1) and its id.
+    sent: HashMap<(String, String), Released>,
     done: Done,
     progress: Progress,
     global: &'a Global,
@@ -129,7 +129,10 @@ async fn decide_images(
     }
     let intake = Intake::new(configuration(lines, LineBook::from_yaml)?)?;
     let verdicts = left.unsettled.iter().chain(&left.settled).map(|released| &released.entry);
-    let known: HashSet<String> = verdicts.chain(&left.undecided).map(|entry| entry.id.clone()).collect();
+    // A series' UID is unique in the world: its site is not asked. Agents of version 0.1 wrote the UID alone.
+    let uid =
+        |entry: &Entry| ScanKey::from_text(&entry.id).map_or(entry.id.clone(), |key| key.scan_id.to_string());
+    let known: HashSet<String> = verdicts.chain(&left.undecided).map(uid).collect();
     for id in series {
         match images::decide(spool, &folder, &id, &known, &intake).await {
             Ok(Series::Undecided(one)) => {
@@ -208,14 +211,21 @@ impl Drain<'_> {
         let refused = |status| client::refused(gateway, &status);
         let stream = GatewayServiceClient::new(channel).connect(ReceiverStream::new(messages)).await;
         let mut down = stream.map_err(refused)?.into_inner();
-        let mut credit = None;
+        let (mut credit, mut names_sites) = (None, false);
         loop {
             while self.sent.len() < credit.unwrap_or(0)
                 && let Some(released) = self.waiting.pop_front()
             {
                 match self.spool.verdict(&released).map_err(|error| error.to_string()).and_then(row) {
                     Ok(row) => {
-                        self.sent.insert(released.entry.id.clone(), released);
+                        let site = row.place.as_ref().filter(|_| names_sites).map(|place| place.site.clone());
+                        let named = (site.unwrap_or_default(), row.scan_id.clone());
+                        if self.sent.contains_key(&named) {
+                            // Its answer could not be told from the other one's.
+                            self.waiting.push_front(released);
+                            break;
+                        }
+                        self.sent.insert(named, released);
                         let settled = Up::Settled(Settled { row: Some(row) });
                         up.send(ConnectRequest { message: Some(settled) }).await?;
                     }
@@ -231,11 +241,16 @@ impl Drain<'_> {
             let response = tokio::time::timeout(PATIENCE, down.message()).await;
             let response = response
                 .map_err(|_| Failure::NoServer(format!("{} does not answer", client::name(gateway))))?;
-            match response.map_err(refused)?.context("the gateway ended the stream")?.message {
-                Some(Down::Welcome(welcome)) => credit = Some(IN_FLIGHT.min(welcome.settled_credit as usize)),
-                Some(Down::Committed(committed)) => self.stored(&committed.scan_id).await?,
+            let response = response.map_err(refused)?.context("the gateway ended the stream")?;
+            let site = response.site;
+            match response.message {
+                Some(Down::Welcome(welcome)) => {
+                    credit = Some(IN_FLIGHT.min(welcome.settled_credit as usize));
+                    names_sites = welcome.names_sites;
+                }
+                Some(Down::Committed(committed)) => self.stored(&(site, committed.scan_id)).await?,
                 Some(Down::Refused(refused)) => {
-                    self.sent.remove(&refused.scan_id);
+                    self.sent.remove(&(site, refused.scan_id.clone()));
                     self.done.refused += 1;
                     out.remark(format!(
                         "{}: the store refused it permanently: {}",
@@ -248,8 +263,8 @@ impl Drain<'_> {
         }
     }
 
-    async fn stored(&mut self, id: &str) -> anyhow::Result<()> {
-        if let Some(mut released) = self.sent.remove(id) {
+    async fn stored(&mut self, named: &(String, String)) -> anyhow::Result<()> {
+        if let Some(mut released) = self.sent.remove(named) {
             self.spool.committed(&mut released).await?;
             self.done.stored += 1;
             self.progress.add(1);

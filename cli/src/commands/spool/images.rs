@@ -61,7 +61,7 @@ pub(super) async fn decide(
     };
     // The gateway sets what comes from the line's configuration.
     let row = meta.row(&LineConfig::default(), verdict, None);
-    let released = spool.release(series, row.encode_to_vec().into()).await?;
+    let released = spool.release(&meta.key().to_string(), row.encode_to_vec().into()).await?;
     std::fs::remove_file(images::path(folder, series))?;
     Ok(Series::Undecided(released))
 }

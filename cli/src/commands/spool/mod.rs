@@ -64,7 +64,8 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
             let inspected = open(folder)?;
             if out.is_json() {
                 for seen in &inspected.records {
-                    out.json(&json!({ "scan_id": seen.id, "state": name(seen.state), "bytes": seen.bytes, "file": seen.path }))?;
+                    let (site, scan_id) = names(&seen.id);
+                    out.json(&json!({ "site": site, "scan_id": scan_id, "state": name(seen.state), "bytes": seen.bytes, "file": seen.path }))?;
                 }
             } else {
                 out.line(table(&inspected, out.colour, out.width))?;
@@ -76,7 +77,8 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
             let inspected = open(folder)?;
             for lost in &inspected.lost {
                 if out.is_json() {
-                    out.json(&json!({ "scan_id": lost.id, "file": lost.path, "from": lost.at.start, "to": lost.at.end, "torn": lost.is_torn_tail }))?;
+                    let (site, scan_id) = lost.id.as_deref().map(names).unzip();
+                    out.json(&json!({ "site": site.flatten(), "scan_id": scan_id, "file": lost.path, "from": lost.at.start, "to": lost.at.end, "torn": lost.is_torn_tail }))?;
                 } else {
                     out.line(damage(lost))?;
                 }
@@ -125,6 +127,11 @@ fn summary(inspected: &Inspected) -> String {
     )
 }
 
+/// Site and id of a record's key. Agents of version 0.1 wrote the id alone.
+fn names(key: &str) -> (Option<&str>, &str) {
+    key.split_once('/').map_or((None, key), |(site, scan_id)| (Some(site), scan_id))
+}
+
 fn name(state: State) -> &'static str {
     match state {
         State::Undecided => "UNDECIDED",
@@ -138,6 +145,11 @@ mod tests {
     use ovomesh_spool::Seen;
 
     use super::*;
+
+    #[test]
+    fn a_key_has_a_site_unless_an_old_agent_wrote_it() {
+        assert_eq!((names("north/7"), names("7")), ((Some("north"), "7"), (None, "7")));
+    }
 
     #[test]
     fn a_spool_reads_like_this() {

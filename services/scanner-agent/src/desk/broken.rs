@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ovomesh_api::pb::scan::v1 as pb;
 use ovomesh_api::pb::scanner::v1::Line;
 use ovomesh_api::undecided::undecided;
-use ovomesh_api::{Invalid, ScanMeta};
+use ovomesh_api::{Invalid, ScanKey, ScanMeta};
 use tokio::time::Instant;
 
 use super::{Desk, Known, Taken, no_room};
@@ -19,7 +19,7 @@ impl Desk {
     /// a row all the same. One that is known is answered with what is known.
     pub fn settle_broken(self: &Arc<Self>, mut meta: ScanMeta, why: String) -> Option<Taken> {
         let case = Arc::new(Case::new(&meta, 0, Instant::now()));
-        match self.scans.lock().entry(case.id.clone()) {
+        match self.scans.lock().entry(case.key.clone()) {
             Place::Occupied(_) => {}
             Place::Vacant(place) => {
                 place.insert(Known::Open(case.clone()));
@@ -32,14 +32,18 @@ impl Desk {
                     let stamp = Stamp { correction: desk.clock.correction(), acquired_here };
                     desk.clock.settle(&mut meta, stamp);
                     let line = desk.settings.lines.get(&meta.place);
-                    let row = meta.row(&line, undecided(&case.id, pb::UndecidedReason::Rejected, &why), None);
-                    let (released, at) = desk.record(&row).await;
+                    let row = meta.row(
+                        &line,
+                        undecided(case.key.scan_id.as_str(), pb::UndecidedReason::Rejected, &why),
+                        None,
+                    );
+                    let (released, at) = desk.record(&case, &row).await;
                     desk.settle(case, Arc::new(row), released, at).await;
                 });
                 return Some(Taken::Open(progress));
             }
         }
-        self.known(meta.scan_id.as_str())
+        self.known(&meta.key())
     }
 
     /// Settles a scan that [`Desk::take`] refused with `why`, when the fault is in its image and its words say whose it is;
@@ -55,7 +59,7 @@ impl Desk {
         }
         let Ok(meta) = ScanMeta::parse(scan, self.clock.now()) else { return Err(why) };
         meta.place.must_be_one_of(lines)?;
-        if self.fullness_of_verdicts() >= 1_000 && self.known(meta.scan_id.as_str()).is_none() {
+        if self.fullness_of_verdicts() >= 1_000 && self.known(&meta.key()).is_none() {
             return Err(no_room(&meta));
         }
         match self.settle_broken(meta, why.to_string()) {
@@ -65,8 +69,8 @@ impl Desk {
     }
 
     /// What is known of a scan; nothing when it never came, or long ago, or its verdict cannot be read.
-    pub fn known(&self, id: &str) -> Option<Taken> {
-        let known = self.scans.lock().get(id).cloned();
+    pub fn known(&self, key: &ScanKey) -> Option<Taken> {
+        let known = self.scans.lock().get(key).cloned();
         match known? {
             Known::Open(case) => Some(Taken::Open(case.follow())),
             Known::Settled(released) => self.read_row(&released).ok().map(|row| Taken::Known(Box::new(row))),

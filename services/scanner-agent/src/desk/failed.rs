@@ -4,22 +4,24 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
+use ovomesh_api::ScanKey;
 use ovomesh_api::pb::scan::v1::Row;
 use prost::Message as _;
 
-/// Rows of one scan id at most. A scanner that counts from 1 again each day adds one a day.
+/// Rows of one scan at most. A scanner that counts from 1 again each day adds one a day.
 const MOST: u32 = 10_000;
 
-/// Keeps a row as `ID.row`, and why as `ID.reason`. Nothing is overwritten: another row of the same id becomes
-/// `ID-2.row`. The same row again, as after a restart, is kept once.
+/// Keeps a row as `SITE_ID.row`, and why as `SITE_ID.reason`. Nothing is overwritten: another row of that name becomes
+/// `SITE_ID-2.row`. The same row again, as after a restart, is kept once.
 ///
 /// # Errors
 /// The folder cannot be written.
-pub(super) fn keep(folder: &Path, row: &Row, why: &str) -> io::Result<()> {
+pub(super) fn keep(folder: &Path, key: &ScanKey, row: &Row, why: &str) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let bytes = row.encode_to_vec();
     for n in 1..=MOST {
-        let name = if n == 1 { row.scan_id.clone() } else { format!("{}-{n}", row.scan_id) };
+        let number = if n == 1 { String::new() } else { format!("-{n}") };
+        let name = format!("{}_{}{number}", key.site, key.scan_id);
         let path = folder.join(format!("{name}.row"));
         match OpenOptions::new().write(true).create_new(true).open(&path) {
             Ok(mut file) => {
@@ -31,7 +33,7 @@ pub(super) fn keep(folder: &Path, row: &Row, why: &str) -> io::Result<()> {
             Err(_) => {}
         }
     }
-    Err(io::Error::other(format!("{MOST} rows of this id are there already")))
+    Err(io::Error::other(format!("{MOST} rows of this scan are there already")))
 }
 
 #[cfg(test)]
@@ -43,11 +45,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let row = |slot: &str| Row { scan_id: "7".into(), egg_id: slot.into(), ..Row::default() };
         for (egg, why) in [("monday", "a"), ("tuesday", "b"), ("monday", "a"), ("tuesday", "b")] {
-            keep(folder.path(), &row(egg), why).unwrap();
+            keep(folder.path(), &ScanKey::parse("north", "7").unwrap(), &row(egg), why).unwrap();
         }
+        keep(folder.path(), &ScanKey::parse("south", "7").unwrap(), &row("monday"), "c").unwrap();
         let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
-        assert_eq!((read("7.row"), read("7.reason")), (row("monday").encode_to_vec(), b"a".to_vec()));
-        assert_eq!((read("7-2.row"), read("7-2.reason")), (row("tuesday").encode_to_vec(), b"b".to_vec()));
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 4);
+        assert_eq!(
+            (read("north_7.row"), read("north_7.reason")),
+            (row("monday").encode_to_vec(), b"a".to_vec())
+        );
+        assert_eq!(
+            (read("north_7-2.row"), read("north_7-2.reason")),
+            (row("tuesday").encode_to_vec(), b"b".to_vec())
+        );
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 6, "south's 7 is another scan");
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ovomesh_api::Scan;
+use ovomesh_api::{Scan, ScanKey};
 use ovomesh_spool::{Entry, Left, Released};
 use tokio::time::Instant;
 
 use super::{Desk, Known, sample_bytes};
-use crate::case::{Case, Progress};
+use crate::case::{self, Case, Progress};
 use crate::feed::{self, FRESH};
 use crate::spooled::{self, Kept};
 
@@ -17,7 +17,13 @@ impl Desk {
     pub(super) fn go_on(self: &Arc<Self>, left: Left) {
         self.tell_again(&left);
         for released in left.settled {
-            self.remember(released);
+            match self.key_of(&released) {
+                Ok(key) => self.remember(key, released),
+                Err(error) => {
+                    tracing::error!(record = released.entry.id, error, "a stored verdict cannot be read");
+                    self.spool.forget(&released);
+                }
+            }
         }
         for released in left.unsettled {
             self.settle_again(released);
@@ -39,11 +45,12 @@ impl Desk {
             let (Some(at), Ok(row)) = (fresh_since(bytes.clone()), spooled::read_row(bytes)) else {
                 continue;
             };
-            self.feed.released(&row, at);
+            let Ok(key) = case::key_of(&row) else { continue };
+            self.feed.released(&key, &row, at);
             if released.is_actuated()
                 && let Some(line) = feed::line_of(&row)
             {
-                self.feed.acknowledge(&line, &row.scan_id);
+                self.feed.acknowledge(&line, &key);
             }
         }
     }
@@ -58,14 +65,14 @@ impl Desk {
         });
         match scan {
             Ok((meta, bytes, deadline, stamp)) => {
-                let case = Arc::new(Case::new(&meta, bytes, deadline));
-                self.scans.lock().insert(case.id.clone(), Known::Open(case.clone()));
+                let case = Arc::new(Case::of_entry(&entry, &meta, bytes, deadline));
+                self.insert(case.key.clone(), Known::Open(case.clone()));
                 case.tell(Progress::Accepted);
                 let desk = self.clone();
                 self.lifecycle.spawn("scan", async move { desk.decide(case, meta, stamp, entry).await });
             }
             Err(error) => {
-                tracing::error!(id = entry.id, error, "a scan cannot be read");
+                tracing::error!(record = entry.id, error, "a scan cannot be read");
                 self.spool.decided(&entry);
             }
         }
@@ -73,17 +80,28 @@ impl Desk {
 
     /// A verdict that is not known to be stored.
     fn settle_again(self: &Arc<Self>, released: Released) {
-        match self.read_row(&released) {
-            Ok(row) => {
-                let case = Arc::new(Case::of_row(&row));
-                self.scans.lock().insert(case.id.clone(), Known::Open(case.clone()));
+        let read = self.read_row(&released).and_then(|row| {
+            let case = Case::of_row(&released.entry, &row).map_err(|error| error.to_string())?;
+            Ok((row, Arc::new(case)))
+        });
+        match read {
+            Ok((row, case)) => {
+                self.insert(case.key.clone(), Known::Open(case.clone()));
                 let (desk, row) = (self.clone(), Arc::new(row));
                 let stored = self.release(&case, &row);
                 self.lifecycle.spawn("verdict", async move {
                     desk.until_stored(case, row, released, stored).await;
                 });
             }
-            Err(error) => tracing::error!(id = released.entry.id, error, "a verdict cannot be read"),
+            Err(error) => tracing::error!(record = released.entry.id, error, "a verdict cannot be read"),
+        }
+    }
+
+    /// The scan of a verdict. Agents of version 0.1 named the scan alone: the row knows the site.
+    fn key_of(&self, released: &Released) -> Result<ScanKey, String> {
+        match ScanKey::from_text(&released.entry.id) {
+            Some(key) => Ok(key),
+            None => case::key_of(&self.read_row(released)?).map_err(|error| error.to_string()),
         }
     }
 }

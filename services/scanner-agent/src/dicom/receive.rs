@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ovomesh_api::pb::scan::v1::RejectCode;
-use ovomesh_api::{Invalid, ScanId};
+use ovomesh_api::{Invalid, ScanId, ScanKey};
 use ovomesh_imaging::dicom;
 use ovomesh_intake::{Came, Error, Intake};
 use parking_lot::{Mutex, MutexGuard};
@@ -60,11 +60,13 @@ impl Receiver {
             tracing::info!(series, images = images.len(), "a series goes on that was being put together");
             // Nobody was told that a torn image is kept.
             let is_torn = images.is_empty();
+            let mut scan = None;
             for image in images {
                 let bytes = image.file.len() as u64;
                 let incoming =
                     Incoming { instance: image.instance, came: image.came, file: image.file.into() };
                 let Ok((looked, _)) = self.look(incoming, image.at).await else { continue };
+                scan = self.key(&series, &looked.about);
                 let whole = self.table().add(Image { bytes, ..looked });
                 if let Some(whole) = whole {
                     self.hand_on(whole).await;
@@ -74,7 +76,7 @@ impl Receiver {
             if self.table().has(&series) {
                 continue;
             }
-            if is_torn || self.desk.known(&series).is_some() {
+            if is_torn || scan.is_some_and(|scan| self.desk.known(&scan).is_some()) {
                 self.staging.remove(&series);
             } else {
                 let failed = &self.desk.settings.failed;
@@ -253,7 +255,8 @@ impl Receiver {
             RejectCode::Overloaded => Err(invalid.to_string()),
             RejectCode::IdReused => {
                 let series = &gathered.series;
-                if self.desk.known(series).is_some_and(|known| known.was_broken()) {
+                let known = self.key(series, &gathered.about).and_then(|scan| self.desk.known(&scan));
+                if known.is_some_and(|known| known.was_broken()) {
                     tracing::warn!(
                         series,
                         "came whole after it was decided for its missing slices; that stands"
@@ -270,12 +273,12 @@ impl Receiver {
     /// The egg of a series that is no volume gets its UNDECIDED.
     fn settle(&self, gathered: &Gathered, why: String) -> Result<(Option<Taken>, Status), String> {
         let Gathered { series, about, .. } = gathered;
-        if self.desk.known(series).is_some() {
-            tracing::info!(series, why, "images of a series that is decided already; that stands");
-            return Ok((None, Status::SUCCESS));
-        }
         let now = self.desk.clock.now();
         match self.intake.broken(series, &about.came, &about.attributes, about.acquired, now) {
+            Ok(meta) if self.desk.known(&meta.key()).is_some() => {
+                tracing::info!(series, why, "images of a series that is decided already; that stands");
+                Ok((None, Status::SUCCESS))
+            }
             Ok(meta) => {
                 tracing::warn!(series, why, "no whole volume: UNDECIDED");
                 let status = Status::cannot_understand(why.clone());
@@ -286,6 +289,11 @@ impl Receiver {
                 Ok((None, Status::not_authorized(error.to_string())))
             }
         }
+    }
+
+    /// The scan that a series is, when a line takes its images.
+    fn key(&self, series: &str, about: &About) -> Option<ScanKey> {
+        self.intake.key(series, &about.came, &about.attributes).ok()
     }
 
     /// Each change is one step, so the table holds whatever panicked elsewhere.
