@@ -210,6 +210,13 @@ impl Log {
         }
     }
 
+    /// Comes back when nothing can be appended any more, because the thread that writes has panicked.
+    pub async fn failed(&self) {
+        if let Some(commands) = &self.commands {
+            commands.closed().await;
+        }
+    }
+
     /// Bytes of all files, and of what is on its way.
     pub fn used(&self) -> u64 {
         self.ledger.used()
@@ -365,5 +372,26 @@ impl Ledger {
 impl State {
     fn used(&self) -> u64 {
         self.segments.values().map(|segment| segment.bytes).sum::<u64>() + self.reserved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_log_whose_thread_panics_says_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = Options { segment_bytes: 1 << 20, limit_bytes: 1 << 20, keep_free_bytes: 0 };
+        let (log, _) = Log::open(folder.path(), options).expect("it opens");
+        let (done, written) = oneshot::channel();
+        // Longer than a frame can hold: callers check that, the thread asserts it.
+        let id = "x".repeat(MAX_ID + 1);
+        let append = Append { kind: 1, id, payload: Bytes::new(), is_durable: true, done };
+        log.commands.as_ref().expect("it is open").send(Command::Append(append)).await.expect("it takes it");
+        assert!(written.await.is_err(), "it is not written");
+        let failed = tokio::time::timeout(std::time::Duration::from_secs(10), log.failed());
+        failed.await.expect("it fails within 10 s");
+        assert_eq!(log.append(1, "next", Bytes::new()).await, Err(Error::Closed));
     }
 }

@@ -168,6 +168,14 @@ impl Spool {
         self.verdicts.read(&released.entry)
     }
 
+    /// Comes back when nothing can be kept any more, because a thread that writes has panicked.
+    pub async fn failed(&self) {
+        tokio::select! {
+            () = self.scans.failed() => {}
+            () = self.verdicts.failed() => {}
+        }
+    }
+
     /// Bytes of scans, and how many there may be.
     pub fn scan_bytes(&self) -> (u64, u64) {
         (self.scans.used(), self.scans.limit())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ovomesh_api::pb::scan::v1::{Preview, Row, Verdict};
 use ovomesh_api::{Invalid, ScanKey, ScanMeta};
-use ovomesh_spool::Entry;
+use ovomesh_spool::{Entry, Released};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -49,10 +49,23 @@ pub struct Case {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// For a verdict, with the scan's place on disk.
-    decision: Option<(Entry, oneshot::Sender<Decided>)>,
+    on_disk: OnDisk,
+    /// For a verdict.
+    decision: Option<oneshot::Sender<Decided>>,
     /// For the store.
     store: Option<oneshot::Sender<Stored>>,
+}
+
+/// What of a scan is on disk: from there it can continue.
+#[derive(Debug, Clone, Default)]
+pub enum OnDisk {
+    /// Nothing yet.
+    #[default]
+    Nothing,
+    /// The scan.
+    Scan(Entry),
+    /// Its verdict, recorded at this time.
+    Verdict(Released, Instant),
 }
 
 impl Case {
@@ -88,16 +101,26 @@ impl Case {
         self.progress.send_replace(progress);
     }
 
+    /// Notes what is on disk from now on.
+    pub fn is_on_disk(&self, on_disk: OnDisk) {
+        self.waiting().on_disk = on_disk;
+    }
+
+    /// What is on disk.
+    pub fn on_disk(&self) -> OnDisk {
+        self.waiting().on_disk.clone()
+    }
+
     /// The first verdict that comes from now on.
-    pub fn waits_for_decision(&self, entry: Entry) -> oneshot::Receiver<Decided> {
+    pub fn waits_for_decision(&self) -> oneshot::Receiver<Decided> {
         let (decide, decided) = oneshot::channel();
-        self.waiting().decision = Some((entry, decide));
+        self.waiting().decision = Some(decide);
         decided
     }
 
     /// Gives it a verdict; false when it has one.
     pub fn decide(&self, decided: Decided) -> bool {
-        self.waiting().decision.take().is_some_and(|(_, waiting)| waiting.send(decided).is_ok())
+        self.waiting().decision.take().is_some_and(|waiting| waiting.send(decided).is_ok())
     }
 
     /// It needs no verdict any more.
@@ -107,7 +130,11 @@ impl Case {
 
     /// Where it lies on disk, while it needs a verdict.
     pub fn undecided(&self) -> Option<Entry> {
-        self.waiting().decision.as_ref().map(|(entry, _)| entry.clone())
+        let waiting = self.waiting();
+        match &waiting.on_disk {
+            OnDisk::Scan(entry) if waiting.decision.is_some() => Some(entry.clone()),
+            _ => None,
+        }
     }
 
     /// The store's answer.

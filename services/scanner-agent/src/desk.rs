@@ -7,6 +7,7 @@ mod restart;
 
 mod broken;
 mod failed;
+mod rescue;
 
 use std::collections::hash_map::Entry as Place;
 use std::collections::{HashMap, VecDeque};
@@ -24,7 +25,7 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use crate::case::{Case, Decided, Progress, Stored};
+use crate::case::{Case, Decided, OnDisk, Progress, Stored};
 use crate::clock::{Clock, Stamp};
 use crate::feed::{Feed, LineName};
 use crate::queue::{Queue, Waiting};
@@ -126,7 +127,7 @@ impl Desk {
                 let progress = case.follow();
                 let desk = self.clone();
                 let kept = Kept { scan, received_at: now, deadline: case.deadline, stamp };
-                self.lifecycle.spawn("scan", async move { desk.carry(case, meta, kept).await });
+                self.spawn(case.clone(), async move { desk.carry(case, meta, kept).await });
                 return Ok(Taken::Open(progress));
             }
         };
@@ -148,6 +149,7 @@ impl Desk {
         let stamp = kept.stamp;
         match self.spool.accept(&case.record, spooled::write_scan(kept)).await {
             Ok(entry) => {
+                case.is_on_disk(OnDisk::Scan(entry.clone()));
                 metrics::counter!("ovomesh_agent_accepted_total").increment(1);
                 case.tell(Progress::Accepted);
                 self.decide(case, meta, stamp, entry).await;
@@ -162,7 +164,7 @@ impl Desk {
     }
 
     async fn decide(self: Arc<Self>, case: Arc<Case>, mut meta: ScanMeta, stamp: Stamp, entry: Entry) {
-        let decided = case.waits_for_decision(entry.clone());
+        let decided = case.waits_for_decision();
         self.queue.scan(Waiting { deadline: case.deadline, key: case.key.clone(), bytes: case.bytes });
         let (verdict, preview) = tokio::select! {
             biased;
@@ -185,7 +187,10 @@ impl Desk {
         loop {
             let at = Instant::now();
             let error = match self.spool.release(&case.record, spooled::write_row(row)).await {
-                Ok(released) => return (released, at),
+                Ok(released) => {
+                    case.is_on_disk(OnDisk::Verdict(released.clone(), at));
+                    return (released, at);
+                }
                 Err(error) => error,
             };
             if matches!(error, Error::Full { .. }) && self.forget_oldest() {
@@ -319,6 +324,11 @@ impl Desk {
     /// Scans that are on their way.
     pub fn open(&self) -> usize {
         self.scans.lock().values().filter(|known| matches!(known, Known::Open(_))).count()
+    }
+
+    /// Comes back when the spool can keep nothing any more: a thread of it has panicked.
+    pub async fn spool_failed(&self) {
+        self.spool.failed().await;
     }
 
     fn case(&self, key: &ScanKey) -> Option<Arc<Case>> {

@@ -116,6 +116,11 @@ impl Feed {
         None
     }
 
+    /// Whether a verdict was released on this line, as far back as is kept.
+    pub fn has(&self, line: &LineName, key: &ScanKey) -> bool {
+        self.lines.lock().get(line).is_some_and(|recent| recent.told.iter().any(|told| told.key == *key))
+    }
+
     /// Whether a verdict waits for its sorter.
     pub fn is_waiting(&self, line: &LineName, key: &ScanKey) -> bool {
         let lines = self.lines.lock();

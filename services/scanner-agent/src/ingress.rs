@@ -38,7 +38,7 @@ pub async fn run(
         };
         let as_files = async {
             if let Some(intake) = intake {
-                folder::run(&rules, intake, desk, folders, drain.clone()).await;
+                folder::run(&rules, intake, desk, folders, drain.clone()).await?;
             }
             Ok(())
         };

@@ -205,10 +205,12 @@ impl Session {
 async fn answer(out: Out, due: Due, place: OwnedSemaphorePermit, wants_committed: bool) {
     let Due { id, taken, rejected, .. } = due;
     if let Some(invalid) = rejected {
-        // Told when its UNDECIDED is on disk: whoever was told need not send it again.
-        if taken.row().await.is_ok() {
-            out.send(Down::Rejected(invalid.rejected(&id))).await;
-        }
+        // Sent when its UNDECIDED is on disk: the scanner need not send it again then.
+        let answer = match taken.row().await {
+            Ok(_) => invalid,
+            Err(why) => not_kept(&why),
+        };
+        out.send(Down::Rejected(answer.rejected(&id))).await;
         return;
     }
     match taken {
@@ -232,10 +234,7 @@ async fn follow(
     let reached = |progress: &Progress| !matches!(progress, Progress::Coming);
     let Ok(now) = progress.wait_for(reached).await.map(|progress| progress.clone()) else { return };
     if let Progress::Refused(why) = now {
-        let message = format!("the agent cannot keep this scan: {why}");
-        let invalid =
-            Invalid::field("scan", "", "within the agent's spool").because(RejectCode::Overloaded, message);
-        out.send(Down::Rejected(invalid.rejected(&id))).await;
+        out.send(Down::Rejected(not_kept(&why).rejected(&id))).await;
         return;
     }
     out.send(Down::Accepted(Accepted { scan_id: id.clone() })).await;
@@ -248,6 +247,11 @@ async fn follow(
     if wants_committed && progress.wait_for(|now| matches!(now, Progress::Stored(_))).await.is_ok() {
         out.send(Down::Committed(Committed { scan_id: id })).await;
     }
+}
+
+fn not_kept(why: &str) -> Invalid {
+    let message = format!("the agent cannot keep this scan: {why}");
+    Invalid::field("scan", "", "within the agent's spool").because(RejectCode::Overloaded, message)
 }
 
 /// The way back.

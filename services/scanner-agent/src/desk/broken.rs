@@ -25,7 +25,7 @@ impl Desk {
                 place.insert(Known::Open(case.clone()));
                 let progress = case.follow();
                 let desk = self.clone();
-                self.lifecycle.spawn("scan", async move {
+                self.spawn(case.clone(), async move {
                     metrics::counter!("ovomesh_agent_broken_total").increment(1);
                     // Whatever has no time of its own was stamped when it came.
                     let acquired_here = meta.acquired_at == meta.received_at;

@@ -8,7 +8,7 @@ use ovomesh_spool::{Entry, Left, Released};
 use tokio::time::Instant;
 
 use super::{Desk, Known, sample_bytes};
-use crate::case::{self, Case, Progress};
+use crate::case::{self, Case, OnDisk, Progress};
 use crate::feed::{self, FRESH};
 use crate::spooled::{self, Kept};
 
@@ -67,9 +67,10 @@ impl Desk {
             Ok((meta, bytes, deadline, stamp)) => {
                 let case = Arc::new(Case::of_entry(&entry, &meta, bytes, deadline));
                 self.insert(case.key.clone(), Known::Open(case.clone()));
+                case.is_on_disk(OnDisk::Scan(entry.clone()));
                 case.tell(Progress::Accepted);
                 let desk = self.clone();
-                self.lifecycle.spawn("scan", async move { desk.decide(case, meta, stamp, entry).await });
+                self.spawn(case.clone(), async move { desk.decide(case, meta, stamp, entry).await });
             }
             Err(error) => {
                 tracing::error!(record = entry.id, error, "a scan cannot be read");
@@ -88,8 +89,10 @@ impl Desk {
             Ok((row, case)) => {
                 self.insert(case.key.clone(), Known::Open(case.clone()));
                 let (desk, row) = (self.clone(), Arc::new(row));
+                // Sorters received it before.
+                case.is_on_disk(OnDisk::Verdict(released.clone(), Instant::now()));
                 let stored = self.release(&case, &row);
-                self.lifecycle.spawn("verdict", async move {
+                self.spawn(case.clone(), async move {
                     desk.until_stored(case, row, released, stored).await;
                 });
             }

@@ -197,27 +197,31 @@ impl Receiver {
     /// Hands a series to the desk and lets its images go when that has it. Whatever happens in between, a series that is
     /// handed on again is the same scan.
     pub async fn hand_on(&self, gathered: Gathered) -> Status {
-        let taken = match &gathered.missing {
-            Some(why) => self.settle(&gathered, why.clone()),
-            None => self.scan(&gathered).await,
-        };
-        let (mut taken, status) = match taken {
-            Ok(taken) => taken,
-            Err(why) => return self.put_back(gathered, &why),
-        };
-        if let Some(taken) = &mut taken
-            && let Err(why) = taken.kept().await
-        {
-            return self.put_back(gathered, &why);
+        // Back in the table unless the desk has it, also when this panics or is given up.
+        let mut handing = Handing { receiver: self, gathered, is_done: false };
+        match self.handed_on(&handing.gathered).await {
+            Ok(status) => {
+                self.staging.remove(&handing.gathered.series);
+                handing.is_done = true;
+                status
+            }
+            Err(why) => {
+                let series = &handing.gathered.series;
+                tracing::error!(series, why, "a series waits on disk, and is tried again");
+                Status::out_of_resources(why)
+            }
         }
-        self.staging.remove(&gathered.series);
-        status
     }
 
-    fn put_back(&self, gathered: Gathered, why: &str) -> Status {
-        tracing::error!(series = gathered.series, why, "a series waits on disk, and is tried again");
-        self.table().put_back(gathered, Instant::now() + TRY_AGAIN);
-        Status::out_of_resources(why)
+    async fn handed_on(&self, gathered: &Gathered) -> Result<Status, String> {
+        let (taken, status) = match &gathered.missing {
+            Some(why) => self.settle(gathered, why.clone())?,
+            None => self.scan(gathered).await?,
+        };
+        if let Some(mut taken) = taken {
+            taken.kept().await?;
+        }
+        Ok(status)
     }
 
     /// The scan of a whole series. The error is one that may pass.
@@ -302,7 +306,58 @@ impl Receiver {
     }
 }
 
+/// A series on its way to the desk.
+struct Handing<'a> {
+    receiver: &'a Receiver,
+    gathered: Gathered,
+    is_done: bool,
+}
+
+impl Drop for Handing<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.receiver.table().put_back(self.gathered.clone(), Instant::now() + TRY_AGAIN);
+        }
+    }
+}
+
 /// Work for a thread that may wait.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use ovomesh_api::LineBook;
+    use ovomesh_mesh::Lifecycle;
+    use ovomesh_spool::Spool;
+
+    use super::*;
+    use crate::desk::Settings;
+
+    #[tokio::test]
+    async fn a_series_whose_handing_on_is_given_up_is_handed_on_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = ovomesh_spool::Limits { scan_bytes: 1 << 20, verdict_bytes: 1 << 20 };
+        let (spool, left) = Spool::open(folder.path(), limits).unwrap();
+        let settings = Settings {
+            lines: LineBook::default(),
+            max_volume_bytes: 1 << 20,
+            failed: folder.path().join("failed"),
+        };
+        let desk = Desk::new(settings, spool, left, Lifecycle::new());
+        let staging = Staging::open(&folder.path().join("dicom"), 1 << 20).unwrap();
+        let intake = Intake::new(LineBook::default()).unwrap();
+        let limits = Limits { series: 1, images: 1, bytes: 1 << 20, idle: TRY_AGAIN, again: TRY_AGAIN };
+        let receiver = Receiver::new(desk, intake, staging, limits);
+        let (about, at) = (About::default(), Instant::now());
+        let (series, instance) = ("1.2".to_owned(), "1.2.3".to_owned());
+        let image = Image { series, instance, bytes: 1, expected: Some(1), about, at };
+        let whole = receiver.table().add(image).unwrap();
+        assert!(!receiver.table().has("1.2"));
+        // Given up while it reads, as when its task panics.
+        assert!(receiver.hand_on(whole).now_or_never().is_none());
+        assert!(receiver.table().has("1.2"));
+    }
 }

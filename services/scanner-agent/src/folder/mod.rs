@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use ovomesh_intake::Intake;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -62,7 +63,7 @@ pub async fn run(
     desk: Arc<Desk>,
     folders: Vec<PathBuf>,
     drain: CancellationToken,
-) {
+) -> anyhow::Result<()> {
     let rules = Rules {
         quiet: config.quiet,
         patience: config.patience.max(config.quiet),
@@ -75,5 +76,9 @@ pub async fn run(
         let folder = Folder::new(root, intake.clone(), desk.clone());
         tasks.spawn(work::run(folder, rules, drain.clone()));
     }
-    while tasks.join_next().await.is_some() {}
+    while let Some(ended) = tasks.join_next().await {
+        // A new agent watches it again.
+        ended.context("watching a folder")?;
+    }
+    Ok(())
 }

@@ -1,10 +1,12 @@
 //! One watched folder: lists it, has what is ready decided, and moves it away.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use ovomesh_api::json;
 use ovomesh_api::pb::scan::v1::RejectCode;
 use ovomesh_imaging::dicom::Look;
@@ -74,7 +76,7 @@ pub async fn run(folder: Folder, rules: Rules, drain: CancellationToken) {
                 for ready in settling.step(&listing, &told, Instant::now()) {
                     let (folder, files) = (folder.clone(), files(&listing, &ready));
                     tasks.spawn(async move {
-                        let outcome = folder.work(&ready, files).await;
+                        let outcome = or_again(folder.work(&ready, files)).await;
                         (ready.names, outcome)
                     });
                 }
@@ -92,7 +94,6 @@ pub async fn run(folder: Folder, rules: Rules, drain: CancellationToken) {
             () = drain.cancelled() => return,
             () = news.came() => tokio::time::sleep(TOGETHER).await,
             Some(done) = tasks.join_next(), if !tasks.is_empty() => {
-                // A task that panicked leaves its files where they are; they are busy until the agent starts again.
                 if let Ok((names, outcome)) = done {
                     settling.done(&names, &outcome, Instant::now());
                 }
@@ -103,6 +104,14 @@ pub async fn run(folder: Folder, rules: Rules, drain: CancellationToken) {
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+/// What becomes of files whose work panicked: they are where they were, and are tried again.
+async fn or_again(work: impl Future<Output = Outcome>) -> Outcome {
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!("the work on a dropped file panicked; this is a defect, please report it");
+        Outcome::Again
+    })
 }
 
 fn files(listing: &Listing, ready: &Ready) -> Vec<PathBuf> {
@@ -241,4 +250,15 @@ impl Folder {
 /// Work for a thread that may wait.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn files_whose_work_panics_are_tried_again() {
+        assert!(matches!(or_again(async { panic!("on this file") }).await, Outcome::Again));
+        assert!(matches!(or_again(async { Outcome::Moved }).await, Outcome::Moved));
+    }
 }

@@ -1,0 +1,206 @@
+//! A scan whose task panics continues from what is on disk: an accepted scan ends in one row whatever happens.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+use ovomesh_api::pb::scan::v1::{Row, UndecidedReason};
+use ovomesh_api::{ScanMeta, undecided};
+use ovomesh_spool::Entry;
+
+use super::Desk;
+use crate::case::{Case, OnDisk, Progress};
+use crate::feed;
+use crate::spooled;
+
+/// Why a scan has no other verdict, for people.
+const PANICKED: &str = "the agent panicked on this scan; this is a defect, please report it";
+
+impl Desk {
+    /// Starts the task that carries a scan through its life.
+    pub(super) fn spawn(self: &Arc<Self>, case: Arc<Case>, life: impl Future<Output = ()> + Send + 'static) {
+        let desk = self.clone();
+        self.lifecycle.spawn("scan", async move {
+            if AssertUnwindSafe(life).catch_unwind().await.is_err() {
+                tracing::error!(scan = %case.key, PANICKED);
+                metrics::counter!("ovomesh_agent_panics_total").increment(1);
+                desk.rescue(case).await;
+            }
+        });
+    }
+
+    async fn rescue(self: Arc<Self>, case: Arc<Case>) {
+        if self.case(&case.key).is_none_or(|open| !Arc::ptr_eq(&open, &case)) {
+            // It had come to its end.
+            return;
+        }
+        let continued = match case.on_disk() {
+            OnDisk::Nothing => Err("nothing of it is on disk".to_owned()),
+            OnDisk::Scan(entry) => match self.failed_row(&case, &entry) {
+                Ok(row) => {
+                    case.is_decided();
+                    let (released, at) = self.record(&case, &row).await;
+                    self.spool.decided(&entry);
+                    Ok((row, released, at))
+                }
+                Err(why) => {
+                    self.spool.decided(&entry);
+                    Err(why)
+                }
+            },
+            OnDisk::Verdict(released, at) => self.read_row(&released).map(|row| (row, released, at)),
+        };
+        match continued {
+            Ok((row, released, at)) => {
+                let row = Arc::new(row);
+                let stored = self.release(&case, &row);
+                if feed::line_of(&row).is_some_and(|line| !self.feed.has(&line, &case.key)) {
+                    self.feed.released(&case.key, &row, at);
+                }
+                self.until_stored(case, row, released, stored).await;
+            }
+            Err(why) => {
+                tracing::error!(scan = %case.key, why, "a scan could not be continued");
+                self.scans.lock().remove(&case.key);
+                case.tell(Progress::Refused(PANICKED.into()));
+            }
+        }
+    }
+
+    /// UNDECIDED(failed) for a scan on disk. Its volume is not looked at: the panic may be due to it.
+    fn failed_row(&self, case: &Case, entry: &Entry) -> Result<Row, String> {
+        let kept = self.spool.scan(entry).map_err(|error| error.to_string()).and_then(spooled::read_scan)?;
+        let meta = ScanMeta::parse(&kept.scan, kept.received_at).map_err(|error| error.to_string())?;
+        let mut meta = ScanMeta { checksum: case.checksum, ..meta };
+        self.clock.settle(&mut meta, kept.stamp);
+        let line = self.settings.lines.get(&meta.place);
+        let verdict = undecided::undecided(meta.scan_id.as_str(), UndecidedReason::Failed, PANICKED);
+        Ok(meta.row(&line, verdict, None))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+    use ovomesh_api::pb::scan::v1::{Call, Place, Purpose, Scan, Volume};
+    use ovomesh_api::{LineBook, time};
+    use ovomesh_mesh::Lifecycle;
+    use ovomesh_spool::{Left, Limits, Spool};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::clock::Stamp;
+    use crate::desk::{Known, Settings, Taken};
+    use crate::spooled::Kept;
+
+    const LIMITS: Limits = Limits { scan_bytes: 1 << 20, verdict_bytes: 1 << 20 };
+
+    fn desk(folder: &std::path::Path) -> (Arc<Desk>, [usize; 3]) {
+        let (spool, left) = Spool::open(folder, LIMITS).unwrap();
+        let counts = [left.undecided.len(), left.unsettled.len(), left.settled.len()];
+        let settings =
+            Settings { lines: LineBook::default(), max_volume_bytes: 1 << 20, failed: folder.join("failed") };
+        (Desk::new(settings, spool, Left::default(), Lifecycle::new()), counts)
+    }
+
+    fn scan() -> Scan {
+        let volume = Volume {
+            columns: 8,
+            rows: 8,
+            slices: 4,
+            spacing_x_mm: 1.0,
+            spacing_y_mm: 1.0,
+            spacing_z_mm: 1.0,
+            samples: vec![0; 512].into(),
+            ..Volume::default()
+        };
+        Scan {
+            scan_id: "7".into(),
+            place: Some(Place { site: "north".into(), line: "1".into(), ..Place::default() }),
+            purpose: Purpose::Production.into(),
+            acquired_at: Some(time::to_pb(Timestamp::now())),
+            volume: Some(volume),
+            ..Scan::default()
+        }
+    }
+
+    /// A scan that has arrived, whose task panics after the first steps of its life.
+    fn panicking(desk: &Arc<Desk>, steps: usize) -> Taken {
+        let now = Timestamp::now();
+        let meta = ovomesh_api::Scan::parse(scan(), 1 << 20, now).unwrap().meta;
+        let case = Arc::new(Case::new(&meta, 512, Instant::now()));
+        desk.insert(case.key.clone(), Known::Open(case.clone()));
+        let taken = Taken::Open(case.follow());
+        let (this, desk) = (desk.clone(), desk.clone());
+        this.spawn(case.clone(), async move {
+            assert!(steps > 0, "before it is accepted");
+            let stamp = Stamp { correction: None, acquired_here: false };
+            let kept = Kept { scan: scan(), received_at: now, deadline: case.deadline, stamp };
+            let entry = desk.spool.accept(&case.record, spooled::write_scan(kept)).await.unwrap();
+            case.is_on_disk(OnDisk::Scan(entry.clone()));
+            case.tell(Progress::Accepted);
+            assert!(steps > 1, "when it is accepted");
+            let _decided = case.waits_for_decision();
+            assert!(steps > 2, "while it waits for a verdict");
+            let verdict = undecided::timed_out(&meta);
+            let row = meta.row(&desk.settings.lines.get(&meta.place), verdict, None);
+            let (released, at) = desk.record(&case, &row).await;
+            desk.spool.decided(&entry);
+            assert!(steps > 3, "when its verdict is recorded");
+            let row = Arc::new(row);
+            let _stored = desk.release(&case, &row);
+            desk.feed.released(&case.key, &row, at);
+            assert!(steps > 4, "while it waits for the store");
+            drop(released);
+        });
+        taken
+    }
+
+    #[tokio::test]
+    async fn an_accepted_scan_whose_task_panics_ends_in_one_row() {
+        for steps in 1..=4 {
+            let folder = tempfile::tempdir().unwrap();
+            let (desk, _) = desk(folder.path());
+            let row = within_limit(panicking(&desk, steps).row()).await.unwrap();
+            let verdict = row.verdict.as_ref().unwrap();
+            let reason = if steps < 3 { UndecidedReason::Failed } else { UndecidedReason::Expired };
+            assert_eq!((verdict.call(), verdict.reason()), (Call::Undecided, reason), "{steps}");
+            assert_eq!(row.volume_crc32c, crc32c_of_zeros(), "{steps}");
+            let key = crate::case::key_of(&row).unwrap();
+            assert_eq!(desk.row(&key), Some(row), "it waits for the store");
+            let line = ("north".to_owned(), "1".to_owned());
+            assert_eq!(desk.feed.follow(line, false).1, 1, "its sorter receives it once");
+            desk.stored(&key, Ok(()));
+            within_limit(async {
+                while desk.open() > 0 {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+            drop(desk);
+            let (_desk, left) = self::desk(folder.path());
+            assert_eq!(left, [0, 0, 1], "after {steps} steps");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_scan_whose_task_panics_before_it_is_accepted_is_refused_and_may_come_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (desk, _) = desk(folder.path());
+        let refused = within_limit(panicking(&desk, 0).row()).await.unwrap_err();
+        assert!(refused.contains("panicked"), "{refused}");
+        let again = desk.take(scan(), &[], 1 << 20, Instant::now()).unwrap();
+        let again = within_limit(again.row()).await.unwrap();
+        assert_eq!(again.verdict.as_ref().unwrap().reason(), UndecidedReason::Expired);
+    }
+
+    fn crc32c_of_zeros() -> u32 {
+        ovomesh_api::Scan::parse(scan(), 1 << 20, Timestamp::now()).unwrap().meta.checksum
+    }
+
+    async fn within_limit<T>(waiting: impl Future<Output = T>) -> T {
+        tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("within 30 s")
+    }
+}
