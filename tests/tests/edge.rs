@@ -10,6 +10,8 @@ use ovomesh_api::pb::query::v1::{GetScanRequest, ListScansRequest};
 use ovomesh_api::pb::scan::v1::{Call, DecidedBy, Purpose, RejectCode, Row, Scan, UndecidedReason, Verdict};
 use ovomesh_api::pb::sorter::v1::{Released, Start};
 use ovomesh_api::pb::spool::v1::Recorded;
+use ovomesh_bootstrap::status::pb::GetStatusRequest;
+use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
 use ovomesh_spool::{Limits, Spool};
 use ovomesh_testkit::{Fleet, Shape, wrong_clock};
 use ovomesh_tests::{Answer, LIMIT, Session, Sorter, programs, query, scan, start};
@@ -206,10 +208,27 @@ async fn a_scan_that_comes_again_when_its_agent_has_forgotten_it_leaves_its_row_
     let reason = std::fs::read_to_string(failed.join("test_undecided.reason")).unwrap();
     assert!(reason.contains("stored before with another decision, which stands"), "{reason}");
     assert!(failed.join("test_undecided.row").exists() && !failed.join("test_again.row").exists());
+    until_failed(&fleet.get(OTHER).unwrap().url(), 1).await;
     let line = ListScansRequest { site: "test".into(), line: "1".into(), ..Default::default() };
     let from = Some(prost_types::Timestamp { seconds: now() - 7_200, nanos: 0 });
     let rows = query.list_scans(ListScansRequest { from, ..line }).await.unwrap().into_inner().rows;
     assert_eq!(rows.len(), 2, "{rows:?}");
+}
+
+/// Waits until an agent's status says that it keeps this many refused rows.
+async fn until_failed(agent: &str, count: u32) {
+    let channel = tonic::transport::Endpoint::from_shared(agent.to_owned()).unwrap().connect().await.unwrap();
+    let mut client = StatusServiceClient::new(channel);
+    let begun = Instant::now();
+    loop {
+        let status = client.get_status(GetStatusRequest {}).await.unwrap().into_inner();
+        let failed = status.details.get("failed").cloned().unwrap_or_default();
+        if failed.starts_with(&format!("{count} in ")) && !failed.ends_with(" 0 bytes") {
+            return;
+        }
+        assert!(begun.elapsed() < LIMIT, "{failed:?}, and not {count}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]

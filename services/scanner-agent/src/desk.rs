@@ -27,6 +27,7 @@ use tokio::time::Instant;
 
 use crate::case::{Case, Decided, OnDisk, Progress, Stored};
 use crate::clock::{Clock, Stamp};
+use crate::desk::failed::Failed;
 use crate::feed::{Feed, LineName};
 use crate::queue::{Queue, Waiting};
 use crate::spooled::{self, Kept};
@@ -42,7 +43,7 @@ pub struct Settings {
     pub lines: LineBook,
     /// The largest volume taken, in bytes as sent.
     pub max_volume_bytes: u64,
-    /// Where rows go that the store refuses for good.
+    /// Where what needs a person is kept: rows that the store refuses for good, images of no scan.
     pub failed: PathBuf,
 }
 
@@ -56,6 +57,8 @@ pub struct Desk {
     pub feed: Feed,
     /// The agent's clock, corrected by gateways.
     pub clock: Clock,
+    /// What needs a person.
+    pub failed: Failed,
     spool: Spool,
     scans: Mutex<HashMap<ScanKey, Known>>,
     /// Settled scans, and when they were stored.
@@ -87,6 +90,7 @@ impl Desk {
     /// Over an opened spool; what was left in it goes on.
     pub fn new(settings: Settings, spool: Spool, left: Left, lifecycle: Lifecycle) -> Arc<Self> {
         let desk = Arc::new(Self {
+            failed: Failed::new(settings.failed.clone()),
             settings,
             queue: Queue::default(),
             feed: Feed::default(),
@@ -383,8 +387,8 @@ impl Desk {
 
     fn keep_failed(&self, key: &ScanKey, row: &Row, why: &str) {
         metrics::counter!("ovomesh_agent_rows_refused_total").increment(1);
-        tracing::error!(scan = %key, why, folder = %self.settings.failed.display(), "the store refused a row for good");
-        if let Err(error) = failed::keep(&self.settings.failed, key, row, why) {
+        tracing::error!(scan = %key, why, folder = %self.failed.folder().display(), "the store refused a row for good");
+        if let Err(error) = self.failed.keep(key, row, why) {
             tracing::error!(scan = %key, %error, "a refused row could not be kept");
         }
     }

@@ -72,7 +72,7 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
         connector: config.connector.clone(),
         agent: config.port.instance.clone(),
     };
-    let (linking, keeping) = (link::run(desk.clone(), gateways), desk.clone());
+    let (linking, shared) = (link::run(desk.clone(), gateways), desk.clone());
     let images = ingress::run(&config, desk.clone(), lifecycle.drain.clone()).await?;
     let service = Service { desk, lifecycle: lifecycle.clone() };
     let limit = usize::try_from(config.max_volume_bytes + HEADER_BYTES)?;
@@ -85,9 +85,10 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
         .serve(listener, &lifecycle);
     tokio::select! {
         served = serving => served,
+        never = shared.failed.measure() => match never {},
         () = linking => anyhow::bail!("the link ended by itself"),
         // A new agent finds all that is on disk; this one could keep nothing.
-        () = keeping.spool_failed() => anyhow::bail!("a thread of the spool has panicked"),
+        () = shared.spool_failed() => anyhow::bail!("a thread of the spool has panicked"),
         Err(error) = images => Err(error.context("taking images")),
     }
 }

@@ -62,7 +62,9 @@ impl ovomesh_bootstrap::Status for Service {
     fn details(&self) -> BTreeMap<String, String> {
         let (used, limit) = self.desk.scan_bytes();
         let (scans, verdicts) = self.desk.queue.len();
+        let failed = self.desk.failed.size();
         BTreeMap::from([
+            ("failed".into(), format!("{} in {} bytes", thousands(failed.count), thousands(failed.bytes))),
             ("spool".into(), format!("{} of {} bytes", thousands(used), thousands(limit))),
             ("waiting for a gateway".into(), format!("{scans} scans, {verdicts} verdicts")),
         ])
