@@ -9,7 +9,7 @@ mod broken;
 mod failed;
 mod rescue;
 
-use std::collections::hash_map::Entry as Place;
+use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -124,10 +124,10 @@ impl Desk {
         let line = self.settings.lines.get(&meta.place);
         let case = Arc::new(Case::new(&meta, bytes, received + line.budget(budget)));
         let known = match self.scans.lock().entry(case.key.clone()) {
-            Place::Occupied(known) => known.get().clone(),
-            Place::Vacant(_) if self.fullness_of_verdicts() >= 1_000 => return Err(no_room(&meta)),
-            Place::Vacant(place) => {
-                place.insert(Known::Open(case.clone()));
+            MapEntry::Occupied(known) => known.get().clone(),
+            MapEntry::Vacant(_) if self.fullness_of_verdicts() >= 1_000 => return Err(no_room(&meta)),
+            MapEntry::Vacant(vacant) => {
+                vacant.insert(Known::Open(case.clone()));
                 let progress = case.follow();
                 let desk = self.clone();
                 let kept = Kept { scan, received_at: now, deadline: case.deadline, stamp };

@@ -1,7 +1,7 @@
 //! Scans whose image can never be computed: their eggs get a verdict and a row all the same. And what images that come by
 //! DICOM or as files need of the desk beside [`Desk::take`]: whoever sent them waits until they are kept.
 
-use std::collections::hash_map::Entry as Place;
+use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
 
 use ovomesh_api::pb::scan::v1 as pb;
@@ -20,9 +20,9 @@ impl Desk {
     pub fn settle_broken(self: &Arc<Self>, mut meta: ScanMeta, why: String) -> Option<Taken> {
         let case = Arc::new(Case::new(&meta, 0, Instant::now()));
         match self.scans.lock().entry(case.key.clone()) {
-            Place::Occupied(_) => {}
-            Place::Vacant(place) => {
-                place.insert(Known::Open(case.clone()));
+            MapEntry::Occupied(_) => {}
+            MapEntry::Vacant(vacant) => {
+                vacant.insert(Known::Open(case.clone()));
                 let progress = case.follow();
                 let desk = self.clone();
                 self.spawn(case.clone(), async move {

@@ -1,11 +1,11 @@
 //! Watched folders: files that are dropped become scans, and go to `done/` with their verdict beside them, or to `failed/`
 //! with the reason. `docs/edge.md` says the rules.
 //!
-//! [`listing`] is what lies there, [`settle`] when it is ready, [`read`] what it is, [`place`] where it goes; [`watch`]
+//! [`listing`] is what lies there, [`settle`] when it is ready, [`read`] what it is, [`deliver`] where it goes; [`watch`]
 //! listens to the system's events; [`work`] brings them together.
 
+mod deliver;
 mod listing;
-mod place;
 mod read;
 mod settle;
 mod watch;

@@ -8,8 +8,8 @@ use ovomesh_imaging::Error;
 use ovomesh_imaging::dicom::{self, Series};
 use sha2::{Digest as _, Sha256};
 
+use super::deliver;
 use super::listing::FILES;
-use super::place;
 
 /// Bytes before the mark of a DICOM file, and the mark: a shorter one may become one.
 const MARK_BYTES: usize = 132;
@@ -60,7 +60,7 @@ pub fn read(root: &Path, files: &[PathBuf], most: u64, alone: bool, wanted: &[Ta
     }
     if alone && let [(name, bytes)] = read.as_slice() {
         let hash = hex(&sha256(bytes));
-        if place::is_decided(root, name, &hash) {
+        if deliver::is_decided(root, name, &hash) {
             return Ok(Read::Decided(hash));
         }
         if let Ok(look) = dicom::look(name, bytes, wanted)

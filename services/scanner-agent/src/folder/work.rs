@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::deliver::{self, Told};
 use super::listing::{self, Listing};
-use super::place::{self, Told};
 use super::read::{self, Read, Scan};
 use super::settle::{Outcome, Ready, Rules, Settling};
 use super::watch::{self, News};
@@ -146,7 +146,7 @@ impl Folder {
             Err(error) => Err(format!("it cannot be read: {error}")),
         };
         match told {
-            Ok(told) => self.put(ready, told).await,
+            Ok(told) => self.deliver(ready, told).await,
             Err(why) => {
                 tracing::warn!(folder = %self.root.display(), name = ready.names[0], why, "waits, and is tried again");
                 Outcome::Again
@@ -224,15 +224,15 @@ impl Folder {
 
     async fn finish(&self, ready: &Ready, sha256: String) -> Outcome {
         let (root, name) = (self.root.clone(), ready.names[0].clone());
-        match blocking(move || place::finish(&root, &name, &sha256)).await {
+        match blocking(move || deliver::finish(&root, &name, &sha256)).await {
             Ok(()) => Outcome::Moved,
             Err(_) => Outcome::Again,
         }
     }
 
-    async fn put(&self, ready: &Ready, told: Told) -> Outcome {
+    async fn deliver(&self, ready: &Ready, told: Told) -> Outcome {
         let (root, names) = (self.root.clone(), ready.names.clone());
-        match blocking(move || place::put(&root, &names, &told)).await {
+        match blocking(move || deliver::deliver(&root, &names, &told)).await {
             Ok(()) => Outcome::Moved,
             Err(error) => {
                 tracing::warn!(folder = %self.root.display(), name = ready.names[0], %error, "decided, but not moved yet");

@@ -42,7 +42,7 @@ const REASON: &str = ".reason.txt";
 
 /// Moves entries of the folder to where they belong, with what is told of them beside each. Of an entry that is gone
 /// already only that is left. What lies there under the same name stays: the new one gets a number.
-pub fn put(root: &Path, names: &[String], told: &Told) -> io::Result<()> {
+pub fn deliver(root: &Path, names: &[String], told: &Told) -> io::Result<()> {
     let folder = root.join(told.folder());
     std::fs::create_dir_all(&folder)?;
     let text = match told {
@@ -157,7 +157,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         for id in 0..3 {
             std::fs::write(root.path().join("egg.dcm"), id.to_string()).unwrap();
-            put(root.path(), &["egg.dcm".into()], &Told::Verdict(json!({ "scan_id": id }))).unwrap();
+            deliver(root.path(), &["egg.dcm".into()], &Told::Verdict(json!({ "scan_id": id }))).unwrap();
         }
         let all = ["egg-2.dcm", "egg-2.dcm.verdict.json", "egg-3.dcm", "egg-3.dcm.verdict.json", "egg.dcm"];
         assert_eq!(names(root.path().join(DONE))[..5], all);
@@ -172,11 +172,11 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let told = Told::Verdict(json!({ "scan_id": "a" }));
         std::fs::create_dir_all(root.path().join("egg")).unwrap();
-        put(root.path(), &["egg".into()], &told).unwrap();
+        deliver(root.path(), &["egg".into()], &told).unwrap();
         // As if the move had not happened.
         std::fs::rename(root.path().join("done/egg"), root.path().join("egg")).unwrap();
         std::fs::write(root.path().join("done/.egg.verdict.json.tmp"), "half").unwrap();
-        put(root.path(), &["egg".into()], &told).unwrap();
+        deliver(root.path(), &["egg".into()], &told).unwrap();
         assert_eq!(names(root.path().join(DONE)), ["egg", "egg.verdict.json"]);
         assert_eq!(names(root.path().to_owned()), ["done"]);
     }
@@ -188,7 +188,7 @@ mod tests {
         for name in &names {
             std::fs::write(root.path().join(name), name).unwrap();
         }
-        put(root.path(), &names, &Told::Verdict(json!({ "sha256": ["aa", "bb"] }))).unwrap();
+        deliver(root.path(), &names, &Told::Verdict(json!({ "sha256": ["aa", "bb"] }))).unwrap();
         std::fs::rename(root.path().join("done/2.dcm"), root.path().join("2.dcm")).unwrap();
         assert!(is_decided(root.path(), "2.dcm", "bb"));
         assert!(!is_decided(root.path(), "2.dcm", "cc"), "another file of that name");
@@ -201,7 +201,7 @@ mod tests {
     fn a_reason_is_one_line_beside_what_failed() {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("x.dcm"), "x").unwrap();
-        put(root.path(), &["x.dcm".into()], &Told::Reason("it is no image".into())).unwrap();
+        deliver(root.path(), &["x.dcm".into()], &Told::Reason("it is no image".into())).unwrap();
         assert_eq!(names(root.path().join(FAILED)), ["x.dcm", "x.dcm.reason.txt"]);
         let reason = std::fs::read_to_string(root.path().join("failed/x.dcm.reason.txt")).unwrap();
         assert_eq!(reason, "it is no image\n");
