@@ -53,7 +53,7 @@ impl Clock {
 
     /// Moves a scan's times to the clock of the gateways, if that became known after they were stamped. Times that nobody
     /// can vouch for are marked.
-    pub fn settle(&self, meta: &mut ScanMeta, stamp: Stamp) {
+    pub fn correct_times(&self, meta: &mut ScanMeta, stamp: Stamp) {
         let Some(correction) = self.correction() else {
             meta.clock_suspect = true;
             return;
@@ -94,16 +94,16 @@ mod tests {
             let minutes = |at: Timestamp| at.duration_since(start).as_mins();
             (minutes(meta.acquired_at), minutes(meta.received_at), meta.clock_suspect)
         };
-        let settled = |stamp| {
+        let corrected = |stamp| {
             let mut meta = meta(start);
-            clock.settle(&mut meta, stamp);
+            clock.correct_times(&mut meta, stamp);
             times(&meta)
         };
-        assert_eq!(settled(by_agent), (0, 0, true), "nobody knows");
+        assert_eq!(corrected(by_agent), (0, 0, true), "nobody knows");
         clock.correct(start + hour * 2);
-        assert_eq!(settled(by_agent), (119, 119, false));
-        assert_eq!(settled(by_scanner), (0, 119, true), "the scanner's own clock is two hours off");
-        assert_eq!(settled(stamp(true)), (0, 0, false), "it was known when the scan came");
+        assert_eq!(corrected(by_agent), (119, 119, false));
+        assert_eq!(corrected(by_scanner), (0, 119, true), "the scanner's own clock is two hours off");
+        assert_eq!(corrected(stamp(true)), (0, 0, false), "it was known when the scan came");
     }
 
     fn meta(at: Timestamp) -> ScanMeta {

@@ -177,7 +177,7 @@ impl Desk {
         };
         // Whatever comes from now on comes too late.
         case.is_decided();
-        self.clock.settle(&mut meta, stamp);
+        self.clock.correct_times(&mut meta, stamp);
         let line = self.settings.lines.get(&meta.place);
         let row = meta.row(&line, verdict, preview);
         let (released, at) = self.record(&case, &row).await;

@@ -189,7 +189,7 @@ impl Session {
         match self.desk.take(scan.clone(), &open.lines, open.max_volume_bytes, received) {
             Ok(taken) => Ok((taken, None)),
             Err(why) => {
-                let (taken, why) = self.desk.settle_refused(scan, &open.lines, why)?;
+                let (taken, why) = self.desk.decide_refused(scan, &open.lines, why)?;
                 Ok((taken, Some(why)))
             }
         }

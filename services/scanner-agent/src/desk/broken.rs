@@ -17,7 +17,7 @@ use crate::clock::Stamp;
 impl Desk {
     /// Settles a scan that can never be computed as UNDECIDED(rejected) for this reason, so that its egg has a verdict and
     /// a row all the same. One that is known is answered with what is known.
-    pub fn settle_broken(self: &Arc<Self>, mut meta: ScanMeta, why: String) -> Option<Taken> {
+    pub fn decide_broken(self: &Arc<Self>, mut meta: ScanMeta, why: String) -> Option<Taken> {
         let case = Arc::new(Case::new(&meta, 0, Instant::now()));
         match self.scans.lock().entry(case.key.clone()) {
             MapEntry::Occupied(_) => {}
@@ -30,7 +30,7 @@ impl Desk {
                     // Whatever has no time of its own was stamped when it came.
                     let acquired_here = meta.acquired_at == meta.received_at;
                     let stamp = Stamp { correction: desk.clock.correction(), acquired_here };
-                    desk.clock.settle(&mut meta, stamp);
+                    desk.clock.correct_times(&mut meta, stamp);
                     let line = desk.settings.lines.get(&meta.place);
                     let row = meta.row(
                         &line,
@@ -48,7 +48,7 @@ impl Desk {
 
     /// Settles a scan that [`Desk::take`] refused with `why`, when the fault is in its image and its words say whose it is;
     /// `lines`: those of its session. The error, when it is another fault, or when there is no room for its verdict.
-    pub fn settle_refused(
+    pub fn decide_refused(
         self: &Arc<Self>,
         scan: &pb::Scan,
         lines: &[Line],
@@ -62,7 +62,7 @@ impl Desk {
         if self.fullness_of_verdicts() >= 1_000 && self.known(&meta.key()).is_none() {
             return Err(no_room(&meta));
         }
-        match self.settle_broken(meta, why.to_string()) {
+        match self.decide_broken(meta, why.to_string()) {
             Some(taken) => Ok((taken, why)),
             None => Err(why),
         }

@@ -72,7 +72,7 @@ impl Desk {
         let kept = self.spool.scan(entry).map_err(|error| error.to_string()).and_then(spooled::read_scan)?;
         let meta = ScanMeta::parse(&kept.scan, kept.received_at).map_err(|error| error.to_string())?;
         let mut meta = ScanMeta { checksum: case.checksum, ..meta };
-        self.clock.settle(&mut meta, kept.stamp);
+        self.clock.correct_times(&mut meta, kept.stamp);
         let line = self.settings.lines.get(&meta.place);
         let verdict = undecided::undecided(meta.scan_id.as_str(), UndecidedReason::Failed, PANICKED);
         Ok(meta.row(&line, verdict, None))

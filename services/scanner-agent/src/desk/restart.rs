@@ -26,7 +26,7 @@ impl Desk {
             }
         }
         for released in left.unsettled {
-            self.settle_again(released);
+            self.resume_settling(released);
         }
         for entry in left.undecided {
             self.decide_again(entry);
@@ -80,7 +80,7 @@ impl Desk {
     }
 
     /// A verdict that is not known to be stored.
-    fn settle_again(self: &Arc<Self>, released: Released) {
+    fn resume_settling(self: &Arc<Self>, released: Released) {
         let read = self.read_row(&released).and_then(|row| {
             let case = Case::of_row(&released.entry, &row).map_err(|error| error.to_string())?;
             Ok((row, Arc::new(case)))

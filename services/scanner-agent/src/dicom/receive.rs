@@ -215,7 +215,7 @@ impl Receiver {
 
     async fn handed_on(&self, gathered: &Gathered) -> Result<Status, String> {
         let (taken, status) = match &gathered.missing {
-            Some(why) => self.settle(gathered, why.clone())?,
+            Some(why) => self.decide_broken(gathered, why.clone())?,
             None => self.scan(gathered).await?,
         };
         if let Some(mut taken) = taken {
@@ -236,14 +236,14 @@ impl Receiver {
         let read = read.await.and_then(|read| read).map_err(|error| error.to_string())?;
         let series = match read {
             Some(Ok(series)) => series,
-            Some(Err(error)) => return self.settle(gathered, error.to_string()),
+            Some(Err(error)) => return self.decide_broken(gathered, error.to_string()),
             // Another one has handed it on in between.
             None => return Ok((None, Status::SUCCESS)),
         };
         let scan = self.intake.scan(gathered.series.clone(), &gathered.about.came, &series);
         let (scan, notes) = match scan {
             Ok(scan) => scan,
-            Err(error) => return self.settle(gathered, error.to_string()),
+            Err(error) => return self.decide_broken(gathered, error.to_string()),
         };
         if !notes.is_empty() {
             tracing::info!(series = gathered.series, ?notes, "taken with remarks");
@@ -270,12 +270,12 @@ impl Receiver {
                 tracing::error!(series, "came again with other images, which were not taken");
                 Ok((None, Status::duplicate("this series came before with other images")))
             }
-            _ => self.settle(gathered, invalid.to_string()),
+            _ => self.decide_broken(gathered, invalid.to_string()),
         }
     }
 
     /// The egg of a series that is no volume gets its UNDECIDED.
-    fn settle(&self, gathered: &Gathered, why: String) -> Result<(Option<Taken>, Status), String> {
+    fn decide_broken(&self, gathered: &Gathered, why: String) -> Result<(Option<Taken>, Status), String> {
         let Gathered { series, about, .. } = gathered;
         let now = self.desk.clock.now();
         match self.intake.broken(series, &about.came, &about.attributes, about.acquired, now) {
@@ -286,7 +286,7 @@ impl Receiver {
             Ok(meta) => {
                 tracing::warn!(series, why, "no whole volume: UNDECIDED");
                 let status = Status::cannot_understand(why.clone());
-                Ok((self.desk.settle_broken(meta, why), status))
+                Ok((self.desk.decide_broken(meta, why), status))
             }
             Err(error @ (Error::NoLine(_) | Error::Lines(_) | Error::Attribute(_) | Error::Invalid(_))) => {
                 tracing::error!(series, why, %error, "images of no line; they are dropped");

@@ -1,13 +1,13 @@
 //! Watched folders: files that are dropped become scans, and go to `done/` with their verdict beside them, or to `failed/`
 //! with the reason. `docs/edge.md` says the rules.
 //!
-//! [`listing`] is what lies there, [`settle`] when it is ready, [`read`] what it is, [`deliver`] where it goes; [`watch`]
+//! [`listing`] is what lies there, [`readiness`] when it is ready, [`read`] what it is, [`deliver`] where it goes; [`watch`]
 //! listens to the system's events; [`work`] brings them together.
 
 mod deliver;
 mod listing;
 mod read;
-mod settle;
+mod readiness;
 mod watch;
 mod work;
 
@@ -20,7 +20,7 @@ use ovomesh_intake::Intake;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::settle::Rules;
+use self::readiness::Rules;
 use self::work::Folder;
 use crate::desk::Desk;
 

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::deliver::{self, Told};
 use super::listing::{self, Listing};
 use super::read::{self, Read, Scan};
-use super::settle::{Outcome, Ready, Rules, Settling};
+use super::readiness::{Outcome, Readiness, Ready, Rules};
 use super::watch::{self, News};
 use crate::desk::Desk;
 
@@ -57,7 +57,7 @@ impl Folder {
 pub async fn run(folder: Folder, rules: Rules, drain: CancellationToken) {
     let root = folder.root.display().to_string();
     let news = Arc::new(News::default());
-    let (mut settling, mut tasks) = (Settling::new(rules), JoinSet::new());
+    let (mut readiness, mut tasks) = (Readiness::new(rules), JoinSet::new());
     // What is listened to, by the folder that it is: another one may be mounted in its place.
     let mut listening = None;
     let mut is_away = None;
@@ -73,7 +73,7 @@ pub async fn run(folder: Folder, rules: Rules, drain: CancellationToken) {
                 if listening.as_ref().is_none_or(|(of, _)| *of != listing.folder) {
                     listening = Some((listing.folder, watch::listen(&folder.root, &news)));
                 }
-                for ready in settling.step(&listing, &told, Instant::now()) {
+                for ready in readiness.step(&listing, &told, Instant::now()) {
                     let (folder, files) = (folder.clone(), files(&listing, &ready));
                     tasks.spawn(async move {
                         let outcome = or_again(folder.work(&ready, files)).await;
@@ -89,16 +89,16 @@ pub async fn run(folder: Folder, rules: Rules, drain: CancellationToken) {
                 listening = None;
             }
         }
-        let pause = if settling.is_waiting() && is_away == Some(false) { LIST_WAITING } else { LIST };
+        let pause = if readiness.is_waiting() && is_away == Some(false) { LIST_WAITING } else { LIST };
         tokio::select! {
             () = drain.cancelled() => return,
             () = news.came() => tokio::time::sleep(TOGETHER).await,
             Some(done) = tasks.join_next(), if !tasks.is_empty() => {
                 if let Ok((names, outcome)) = done {
-                    settling.done(&names, &outcome, Instant::now());
+                    readiness.done(&names, &outcome, Instant::now());
                 }
                 while let Some(Ok((names, outcome))) = tasks.try_join_next() {
-                    settling.done(&names, &outcome, Instant::now());
+                    readiness.done(&names, &outcome, Instant::now());
                 }
             }
             () = tokio::time::sleep(pause) => {}
@@ -132,7 +132,7 @@ impl Folder {
             Ok(Read::Unusable(why, broken)) => {
                 tracing::warn!(folder = %self.root.display(), name = ready.names[0], why, "failed");
                 match broken {
-                    Some(look) => self.settle_broken(ready, &look, &why).await.map(|()| Told::Reason(why)),
+                    Some(look) => self.decide_broken(ready, &look, &why).await.map(|()| Told::Reason(why)),
                     None => Ok(Told::Reason(why)),
                 }
             }
@@ -206,11 +206,11 @@ impl Folder {
 
     /// A scan that is no whole volume is UNDECIDED, and that is kept before its files are moved.
     /// It is named by its series: a part of its files would have another SHA-256, but is no other scan.
-    async fn settle_broken(&self, ready: &Ready, look: &Look, why: &str) -> Result<(), String> {
+    async fn decide_broken(&self, ready: &Ready, look: &Look, why: &str) -> Result<(), String> {
         let id = &look.series;
         let now = self.desk.clock.now();
         match self.intake.broken(id, &self.came(ready), &look.attributes, look.acquired, now) {
-            Ok(meta) => match self.desk.settle_broken(meta, why.to_owned()) {
+            Ok(meta) => match self.desk.decide_broken(meta, why.to_owned()) {
                 Some(taken) => taken.row().await.map(drop),
                 None => Err("its verdict cannot be read now".into()),
             },

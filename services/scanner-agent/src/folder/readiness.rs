@@ -52,7 +52,7 @@ pub enum Outcome {
 
 /// What is known of the entries.
 #[derive(Debug)]
-pub struct Settling {
+pub struct Readiness {
     rules: Rules,
     entries: BTreeMap<String, State>,
 }
@@ -70,7 +70,7 @@ struct State {
     not_before: Instant,
 }
 
-impl Settling {
+impl Readiness {
     /// Nothing yet.
     pub fn new(rules: Rules) -> Self {
         Self { rules, entries: BTreeMap::new() }
@@ -201,24 +201,24 @@ mod tests {
     }
 
     struct Folder {
-        settling: Settling,
+        readiness: Readiness,
         begun: Instant,
     }
 
     impl Folder {
         fn new() -> Self {
-            Self { settling: Settling::new(RULES), begun: Instant::now() }
+            Self { readiness: Readiness::new(RULES), begun: Instant::now() }
         }
 
         fn step(&mut self, ms: u64, entries: &[(&str, u64)], told: &[&str]) -> Vec<(String, bool)> {
             let told = told.iter().map(|&name| name.to_owned()).collect();
-            let ready = self.settling.step(&listing(entries), &told, self.begun + Duration::from_millis(ms));
+            let ready = self.readiness.step(&listing(entries), &told, self.begun + Duration::from_millis(ms));
             ready.into_iter().map(|ready| (ready.names.join("+"), ready.is_last)).collect()
         }
 
         fn done(&mut self, ms: u64, name: &str, outcome: &Outcome) {
             let names: Vec<String> = name.split('+').map(str::to_owned).collect();
-            self.settling.done(&names, outcome, self.begun + Duration::from_millis(ms));
+            self.readiness.done(&names, outcome, self.begun + Duration::from_millis(ms));
         }
     }
 
@@ -292,7 +292,7 @@ mod tests {
         let mut folder = Folder::new();
         folder.step(0, &[("a", 1)], &[]);
         folder.step(1_000, &[], &[]);
-        assert!(!folder.settling.is_waiting());
+        assert!(!folder.readiness.is_waiting());
         assert!(folder.step(2_000, &[("a", 1)], &[]).is_empty(), "it is new");
     }
 }
