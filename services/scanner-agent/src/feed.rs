@@ -29,15 +29,15 @@ pub type LineName = (String, String);
 
 #[derive(Debug)]
 struct Recent {
-    /// Of the first in `told`.
+    /// Of the first in `releases`.
     first: u64,
-    told: VecDeque<Told>,
+    releases: VecDeque<Release>,
     /// Number of the next one to come.
     next: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
-struct Told {
+struct Release {
     key: ScanKey,
     at: Instant,
     acknowledged: bool,
@@ -66,9 +66,9 @@ impl Feed {
         let Some(line) = line_of(row) else { return };
         let mut lines = self.lines.lock();
         let recent = of(&mut lines, line);
-        recent.told.push_back(Told { key: key.clone(), at, acknowledged: false });
+        recent.releases.push_back(Release { key: key.clone(), at, acknowledged: false });
         recent.forget();
-        recent.next.send_replace(recent.first + recent.told.len() as u64);
+        recent.next.send_replace(recent.first + recent.releases.len() as u64);
     }
 
     /// Begins to follow a line: with what nobody acknowledged, or with what comes from now on. Tells how many that are.
@@ -76,8 +76,9 @@ impl Feed {
         let mut lines = self.lines.lock();
         let recent = of(&mut lines, line.clone());
         recent.forget();
-        let end = recent.first + recent.told.len() as u64;
-        let waiting = if from_now { 0 } else { recent.told.iter().filter(|told| !told.acknowledged).count() };
+        let end = recent.first + recent.releases.len() as u64;
+        let waiting =
+            if from_now { 0 } else { recent.releases.iter().filter(|release| !release.acknowledged).count() };
         let next = if from_now { end } else { recent.first };
         (Cursor { line, next, news: recent.next.subscribe() }, waiting)
     }
@@ -107,10 +108,10 @@ impl Feed {
             return Some(Next::Lagged(lost));
         }
         let from = usize::try_from(cursor.next - recent.first).unwrap_or(usize::MAX);
-        for told in recent.told.iter().skip(from) {
+        for release in recent.releases.iter().skip(from) {
             cursor.next += 1;
-            if !told.acknowledged {
-                return Some(Next::Released(told.key.clone(), told.at));
+            if !release.acknowledged {
+                return Some(Next::Released(release.key.clone(), release.at));
             }
         }
         None
@@ -118,22 +119,28 @@ impl Feed {
 
     /// Whether a verdict was released on this line, as far back as is kept.
     pub fn has(&self, line: &LineName, key: &ScanKey) -> bool {
-        self.lines.lock().get(line).is_some_and(|recent| recent.told.iter().any(|told| told.key == *key))
+        self.lines
+            .lock()
+            .get(line)
+            .is_some_and(|recent| recent.releases.iter().any(|release| release.key == *key))
     }
 
     /// Whether a verdict waits for its sorter.
     pub fn is_waiting(&self, line: &LineName, key: &ScanKey) -> bool {
         let lines = self.lines.lock();
-        let waiting = |recent: &Recent| recent.told.iter().any(|told| told.key == *key && !told.acknowledged);
+        let waiting = |recent: &Recent| {
+            recent.releases.iter().any(|release| release.key == *key && !release.acknowledged)
+        };
         lines.get(line).is_some_and(waiting)
     }
 
     /// A sorter has done what a verdict said; false when nothing is known of it (any more).
     pub fn acknowledge(&self, line: &LineName, key: &ScanKey) -> bool {
         let mut lines = self.lines.lock();
-        let told =
-            lines.get_mut(line).and_then(|recent| recent.told.iter_mut().rev().find(|told| told.key == *key));
-        told.map(|told| told.acknowledged = true).is_some()
+        let release = lines
+            .get_mut(line)
+            .and_then(|recent| recent.releases.iter_mut().rev().find(|release| release.key == *key));
+        release.map(|release| release.acknowledged = true).is_some()
     }
 }
 
@@ -147,20 +154,22 @@ fn of(lines: &mut HashMap<LineName, Recent>, line: LineName) -> &mut Recent {
     if lines.len() >= LINES && !lines.contains_key(&line) {
         lines.retain(|_, recent| {
             recent.forget();
-            !recent.told.is_empty() || recent.next.receiver_count() > 0
+            !recent.releases.is_empty() || recent.next.receiver_count() > 0
         });
     }
     lines.entry(line).or_insert_with(|| Recent {
         first: 0,
-        told: VecDeque::new(),
+        releases: VecDeque::new(),
         next: watch::Sender::new(0),
     })
 }
 
 impl Recent {
     fn forget(&mut self) {
-        while self.told.len() > KEPT || self.told.front().is_some_and(|told| told.at.elapsed() > FRESH) {
-            self.told.pop_front();
+        while self.releases.len() > KEPT
+            || self.releases.front().is_some_and(|release| release.at.elapsed() > FRESH)
+        {
+            self.releases.pop_front();
             self.first += 1;
         }
     }
@@ -249,7 +258,7 @@ mod tests {
         for id in ["old", "fresh"] {
             released(&feed, "a", id);
         }
-        feed.lines.lock().get_mut(&line("a")).expect("it is followed").told[0].at = long_ago;
+        feed.lines.lock().get_mut(&line("a")).expect("it is followed").releases[0].at = long_ago;
         assert_eq!(told(&feed, &mut cursor), ["lagged 1", "fresh"]);
     }
 

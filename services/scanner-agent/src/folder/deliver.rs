@@ -14,14 +14,14 @@ const SAME_NAME: u32 = 10_000;
 
 /// What is told.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Told {
+pub enum Sidecar {
     /// The verdict, or one for each series of a folder.
     Verdict(Value),
     /// Why there is none.
     Reason(String),
 }
 
-impl Told {
+impl Sidecar {
     fn folder(&self) -> &'static str {
         match self {
             Self::Verdict(_) => DONE,
@@ -42,17 +42,17 @@ const REASON: &str = ".reason.txt";
 
 /// Moves entries of the folder to where they belong, with what is told of them beside each. Of an entry that is gone
 /// already only that is left. What lies there under the same name stays: the new one gets a number.
-pub fn deliver(root: &Path, names: &[String], told: &Told) -> io::Result<()> {
-    let folder = root.join(told.folder());
+pub fn deliver(root: &Path, names: &[String], sidecar: &Sidecar) -> io::Result<()> {
+    let folder = root.join(sidecar.folder());
     std::fs::create_dir_all(&folder)?;
-    let text = match told {
-        Told::Verdict(value) => format!("{value:#}\n"),
-        Told::Reason(why) => format!("{why}\n"),
+    let text = match sidecar {
+        Sidecar::Verdict(value) => format!("{value:#}\n"),
+        Sidecar::Reason(why) => format!("{why}\n"),
     };
     // All are told before the first is moved: killed in between, the rest of a series would be no scan any more.
     let mut places = Vec::new();
     for name in names {
-        let (place, beside) = free(&folder, name, told.suffix(), &text)?;
+        let (place, beside) = free(&folder, name, sidecar.suffix(), &text)?;
         write(&folder, &beside, text.as_bytes())?;
         places.push(place);
     }
@@ -157,7 +157,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         for id in 0..3 {
             std::fs::write(root.path().join("egg.dcm"), id.to_string()).unwrap();
-            deliver(root.path(), &["egg.dcm".into()], &Told::Verdict(json!({ "scan_id": id }))).unwrap();
+            deliver(root.path(), &["egg.dcm".into()], &Sidecar::Verdict(json!({ "scan_id": id }))).unwrap();
         }
         let all = ["egg-2.dcm", "egg-2.dcm.verdict.json", "egg-3.dcm", "egg-3.dcm.verdict.json", "egg.dcm"];
         assert_eq!(names(root.path().join(DONE))[..5], all);
@@ -170,13 +170,13 @@ mod tests {
     #[test]
     fn killed_between_the_verdict_and_the_move_it_goes_to_the_same_place() {
         let root = tempfile::tempdir().unwrap();
-        let told = Told::Verdict(json!({ "scan_id": "a" }));
+        let sidecar = Sidecar::Verdict(json!({ "scan_id": "a" }));
         std::fs::create_dir_all(root.path().join("egg")).unwrap();
-        deliver(root.path(), &["egg".into()], &told).unwrap();
+        deliver(root.path(), &["egg".into()], &sidecar).unwrap();
         // As if the move had not happened.
         std::fs::rename(root.path().join("done/egg"), root.path().join("egg")).unwrap();
         std::fs::write(root.path().join("done/.egg.verdict.json.tmp"), "half").unwrap();
-        deliver(root.path(), &["egg".into()], &told).unwrap();
+        deliver(root.path(), &["egg".into()], &sidecar).unwrap();
         assert_eq!(names(root.path().join(DONE)), ["egg", "egg.verdict.json"]);
         assert_eq!(names(root.path().to_owned()), ["done"]);
     }
@@ -188,7 +188,7 @@ mod tests {
         for name in &names {
             std::fs::write(root.path().join(name), name).unwrap();
         }
-        deliver(root.path(), &names, &Told::Verdict(json!({ "sha256": ["aa", "bb"] }))).unwrap();
+        deliver(root.path(), &names, &Sidecar::Verdict(json!({ "sha256": ["aa", "bb"] }))).unwrap();
         std::fs::rename(root.path().join("done/2.dcm"), root.path().join("2.dcm")).unwrap();
         assert!(is_decided(root.path(), "2.dcm", "bb"));
         assert!(!is_decided(root.path(), "2.dcm", "cc"), "another file of that name");
@@ -201,7 +201,7 @@ mod tests {
     fn a_reason_is_one_line_beside_what_failed() {
         let root = tempfile::tempdir().unwrap();
         std::fs::write(root.path().join("x.dcm"), "x").unwrap();
-        deliver(root.path(), &["x.dcm".into()], &Told::Reason("it is no image".into())).unwrap();
+        deliver(root.path(), &["x.dcm".into()], &Sidecar::Reason("it is no image".into())).unwrap();
         assert_eq!(names(root.path().join(FAILED)), ["x.dcm", "x.dcm.reason.txt"]);
         let reason = std::fs::read_to_string(root.path().join("failed/x.dcm.reason.txt")).unwrap();
         assert_eq!(reason, "it is no image\n");

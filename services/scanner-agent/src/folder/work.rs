@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::deliver::{self, Told};
+use super::deliver::{self, Sidecar};
 use super::listing::{self, Listing};
 use super::read::{self, Read, Scan};
 use super::readiness::{Outcome, Readiness, Ready, Rules};
@@ -122,7 +122,7 @@ fn files(listing: &Listing, ready: &Ready) -> Vec<PathBuf> {
 impl Folder {
     /// All that happens to something that is ready.
     async fn work(&self, ready: &Ready, files: Vec<PathBuf>) -> Outcome {
-        let told = match self.read(ready, files).await {
+        let sidecar = match self.read(ready, files).await {
             Ok(Read::MayGrow(why)) => {
                 tracing::info!(folder = %self.root.display(), name = ready.names[0], why, "not whole yet, left alone");
                 return Outcome::MayGrow;
@@ -132,21 +132,21 @@ impl Folder {
             Ok(Read::Unusable(why, broken)) => {
                 tracing::warn!(folder = %self.root.display(), name = ready.names[0], why, "failed");
                 match broken {
-                    Some(look) => self.decide_broken(ready, &look, &why).await.map(|()| Told::Reason(why)),
-                    None => Ok(Told::Reason(why)),
+                    Some(look) => self.decide_broken(ready, &look, &why).await.map(|()| Sidecar::Reason(why)),
+                    None => Ok(Sidecar::Reason(why)),
                 }
             }
             Ok(Read::Scans(scans, notes)) => self.decide(ready, scans, notes).await,
             // It was taken away, or is being: the next listing tells.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Outcome::Again,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && ready.is_last => {
-                Ok(Told::Reason(format!("it cannot be read: {error}")))
+                Ok(Sidecar::Reason(format!("it cannot be read: {error}")))
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Outcome::MayGrow,
             Err(error) => Err(format!("it cannot be read: {error}")),
         };
-        match told {
-            Ok(told) => self.deliver(ready, told).await,
+        match sidecar {
+            Ok(sidecar) => self.deliver(ready, sidecar).await,
             Err(why) => {
                 tracing::warn!(folder = %self.root.display(), name = ready.names[0], why, "waits, and is tried again");
                 Outcome::Again
@@ -170,19 +170,19 @@ impl Folder {
     }
 
     /// Verdicts of all scans, or why there are none; the error is one that may pass.
-    async fn decide(&self, ready: &Ready, scans: Vec<Scan>, notes: Vec<String>) -> Result<Told, String> {
+    async fn decide(&self, ready: &Ready, scans: Vec<Scan>, notes: Vec<String>) -> Result<Sidecar, String> {
         let received = Instant::now();
         let mut following = Vec::new();
         for Scan { id, series, sha256 } in scans {
             let (scan, mut remarks) = match self.intake.scan(id, &self.came(ready), &series) {
                 Ok(made) => made,
-                Err(error) => return Ok(Told::Reason(error.to_string())),
+                Err(error) => return Ok(Sidecar::Reason(error.to_string())),
             };
             remarks.extend(notes.iter().cloned());
             match self.desk.take(scan, &[], self.desk.settings.max_volume_bytes, received) {
                 Ok(taken) => following.push((taken, series, sha256, remarks)),
                 Err(invalid) if invalid.code == RejectCode::Overloaded => return Err(invalid.to_string()),
-                Err(invalid) => return Ok(Told::Reason(invalid.to_string())),
+                Err(invalid) => return Ok(Sidecar::Reason(invalid.to_string())),
             }
         }
         let mut verdicts = Vec::new();
@@ -196,10 +196,10 @@ impl Folder {
         }
         let is_folder = !ready.is_series && self.root.join(&ready.names[0]).is_dir();
         match verdicts.pop() {
-            Some(only) if !is_folder => Ok(Told::Verdict(only)),
+            Some(only) if !is_folder => Ok(Sidecar::Verdict(only)),
             last => {
                 verdicts.extend(last);
-                Ok(Told::Verdict(Value::Array(verdicts)))
+                Ok(Sidecar::Verdict(Value::Array(verdicts)))
             }
         }
     }
@@ -230,9 +230,9 @@ impl Folder {
         }
     }
 
-    async fn deliver(&self, ready: &Ready, told: Told) -> Outcome {
+    async fn deliver(&self, ready: &Ready, sidecar: Sidecar) -> Outcome {
         let (root, names) = (self.root.clone(), ready.names.clone());
-        match blocking(move || deliver::deliver(&root, &names, &told)).await {
+        match blocking(move || deliver::deliver(&root, &names, &sidecar)).await {
             Ok(()) => Outcome::Moved,
             Err(error) => {
                 tracing::warn!(folder = %self.root.display(), name = ready.names[0], %error, "decided, but not moved yet");
