@@ -12,7 +12,7 @@ use crate::{Error, Lost, log, segment};
 #[derive(Debug, Default)]
 pub struct Inspected {
     /// Records that matter, oldest first: scans, then verdicts.
-    pub records: Vec<Seen>,
+    pub records: Vec<RecordInfo>,
     /// Records that are damaged or torn.
     pub lost: Vec<Lost>,
     /// Bytes of all files.
@@ -21,7 +21,7 @@ pub struct Inspected {
 
 /// A record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct RecordInfo {
     /// Whose.
     pub id: String,
     /// How far it is.
@@ -49,30 +49,30 @@ pub fn inspect(folder: &Path) -> Result<Inspected, Error> {
     let scans = look(&folder.join(SCANS), &mut inspected)?;
     let verdicts = look(&folder.join(VERDICTS), &mut inspected)?;
     let mut decided = HashMap::<String, State>::new();
-    for (kind, seen) in &verdicts {
+    for (kind, record) in &verdicts {
         match *kind {
             kind::RELEASED => {
-                decided.entry(seen.id.clone()).or_insert(State::Unsettled);
+                decided.entry(record.id.clone()).or_insert(State::Unsettled);
             }
             kind::COMMITTED => {
-                decided.entry(seen.id.clone()).and_modify(|state| *state = State::Settled);
+                decided.entry(record.id.clone()).and_modify(|state| *state = State::Settled);
             }
             // What a sorter did says nothing of the store.
             _ => {}
         }
     }
-    let undecided = scans.into_iter().filter(|(_, seen)| !decided.contains_key(&seen.id));
-    inspected.records.extend(undecided.map(|(_, seen)| seen));
+    let undecided = scans.into_iter().filter(|(_, record)| !decided.contains_key(&record.id));
+    inspected.records.extend(undecided.map(|(_, record)| record));
     let released = verdicts.into_iter().filter(|(kind, _)| *kind == kind::RELEASED);
-    inspected.records.extend(released.map(|(_, seen)| {
-        let state = decided.get(&seen.id).copied().unwrap_or(State::Unsettled);
-        Seen { state, ..seen }
+    inspected.records.extend(released.map(|(_, record)| {
+        let state = decided.get(&record.id).copied().unwrap_or(State::Unsettled);
+        RecordInfo { state, ..record }
     }));
     Ok(inspected)
 }
 
 /// All whole records of a log.
-fn look(folder: &Path, into: &mut Inspected) -> Result<Vec<(Kind, Seen)>, Error> {
+fn look(folder: &Path, into: &mut Inspected) -> Result<Vec<(Kind, RecordInfo)>, Error> {
     let lock = folder.join(log::LOCK);
     let lock = File::open(&lock).map_err(|error| Error::io(&lock, &error))?;
     // Shared: any number may look, while no agent has it open.
@@ -89,7 +89,7 @@ fn look(folder: &Path, into: &mut Inspected) -> Result<Vec<(Kind, Seen)>, Error>
         into.lost.extend(contents.damage.into_iter().map(|damage| Lost::new(path.clone(), damage)));
         records.extend(contents.records.into_iter().map(|record| {
             let bytes = record.payload.len() as u64;
-            (record.kind, Seen { id: record.id, state: State::Undecided, bytes, path: path.clone() })
+            (record.kind, RecordInfo { id: record.id, state: State::Undecided, bytes, path: path.clone() })
         }));
     }
     Ok(records)
@@ -119,13 +119,14 @@ mod tests {
         drop(spool);
         for _ in 0..2 {
             let inspected = inspect(folder.path()).expect("nobody has it");
-            let seen: Vec<_> = inspected.records.iter().map(|seen| (seen.id.as_str(), seen.state)).collect();
+            let record: Vec<_> =
+                inspected.records.iter().map(|record| (record.id.as_str(), record.state)).collect();
             let all = [
                 ("undecided", State::Undecided),
                 ("unsettled", State::Unsettled),
                 ("settled", State::Settled),
             ];
-            assert_eq!(seen, all);
+            assert_eq!(record, all);
             assert!(inspected.lost.is_empty() && inspected.bytes > 0);
         }
     }

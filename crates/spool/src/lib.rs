@@ -13,6 +13,6 @@ mod spool;
 mod writer;
 
 pub use error::Error;
-pub use inspect::{Inspected, Seen, State, inspect};
+pub use inspect::{Inspected, RecordInfo, State, inspect};
 pub use log::{Entry, Log, Lost, Options, Recovered};
-pub use spool::{Left, Limits, Released, Spool};
+pub use spool::{Limits, Released, Spool, SpoolContents};

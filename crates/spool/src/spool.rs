@@ -59,7 +59,7 @@ pub struct Released {
 
 /// What was left when the agent last ended.
 #[derive(Debug, Default)]
-pub struct Left {
+pub struct SpoolContents {
     /// Scans without a verdict, oldest first.
     pub undecided: Vec<Entry>,
     /// Verdicts that are not known to be stored, oldest first.
@@ -72,7 +72,7 @@ pub struct Left {
 
 impl Spool {
     /// Opens the spool in `folder`, or begins one.
-    pub fn open(folder: &Path, limits: Limits) -> Result<(Self, Left), Error> {
+    pub fn open(folder: &Path, limits: Limits) -> Result<(Self, SpoolContents), Error> {
         let keep_free_bytes = (limits.scan_bytes / 16).min(VERDICT_RESERVE_BYTES);
         let options = |limit_bytes: u64, keep_free_bytes| {
             let segment_bytes = SEGMENT_BYTES.min(limit_bytes / SEGMENTS);
@@ -83,7 +83,7 @@ impl Spool {
         let (scans, of_scans) = Log::open(&folder.join(SCANS), of_scans)?;
         let (verdicts, of_verdicts) = Log::open(&folder.join(VERDICTS), of_verdicts)?;
         let spool = Self { scans, verdicts };
-        let mut left = Left { lost: of_scans.lost, ..Left::default() };
+        let mut left = SpoolContents { lost: of_scans.lost, ..SpoolContents::default() };
         left.lost.extend(of_verdicts.lost);
         let released = spool.pair(of_verdicts.entries);
         for entry in of_scans.entries {

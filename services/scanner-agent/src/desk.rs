@@ -20,7 +20,7 @@ use ovomesh_api::pb::scan::v1::{self as pb, RejectCode, Row};
 use ovomesh_api::pb::scanner::v1::Line;
 use ovomesh_api::{Invalid, LineBook, Scan, ScanKey, ScanMeta, time, undecided};
 use ovomesh_mesh::Lifecycle;
-use ovomesh_spool::{Entry, Error, Left, Released, Spool};
+use ovomesh_spool::{Entry, Error, Released, Spool, SpoolContents};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -30,7 +30,7 @@ use crate::clock::{Clock, Stamp};
 use crate::desk::failed::Failed;
 use crate::feed::{Feed, LineName};
 use crate::queue::{Queue, Waiting};
-use crate::spooled::{self, Kept};
+use crate::spooled::{self, SpooledScan};
 
 /// How long a stored verdict is kept for repeats: longer than any retry of a scanner.
 const REMEMBERED: Duration = Duration::from_secs(600);
@@ -88,7 +88,7 @@ pub enum Taken {
 
 impl Desk {
     /// Over an opened spool; what was left in it goes on.
-    pub fn new(settings: Settings, spool: Spool, left: Left, lifecycle: Lifecycle) -> Arc<Self> {
+    pub fn new(settings: Settings, spool: Spool, left: SpoolContents, lifecycle: Lifecycle) -> Arc<Self> {
         let desk = Arc::new(Self {
             failed: Failed::new(settings.failed.clone()),
             settings,
@@ -130,7 +130,7 @@ impl Desk {
                 vacant.insert(Known::Open(case.clone()));
                 let progress = case.follow();
                 let desk = self.clone();
-                let kept = Kept { scan, received_at: now, deadline: case.deadline, stamp };
+                let kept = SpooledScan { scan, received_at: now, deadline: case.deadline, stamp };
                 self.spawn(case.clone(), async move { desk.carry(case, meta, kept).await });
                 return Ok(Taken::Open(progress));
             }
@@ -149,7 +149,7 @@ impl Desk {
     }
 
     /// All of a scan's life.
-    async fn carry(self: Arc<Self>, case: Arc<Case>, meta: ScanMeta, kept: Kept) {
+    async fn carry(self: Arc<Self>, case: Arc<Case>, meta: ScanMeta, kept: SpooledScan) {
         let stamp = kept.stamp;
         match self.spool.accept(&case.record, spooled::write_scan(kept)).await {
             Ok(entry) => {
@@ -279,7 +279,7 @@ impl Desk {
         let entry = case.undecided()?;
         let read = self.spool.scan(&entry).map_err(|error| error.to_string()).and_then(spooled::read_scan);
         match read {
-            Ok(Kept { scan, .. }) => {
+            Ok(SpooledScan { scan, .. }) => {
                 let left = case.deadline.saturating_duration_since(Instant::now());
                 Some(pb::Scan { budget: Some(time::budget_to_pb(left)), ..scan })
             }

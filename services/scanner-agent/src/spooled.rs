@@ -15,7 +15,7 @@ use crate::deadline;
 
 /// A scan and what belongs to it.
 #[derive(Debug)]
-pub struct Kept {
+pub struct SpooledScan {
     /// As it came.
     pub scan: Scan,
     /// When it came.
@@ -27,7 +27,7 @@ pub struct Kept {
 }
 
 /// A scan for the spool.
-pub fn write_scan(kept: Kept) -> Bytes {
+pub fn write_scan(kept: SpooledScan) -> Bytes {
     let spooled = pb::spool::v1::Spooled {
         scan: Some(kept.scan),
         received_at: Some(time::to_pb(kept.received_at)),
@@ -39,12 +39,12 @@ pub fn write_scan(kept: Kept) -> Bytes {
 }
 
 /// A scan from the spool.
-pub fn read_scan(bytes: Bytes) -> Result<Kept, String> {
+pub fn read_scan(bytes: Bytes) -> Result<SpooledScan, String> {
     let spooled = pb::spool::v1::Spooled::decode(bytes).map_err(|error| error.to_string())?;
     let Spooled { scan, received_at, deadline, clock_correction_us, acquired_here } =
         Spooled::parse(spooled).map_err(|error| error.to_string())?;
     let stamp = Stamp { correction: clock_correction_us, acquired_here };
-    Ok(Kept { scan, received_at, deadline: deadline::read(&deadline), stamp })
+    Ok(SpooledScan { scan, received_at, deadline: deadline::read(&deadline), stamp })
 }
 
 /// A row for the spool, which is recorded now.

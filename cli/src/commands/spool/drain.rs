@@ -14,7 +14,7 @@ use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::{LineBook, LineConfig, Scan, ScanKey, Spooled, pb, thousands, undecided};
 use ovomesh_bootstrap::configuration;
 use ovomesh_intake::Intake;
-use ovomesh_spool::{Entry, Left, Limits, Released, Spool};
+use ovomesh_spool::{Entry, Limits, Released, Spool, SpoolContents};
 use prost::Message as _;
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -106,7 +106,7 @@ async fn decide_images(
     folder: &Path,
     lines: Option<&Path>,
     spool: &Spool,
-    left: &Left,
+    left: &SpoolContents,
     done: &mut Done,
     out: &mut Out,
 ) -> anyhow::Result<VecDeque<Released>> {

@@ -63,9 +63,9 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
         What::Ls { folder } => {
             let inspected = open(folder)?;
             if out.is_json() {
-                for seen in &inspected.records {
-                    let (site, scan_id) = names(&seen.id);
-                    out.json(&json!({ "site": site, "scan_id": scan_id, "state": name(seen.state), "bytes": seen.bytes, "file": seen.path }))?;
+                for record in &inspected.records {
+                    let (site, scan_id) = names(&record.id);
+                    out.json(&json!({ "site": site, "scan_id": scan_id, "state": name(record.state), "bytes": record.bytes, "file": record.path }))?;
                 }
             } else {
                 out.line(table(&inspected, out.colour, out.width))?;
@@ -98,9 +98,14 @@ fn open(folder: &std::path::Path) -> anyhow::Result<Inspected> {
 fn table(inspected: &Inspected, colour: bool, width: Option<usize>) -> String {
     let columns =
         [Column::Text("SCAN"), Column::Text("STATE"), Column::Number("BYTES"), Column::Text("FILE")];
-    let rows = inspected.records.iter().map(|seen| {
-        let file = seen.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        [seen.id.clone().into(), name(seen.state).into(), Field::from(thousands(seen.bytes)), file.into()]
+    let rows = inspected.records.iter().map(|record| {
+        let file = record.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        [
+            record.id.clone().into(),
+            name(record.state).into(),
+            Field::from(thousands(record.bytes)),
+            file.into(),
+        ]
     });
     render(&columns, rows, colour, width)
 }
@@ -113,7 +118,7 @@ fn damage(lost: &Lost) -> String {
 }
 
 fn summary(inspected: &Inspected) -> String {
-    let count = |state| inspected.records.iter().filter(|seen| seen.state == state).count() as u64;
+    let count = |state| inspected.records.iter().filter(|record| record.state == state).count() as u64;
     let (undecided, unsettled, settled) =
         (count(State::Undecided), count(State::Unsettled), count(State::Settled));
     let torn = inspected.lost.iter().filter(|lost| lost.is_torn_tail).count();
@@ -142,7 +147,7 @@ fn name(state: State) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use ovomesh_spool::Seen;
+    use ovomesh_spool::RecordInfo;
 
     use super::*;
 
@@ -153,12 +158,16 @@ mod tests {
 
     #[test]
     fn a_spool_reads_like_this() {
-        let seen =
-            |id: &str, state, bytes| Seen { id: id.into(), state, bytes, path: "/s/0000000001.log".into() };
+        let record = |id: &str, state, bytes| RecordInfo {
+            id: id.into(),
+            state,
+            bytes,
+            path: "/s/0000000001.log".into(),
+        };
         let lost =
             Lost { path: "/s/0000000002.log".into(), at: 10..40, id: Some("c".into()), is_torn_tail: false };
         let inspected = Inspected {
-            records: vec![seen("a", State::Undecided, 131_200), seen("b", State::Settled, 1_900)],
+            records: vec![record("a", State::Undecided, 131_200), record("b", State::Settled, 1_900)],
             lost: vec![lost],
             bytes: 133_500,
         };

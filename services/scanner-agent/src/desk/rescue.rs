@@ -87,13 +87,13 @@ mod tests {
     use ovomesh_api::pb::scan::v1::{Call, Place, Purpose, Scan, Volume};
     use ovomesh_api::{LineBook, time};
     use ovomesh_mesh::Lifecycle;
-    use ovomesh_spool::{Left, Limits, Spool};
+    use ovomesh_spool::{Limits, Spool, SpoolContents};
     use tokio::time::Instant;
 
     use super::*;
     use crate::clock::Stamp;
     use crate::desk::{Known, Settings, Taken};
-    use crate::spooled::Kept;
+    use crate::spooled::SpooledScan;
 
     const LIMITS: Limits = Limits { scan_bytes: 1 << 20, verdict_bytes: 1 << 20 };
 
@@ -102,7 +102,7 @@ mod tests {
         let counts = [left.undecided.len(), left.unsettled.len(), left.settled.len()];
         let settings =
             Settings { lines: LineBook::default(), max_volume_bytes: 1 << 20, failed: folder.join("failed") };
-        (Desk::new(settings, spool, Left::default(), Lifecycle::new()), counts)
+        (Desk::new(settings, spool, SpoolContents::default(), Lifecycle::new()), counts)
     }
 
     fn scan() -> Scan {
@@ -137,7 +137,7 @@ mod tests {
         this.spawn(case.clone(), async move {
             assert!(steps > 0, "before it is accepted");
             let stamp = Stamp { correction: None, acquired_here: false };
-            let kept = Kept { scan: scan(), received_at: now, deadline: case.deadline, stamp };
+            let kept = SpooledScan { scan: scan(), received_at: now, deadline: case.deadline, stamp };
             let entry = desk.spool.accept(&case.record, spooled::write_scan(kept)).await.unwrap();
             case.is_on_disk(OnDisk::Scan(entry.clone()));
             case.tell(Progress::Accepted);

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ovomesh_api::{Scan, ScanKey};
-use ovomesh_spool::{Entry, Left, Released};
+use ovomesh_spool::{Entry, Released, SpoolContents};
 use tokio::time::Instant;
 
 use super::{Desk, Known, sample_bytes};
 use crate::case::{self, Case, OnDisk, Progress};
 use crate::feed::{self, FRESH};
-use crate::spooled::{self, Kept};
+use crate::spooled::{self, SpooledScan};
 
 impl Desk {
     /// Goes on with what an agent before this one left.
-    pub(super) fn go_on(self: &Arc<Self>, left: Left) {
+    pub(super) fn go_on(self: &Arc<Self>, left: SpoolContents) {
         self.tell_again(&left);
         for released in left.settled {
             match self.key_of(&released) {
@@ -34,7 +34,7 @@ impl Desk {
     }
 
     /// Sorters are told what was recorded just before and nobody has acted on.
-    fn tell_again(&self, left: &Left) {
+    fn tell_again(&self, left: &SpoolContents) {
         let mut recorded: Vec<&Released> = left.settled.iter().chain(&left.unsettled).collect();
         recorded.sort_unstable_by_key(|released| released.entry.position());
         let is_old = |of: &&Released| self.spool.verdict(of).is_ok_and(|bytes| fresh_since(bytes).is_none());
@@ -58,7 +58,7 @@ impl Desk {
     /// A scan has what is left of its time.
     fn decide_again(self: &Arc<Self>, entry: Entry) {
         let scan = self.spool.scan(&entry).map_err(|error| error.to_string()).and_then(spooled::read_scan);
-        let scan = scan.and_then(|Kept { scan, received_at, deadline, stamp }| {
+        let scan = scan.and_then(|SpooledScan { scan, received_at, deadline, stamp }| {
             let bytes = sample_bytes(&scan);
             let scan = Scan::parse(scan, u64::MAX, received_at).map_err(|error| error.to_string())?;
             Ok((scan.meta, bytes, deadline, stamp))
