@@ -12,7 +12,7 @@ use crate::{Error, acquired_at, wire};
 
 /// How an image came.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Came {
+pub struct ImageOrigin {
     /// AE title of the sender, if it came by DICOM.
     pub calling_ae: Option<String>,
     /// AE title that was called.
@@ -58,19 +58,24 @@ impl Intake {
     }
 
     /// Checks that images which came so are of a line.
-    pub fn check(&self, came: &Came, attributes: &Attributes) -> Result<(), Error> {
-        Ok(self.identify(came, attributes).map(drop)?)
+    pub fn check(&self, origin: &ImageOrigin, attributes: &Attributes) -> Result<(), Error> {
+        Ok(self.identify(origin, attributes).map(drop)?)
     }
 
     /// The scan with this id that images which came so are of.
-    pub fn key(&self, id: &str, came: &Came, attributes: &Attributes) -> Result<ScanKey, Error> {
-        let (place, _) = self.identify(came, attributes)?;
+    pub fn key(&self, id: &str, origin: &ImageOrigin, attributes: &Attributes) -> Result<ScanKey, Error> {
+        let (place, _) = self.identify(origin, attributes)?;
         Ok(ScanKey::new(&place.site, &ScanId::parse(id)?))
     }
 
     /// A series as a scan with this id, and notes for people.
-    pub fn scan(&self, id: String, came: &Came, series: &Series) -> Result<(pb::Scan, Vec<String>), Error> {
-        let (place, fields) = self.identify(came, &series.attributes)?;
+    pub fn scan(
+        &self,
+        id: String,
+        origin: &ImageOrigin,
+        series: &Series,
+    ) -> Result<(pb::Scan, Vec<String>), Error> {
+        let (place, fields) = self.identify(origin, &series.attributes)?;
         let scan = pb::Scan {
             scan_id: id,
             egg_id: fields.egg_id.map(|id| id.to_string()).unwrap_or_default(),
@@ -95,12 +100,12 @@ impl Intake {
     pub fn broken(
         &self,
         id: &str,
-        came: &Came,
+        origin: &ImageOrigin,
         attributes: &Attributes,
         acquired: Option<Acquired>,
         now: Timestamp,
     ) -> Result<ScanMeta, Error> {
-        let (place, fields) = self.identify(came, attributes)?;
+        let (place, fields) = self.identify(origin, attributes)?;
         let acquired_at = match acquired_at(acquired) {
             Some(at) => time::from_pb("acquired_at", at)?,
             None => now,
@@ -120,16 +125,16 @@ impl Intake {
         })
     }
 
-    fn identify(&self, came: &Came, attributes: &Attributes) -> Result<(Place, Fields), NoLine> {
+    fn identify(&self, origin: &ImageOrigin, attributes: &Attributes) -> Result<(Place, Fields), NoLine> {
         let attribute = |name: &str| {
             let (_, tag) = self.attributes.iter().find(|(own, _)| own == name)?;
             attributes.get(*tag).map(str::to_owned)
         };
         self.book.identify(&Origin {
-            calling_ae: came.calling_ae.as_deref(),
-            called_ae: came.called_ae.as_deref(),
-            folder: came.folder.as_deref(),
-            file_name: came.file_name.as_deref(),
+            calling_ae: origin.calling_ae.as_deref(),
+            called_ae: origin.called_ae.as_deref(),
+            folder: origin.folder.as_deref(),
+            file_name: origin.file_name.as_deref(),
             attribute: &attribute,
         })
     }
@@ -163,7 +168,7 @@ mod tests {
                 {from: PatientID, pattern: '^(?<tray_run>\w+)-(?<slot>\d+)-(?<egg_id>\w+)$'},
                 {from: '(0008,1010)', into: coil}]}]",
         );
-        let (scan, notes) = intake.scan("1.2.3".into(), &Came::default(), &series(&intake)).unwrap();
+        let (scan, notes) = intake.scan("1.2.3".into(), &ImageOrigin::default(), &series(&intake)).unwrap();
         let place = scan.place.as_ref().unwrap();
         assert_eq!((place.site.as_str(), place.line.as_str()), ("n", "3"));
         assert_eq!((place.tray_run.as_str(), place.slot, scan.egg_id.as_str()), ("T4", 17, "E9"));
@@ -174,7 +179,7 @@ mod tests {
     #[test]
     fn without_a_configuration_it_is_a_scan_all_the_same() {
         let intake = intake("{}");
-        let (scan, _) = intake.scan("1.2.3".into(), &Came::default(), &series(&intake)).unwrap();
+        let (scan, _) = intake.scan("1.2.3".into(), &ImageOrigin::default(), &series(&intake)).unwrap();
         assert_eq!((scan.egg_id.as_str(), scan.place.unwrap().line.as_str()), ("T4-017-E9", "1"));
     }
 

@@ -6,5 +6,5 @@ mod intake;
 mod wire;
 
 pub use error::Error;
-pub use intake::{Came, Intake};
+pub use intake::{ImageOrigin, Intake};
 pub use wire::{acquired_at, wire};

@@ -14,7 +14,7 @@ mod desk;
 mod dicom;
 mod feed;
 mod folder;
-mod ingress;
+mod images;
 mod link;
 mod queue;
 mod service;
@@ -73,7 +73,7 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
         agent: config.port.instance.clone(),
     };
     let (linking, shared) = (link::run(desk.clone(), gateways), desk.clone());
-    let images = ingress::run(&config, desk.clone(), lifecycle.drain.clone()).await?;
+    let images = images::run(&config, desk.clone(), lifecycle.drain.clone()).await?;
     let service = Service { desk, lifecycle: lifecycle.clone() };
     let limit = usize::try_from(config.max_volume_bytes + HEADER_BYTES)?;
     let serving = Server::new(NAME, &config.port)

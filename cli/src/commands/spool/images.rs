@@ -9,7 +9,7 @@ use ovomesh_api::pb::scan::v1::UndecidedReason;
 use ovomesh_api::pb::spool::v1::Image;
 use ovomesh_api::{LineConfig, undecided};
 use ovomesh_imaging::dicom;
-use ovomesh_intake::{Came, Intake};
+use ovomesh_intake::{ImageOrigin, Intake};
 use ovomesh_spool::{Released, Spool, images};
 use prost::Message as _;
 
@@ -51,7 +51,11 @@ pub(super) async fn decide(
     let Some((image, look)) = first else {
         anyhow::bail!("{}", last_error.map_or_else(|| "no image".into(), |error| error.to_string()));
     };
-    let by = Came { calling_ae: Some(image.calling_ae), called_ae: Some(image.called_ae), ..Came::default() };
+    let by = ImageOrigin {
+        calling_ae: Some(image.calling_ae),
+        called_ae: Some(image.called_ae),
+        ..ImageOrigin::default()
+    };
     let mut meta = intake.broken(series, &by, &look.attributes, look.acquired, Timestamp::now())?;
     // It came earlier, and nobody can tell when.
     meta.clock_suspect = true;

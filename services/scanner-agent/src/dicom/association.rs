@@ -13,7 +13,7 @@ use dicom_ul::pdu::{
     AssociationRJServiceUserReason, PDataValue, PDataValueType, Pdu, UserIdentity, read_pdu,
 };
 use ovomesh_api::LineBook;
-use ovomesh_intake::Came;
+use ovomesh_intake::ImageOrigin;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -106,14 +106,14 @@ pub async fn serve(
         Ok(Err(error)) => return tracing::info!(peer, %error, "no association"),
         Err(_) => return tracing::info!(peer, "no association was asked for in time"),
     };
-    let came = Came {
+    let origin = ImageOrigin {
         calling_ae: Some(association.peer_ae_title().trim().to_owned()),
         called_ae: Some(association.called_ae_title().trim().to_owned()),
-        ..Came::default()
+        ..ImageOrigin::default()
     };
-    tracing::info!(peer, calling = came.calling_ae, called = came.called_ae, "associated");
+    tracing::info!(peer, calling = origin.calling_ae, called = origin.called_ae, "associated");
     let mut session =
-        Session { association, receiver, came, touched: HashSet::new(), inbox: Inbox::new(most) };
+        Session { association, receiver, origin, touched: HashSet::new(), inbox: Inbox::new(most) };
     let ended = tokio::select! {
         ended = session.run() => ended,
         () = drain.cancelled() => Err("the agent is leaving".to_owned()),
@@ -131,7 +131,7 @@ pub async fn serve(
 struct Session<'r> {
     association: AsyncServerAssociation<TcpStream>,
     receiver: &'r Receiver,
-    came: Came,
+    origin: ImageOrigin,
     /// Series of which images came.
     touched: HashSet<String>,
     inbox: Inbox,
@@ -233,7 +233,7 @@ impl Session<'_> {
             return Ok(Status::invalid_instance());
         }
         let file = file(class, instance, &agreed.transfer_syntax, data);
-        let incoming = Incoming { instance: instance.to_owned(), came: self.came.clone(), file };
+        let incoming = Incoming { instance: instance.to_owned(), origin: self.origin.clone(), file };
         let (status, series) = self.receiver.take(incoming).await;
         self.touched.extend(series);
         Ok(status)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ovomesh_api::pb::scan::v1::RejectCode;
 use ovomesh_api::{Invalid, ScanId, ScanKey};
 use ovomesh_imaging::dicom;
-use ovomesh_intake::{Came, Error, Intake};
+use ovomesh_intake::{Error, ImageOrigin, Intake};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -40,7 +40,7 @@ pub struct Incoming {
     /// SOPInstanceUID, as its command says.
     pub instance: String,
     /// How it came.
-    pub came: Came,
+    pub origin: ImageOrigin,
     /// The DICOM file.
     pub file: Vec<u8>,
 }
@@ -64,7 +64,7 @@ impl Receiver {
             for image in images {
                 let bytes = image.file.len() as u64;
                 let incoming =
-                    Incoming { instance: image.instance, came: image.came, file: image.file.into() };
+                    Incoming { instance: image.instance, origin: image.origin, file: image.file.into() };
                 let Ok((looked, _)) = self.look(incoming, image.at).await else { continue };
                 scan = self.key(&series, &looked.about);
                 let whole = self.table().add(Image { bytes, ..looked });
@@ -111,8 +111,9 @@ impl Receiver {
             }
         }
         let staging = self.staging.clone();
-        let (name, instance, came) = (image.series.clone(), image.instance.clone(), image.about.came.clone());
-        let kept = blocking(move || staging.append(&name, &instance, &came, file)).await;
+        let (name, instance, origin) =
+            (image.series.clone(), image.instance.clone(), image.about.origin.clone());
+        let kept = blocking(move || staging.append(&name, &instance, &origin, file)).await;
         if let Err(error) = kept.and_then(|kept| kept) {
             tracing::error!(series = image.series, %error, "an image was not kept");
             return (Status::out_of_resources(format!("not kept: {error}; send it later")), series);
@@ -155,7 +156,7 @@ impl Receiver {
         incoming: Incoming,
         at: Instant,
     ) -> Result<(Image, Vec<u8>), (Status, Option<String>)> {
-        let Incoming { instance, came, file } = incoming;
+        let Incoming { instance, origin, file } = incoming;
         let wanted = self.intake.wanted().to_vec();
         let name = instance.clone();
         let _reader = self.readers.acquire().await;
@@ -185,11 +186,11 @@ impl Receiver {
             let why = format!("it is instance {}, not the one announced", looked.instance);
             return Err((Status::mismatch(why), None));
         }
-        if let Err(error) = self.intake.check(&came, &looked.attributes) {
+        if let Err(error) = self.intake.check(&origin, &looked.attributes) {
             tracing::warn!(series = looked.series, %error, "an image of no line");
             return Err((Status::not_authorized(error.to_string()), None));
         }
-        let about = About { came, attributes: looked.attributes, acquired: looked.acquired };
+        let about = About { origin, attributes: looked.attributes, acquired: looked.acquired };
         let (series, expected, bytes) = (looked.series, looked.expected, file.len() as u64);
         Ok((Image { series, instance, bytes, expected, about, at }, file))
     }
@@ -240,7 +241,7 @@ impl Receiver {
             // Another one has handed it on in between.
             None => return Ok((None, Status::SUCCESS)),
         };
-        let scan = self.intake.scan(gathered.series.clone(), &gathered.about.came, &series);
+        let scan = self.intake.scan(gathered.series.clone(), &gathered.about.origin, &series);
         let (scan, notes) = match scan {
             Ok(scan) => scan,
             Err(error) => return self.decide_broken(gathered, error.to_string()),
@@ -278,7 +279,7 @@ impl Receiver {
     fn decide_broken(&self, gathered: &Gathered, why: String) -> Result<(Option<Taken>, Status), String> {
         let Gathered { series, about, .. } = gathered;
         let now = self.desk.clock.now();
-        match self.intake.broken(series, &about.came, &about.attributes, about.acquired, now) {
+        match self.intake.broken(series, &about.origin, &about.attributes, about.acquired, now) {
             Ok(meta) if self.desk.known(&meta.key()).is_some() => {
                 tracing::info!(series, why, "images of a series that is decided already; that stands");
                 Ok((None, Status::SUCCESS))
@@ -297,7 +298,7 @@ impl Receiver {
 
     /// The scan that a series is, when a line takes its images.
     fn key(&self, series: &str, about: &About) -> Option<ScanKey> {
-        self.intake.key(series, &about.came, &about.attributes).ok()
+        self.intake.key(series, &about.origin, &about.attributes).ok()
     }
 
     /// Each change is one step, so the table holds whatever panicked elsewhere.

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use ovomesh_imaging::dicom::{Acquired, Attributes};
-use ovomesh_intake::Came;
+use ovomesh_intake::ImageOrigin;
 use tokio::time::Instant;
 
 /// What is bounded.
@@ -48,7 +48,7 @@ pub struct Image {
 #[derive(Debug, Clone, Default)]
 pub struct About {
     /// How it came.
-    pub came: Came,
+    pub origin: ImageOrigin,
     /// What it says.
     pub attributes: Attributes,
     /// When it was acquired.

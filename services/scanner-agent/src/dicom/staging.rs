@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ovomesh_api::pb::spool::v1::Image;
-use ovomesh_intake::Came;
+use ovomesh_intake::ImageOrigin;
 use ovomesh_spool::{frame, images};
 use parking_lot::Mutex;
 use prost::Message as _;
@@ -38,7 +38,7 @@ pub struct Staged {
     /// SOPInstanceUID.
     pub instance: String,
     /// How it came.
-    pub came: Came,
+    pub origin: ImageOrigin,
     /// When it came.
     pub at: Instant,
     /// The DICOM file.
@@ -60,10 +60,16 @@ impl Staging {
     }
 
     /// Keeps an image; when this returns it is on disk.
-    pub fn append(&self, series: &str, instance: &str, came: &Came, file: Vec<u8>) -> io::Result<()> {
+    pub fn append(
+        &self,
+        series: &str,
+        instance: &str,
+        origin: &ImageOrigin,
+        file: Vec<u8>,
+    ) -> io::Result<()> {
         let record = Image {
-            calling_ae: came.calling_ae.clone().unwrap_or_default(),
-            called_ae: came.called_ae.clone().unwrap_or_default(),
+            calling_ae: origin.calling_ae.clone().unwrap_or_default(),
+            called_ae: origin.called_ae.clone().unwrap_or_default(),
             known_until: Some(deadline::write(Instant::now() + KNOWN_FOR)),
             file: file.into(),
         };
@@ -113,10 +119,14 @@ impl Staging {
         let staged = |(instance, record): (String, Vec<u8>)| {
             let Image { calling_ae, called_ae, known_until, file } =
                 Image::decode(Bytes::from(record)).ok()?;
-            let came = Came { calling_ae: Some(calling_ae), called_ae: Some(called_ae), ..Came::default() };
+            let origin = ImageOrigin {
+                calling_ae: Some(calling_ae),
+                called_ae: Some(called_ae),
+                ..ImageOrigin::default()
+            };
             let until = deadline::read(&known_until.unwrap_or_default());
             let at = until.checked_sub(KNOWN_FOR).unwrap_or(until);
-            Some(Staged { instance, came, at, file })
+            Some(Staged { instance, origin, at, file })
         };
         Ok(images::read(&self.folder, series)?.into_iter().filter_map(staged).collect())
     }
@@ -164,9 +174,9 @@ impl Staging {
 mod tests {
     use super::*;
 
-    fn came() -> Came {
+    fn origin() -> ImageOrigin {
         let (calling_ae, called_ae) = (Some("A".into()), Some("B".into()));
-        Came { calling_ae, called_ae, ..Came::default() }
+        ImageOrigin { calling_ae, called_ae, ..ImageOrigin::default() }
     }
 
     #[test]
@@ -174,9 +184,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let staging = Staging::open(folder.path(), 1 << 20).unwrap();
         for instance in ["1.1", "1.2", "1.2"] {
-            staging.append("1", instance, &came(), instance.as_bytes().to_vec()).unwrap();
+            staging.append("1", instance, &origin(), instance.as_bytes().to_vec()).unwrap();
         }
-        staging.append("2", "2.1", &came(), vec![9; 100]).unwrap();
+        staging.append("2", "2.1", &origin(), vec![9; 100]).unwrap();
         let whole = std::fs::read(folder.path().join("2.images")).unwrap();
         std::fs::write(folder.path().join("2.images"), &whole[..whole.len() - 1]).unwrap();
         let staging = Staging::open(folder.path(), 1 << 20).unwrap();
@@ -186,11 +196,11 @@ mod tests {
         let images = staging.read("1").unwrap();
         let read: Vec<_> = images.iter().map(|i| (i.instance.as_str(), &i.file[..])).collect();
         assert_eq!(read, [("1.1", &b"1.1"[..]), ("1.2", b"1.2")]);
-        assert_eq!(images[0].came, came());
+        assert_eq!(images[0].origin, origin());
         assert!(images[0].at <= Instant::now(), "it came before now");
         assert!(staging.read("2").unwrap().is_empty());
         // What comes after a torn record is found.
-        staging.append("2", "2.1", &came(), vec![9; 100]).unwrap();
+        staging.append("2", "2.1", &origin(), vec![9; 100]).unwrap();
         assert_eq!(staging.read("2").unwrap().len(), 1);
     }
 
@@ -198,14 +208,14 @@ mod tests {
     fn room_is_bounded_and_comes_back() {
         let folder = tempfile::tempdir().unwrap();
         let staging = Staging::open(folder.path(), 1_000).unwrap();
-        staging.append("1", "1.1", &came(), vec![0; 500]).unwrap();
-        let error = staging.append("2", "2.1", &came(), vec![0; 500]).unwrap_err();
+        staging.append("1", "1.1", &origin(), vec![0; 500]).unwrap();
+        let error = staging.append("2", "2.1", &origin(), vec![0; 500]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         staging.remove("1");
         assert_eq!(staging.bytes(), (0, 1_000));
-        staging.append("2", "2.1", &came(), vec![0; 500]).unwrap();
+        staging.append("2", "2.1", &origin(), vec![0; 500]).unwrap();
         staging.remove("never there");
-        staging.append("3", "3.1", &came(), vec![0; 100]).unwrap();
+        staging.append("3", "3.1", &origin(), vec![0; 100]).unwrap();
         let aside = tempfile::tempdir().unwrap();
         staging.set_aside("3", aside.path()).unwrap();
         assert!(aside.path().join("3.images").exists());

@@ -15,20 +15,20 @@ const NAMES: usize = 10_000;
 
 /// What was told since the last pass.
 #[derive(Debug, Default)]
-pub struct News {
+pub struct FolderEvents {
     told: Mutex<HashSet<String>>,
-    came: Notify,
+    arrived: Notify,
 }
 
-impl News {
+impl FolderEvents {
     /// Names that were renamed into place or closed by their writer.
     pub fn take(&self) -> HashSet<String> {
         std::mem::take(&mut *self.told.lock())
     }
 
     /// Comes back when there is something new.
-    pub async fn came(&self) {
-        self.came.notified().await;
+    pub async fn arrived(&self) {
+        self.arrived.notified().await;
     }
 
     fn hear(&self, event: &Event) {
@@ -45,13 +45,13 @@ impl News {
                 told.insert(name.to_owned());
             }
         }
-        self.came.notify_one();
+        self.arrived.notify_one();
     }
 }
 
 /// Listens for as long as it is kept; nothing where the system has no events for this folder.
-pub fn listen(root: &Path, news: &Arc<News>) -> Option<RecommendedWatcher> {
-    let to = news.clone();
+pub fn listen(root: &Path, events: &Arc<FolderEvents>) -> Option<RecommendedWatcher> {
+    let to = events.clone();
     let heard = move |event: notify::Result<Event>| match event {
         Ok(event) => to.hear(&event),
         Err(error) => tracing::debug!(%error, "an event was lost; the folder is listed all the same"),

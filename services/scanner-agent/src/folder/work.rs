@@ -10,7 +10,7 @@ use futures::FutureExt as _;
 use ovomesh_api::json;
 use ovomesh_api::pb::scan::v1::RejectCode;
 use ovomesh_imaging::dicom::Look;
-use ovomesh_intake::{Came, Intake};
+use ovomesh_intake::{ImageOrigin, Intake};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -21,7 +21,7 @@ use super::deliver::{self, Sidecar};
 use super::listing::{self, Listing};
 use super::read::{self, Read, Scan};
 use super::readiness::{Outcome, Readiness, Ready, Rules};
-use super::watch::{self, News};
+use super::watch::{self, FolderEvents};
 use crate::desk::Desk;
 
 /// How often the folder is listed when nothing is told.
@@ -56,13 +56,13 @@ impl Folder {
 /// Works on the folder until the drain. A share that goes away is waited for.
 pub async fn run(folder: Folder, rules: Rules, drain: CancellationToken) {
     let root = folder.root.display().to_string();
-    let news = Arc::new(News::default());
+    let events = Arc::new(FolderEvents::default());
     let (mut readiness, mut tasks) = (Readiness::new(rules), JoinSet::new());
     // What is listened to, by the folder that it is: another one may be mounted in its place.
     let mut listening = None;
     let mut is_away = None;
     loop {
-        let told = news.take();
+        let told = events.take();
         let path = folder.root.clone();
         match blocking(move || listing::list(&path)).await {
             Ok(listing) => {
@@ -71,7 +71,7 @@ pub async fn run(folder: Folder, rules: Rules, drain: CancellationToken) {
                     is_away = Some(false);
                 }
                 if listening.as_ref().is_none_or(|(of, _)| *of != listing.folder) {
-                    listening = Some((listing.folder, watch::listen(&folder.root, &news)));
+                    listening = Some((listing.folder, watch::listen(&folder.root, &events)));
                 }
                 for ready in readiness.step(&listing, &told, Instant::now()) {
                     let (folder, files) = (folder.clone(), files(&listing, &ready));
@@ -92,7 +92,7 @@ pub async fn run(folder: Folder, rules: Rules, drain: CancellationToken) {
         let pause = if readiness.is_waiting() && is_away == Some(false) { LIST_WAITING } else { LIST };
         tokio::select! {
             () = drain.cancelled() => return,
-            () = news.came() => tokio::time::sleep(TOGETHER).await,
+            () = events.arrived() => tokio::time::sleep(TOGETHER).await,
             Some(done) = tasks.join_next(), if !tasks.is_empty() => {
                 if let Ok((names, outcome)) = done {
                     readiness.done(&names, &outcome, Instant::now());
@@ -174,7 +174,7 @@ impl Folder {
         let received = Instant::now();
         let mut following = Vec::new();
         for Scan { id, series, sha256 } in scans {
-            let (scan, mut remarks) = match self.intake.scan(id, &self.came(ready), &series) {
+            let (scan, mut remarks) = match self.intake.scan(id, &self.origin(ready), &series) {
                 Ok(made) => made,
                 Err(error) => return Ok(Sidecar::Reason(error.to_string())),
             };
@@ -209,7 +209,7 @@ impl Folder {
     async fn decide_broken(&self, ready: &Ready, look: &Look, why: &str) -> Result<(), String> {
         let id = &look.series;
         let now = self.desk.clock.now();
-        match self.intake.broken(id, &self.came(ready), &look.attributes, look.acquired, now) {
+        match self.intake.broken(id, &self.origin(ready), &look.attributes, look.acquired, now) {
             Ok(meta) => match self.desk.decide_broken(meta, why.to_owned()) {
                 Some(taken) => taken.row().await.map(drop),
                 None => Err("its verdict cannot be read now".into()),
@@ -241,9 +241,9 @@ impl Folder {
         }
     }
 
-    fn came(&self, ready: &Ready) -> Came {
+    fn origin(&self, ready: &Ready) -> ImageOrigin {
         let folder = Some(self.root.display().to_string());
-        Came { folder, file_name: ready.names.first().cloned(), ..Came::default() }
+        ImageOrigin { folder, file_name: ready.names.first().cloned(), ..ImageOrigin::default() }
     }
 }
 
