@@ -60,7 +60,7 @@ pub struct Desk {
     /// What needs a person.
     pub failed: Failed,
     spool: Spool,
-    scans: Mutex<HashMap<ScanKey, Known>>,
+    scans: Mutex<HashMap<ScanKey, ScanState>>,
     /// Settled scans, and when they were stored.
     remembered: Mutex<VecDeque<(Instant, ScanKey)>>,
     /// Bytes of their verdicts: room that can be had when it is needed.
@@ -70,20 +70,20 @@ pub struct Desk {
 
 /// What is known of a scan.
 #[derive(Debug, Clone)]
-enum Known {
-    /// On its way.
-    Open(Arc<Case>),
+enum ScanState {
+    /// Not stored yet.
+    InFlight(Arc<Case>),
     /// Stored: repeats are answered from the spool.
-    Settled(Arc<Released>),
+    Stored(Arc<Released>),
 }
 
 /// What became of a scan that came.
 #[derive(Debug)]
-pub enum Taken {
-    /// Follow its progress.
-    Open(watch::Receiver<Progress>),
-    /// It was stored a while ago, with this row.
-    Known(Box<Row>),
+pub enum Admission {
+    /// Its progress.
+    InFlight(watch::Receiver<Progress>),
+    /// It was stored, with this row.
+    Stored(Box<Row>),
 }
 
 impl Desk {
@@ -113,7 +113,7 @@ impl Desk {
         lines: &[Line],
         most: u64,
         received: Instant,
-    ) -> Result<Taken, Invalid> {
+    ) -> Result<Admission, Invalid> {
         let now = self.clock.now();
         let stamp = Stamp { correction: self.clock.correction(), acquired_here: scan.acquired_at.is_none() };
         // Once, and kept: sent again it must be the same scan.
@@ -127,23 +127,23 @@ impl Desk {
             MapEntry::Occupied(known) => known.get().clone(),
             MapEntry::Vacant(_) if self.fullness_of_verdicts() >= 1_000 => return Err(no_room(&meta)),
             MapEntry::Vacant(vacant) => {
-                vacant.insert(Known::Open(case.clone()));
+                vacant.insert(ScanState::InFlight(case.clone()));
                 let progress = case.follow();
                 let desk = self.clone();
                 let kept = SpooledScan { scan, received_at: now, deadline: case.deadline, stamp };
                 self.spawn(case.clone(), async move { desk.carry(case, meta, kept).await });
-                return Ok(Taken::Open(progress));
+                return Ok(Admission::InFlight(progress));
             }
         };
         match known {
-            Known::Open(first) => {
+            ScanState::InFlight(first) => {
                 must_be_same(&meta, first.checksum)?;
-                Ok(Taken::Open(first.follow()))
+                Ok(Admission::InFlight(first.follow()))
             }
-            Known::Settled(released) => {
+            ScanState::Stored(released) => {
                 let row = self.read_row(&released).map_err(|error| busy(&meta, &error))?;
                 must_be_same(&meta, row.volume_crc32c)?;
-                Ok(Taken::Known(Box::new(row)))
+                Ok(Admission::Stored(Box::new(row)))
             }
         }
     }
@@ -268,8 +268,8 @@ impl Desk {
     /// The key of a scan's records in the spool, as long as it is remembered.
     fn record_of(&self, key: &ScanKey) -> Option<String> {
         match self.scans.lock().get(key)? {
-            Known::Open(case) => Some(case.record.clone()),
-            Known::Settled(released) => Some(released.entry.id.clone()),
+            ScanState::InFlight(case) => Some(case.record.clone()),
+            ScanState::Stored(released) => Some(released.entry.id.clone()),
         }
     }
 
@@ -297,8 +297,8 @@ impl Desk {
     pub fn released(&self, key: &ScanKey) -> Option<Arc<Row>> {
         let known = self.scans.lock().get(key).cloned();
         match known? {
-            Known::Open(case) => case.recorded(),
-            Known::Settled(released) => self.read_row(&released).ok().map(Arc::new),
+            ScanState::InFlight(case) => case.recorded(),
+            ScanState::Stored(released) => self.read_row(&released).ok().map(Arc::new),
         }
     }
 
@@ -327,7 +327,7 @@ impl Desk {
 
     /// Scans that are on their way.
     pub fn open(&self) -> usize {
-        self.scans.lock().values().filter(|known| matches!(known, Known::Open(_))).count()
+        self.scans.lock().values().filter(|known| matches!(known, ScanState::InFlight(_))).count()
     }
 
     /// Comes back when the spool can keep nothing any more: a thread of it has panicked.
@@ -337,7 +337,7 @@ impl Desk {
 
     fn case(&self, key: &ScanKey) -> Option<Arc<Case>> {
         match self.scans.lock().get(key) {
-            Some(Known::Open(case)) => Some(case.clone()),
+            Some(ScanState::InFlight(case)) => Some(case.clone()),
             _ => None,
         }
     }
@@ -348,7 +348,7 @@ impl Desk {
 
     fn remember(&self, key: ScanKey, released: Released) {
         self.remembered_bytes.fetch_add(released.bytes(), Relaxed);
-        self.insert(key.clone(), Known::Settled(Arc::new(released)));
+        self.insert(key.clone(), ScanState::Stored(Arc::new(released)));
         let mut remembered = self.remembered.lock();
         remembered.push_back((Instant::now(), key));
         while remembered.front().is_some_and(|(at, _)| at.elapsed() > REMEMBERED)
@@ -359,8 +359,8 @@ impl Desk {
     }
 
     /// Notes how far a scan is. A spool may hold an earlier verdict of the same scan: that is let go.
-    fn insert(&self, key: ScanKey, known: Known) {
-        if let Some(Known::Settled(before)) = self.scans.lock().insert(key, known) {
+    fn insert(&self, key: ScanKey, known: ScanState) {
+        if let Some(ScanState::Stored(before)) = self.scans.lock().insert(key, known) {
             self.let_go(&before);
         }
     }
@@ -374,7 +374,7 @@ impl Desk {
 
     fn forget(&self, key: &ScanKey) {
         let mut scans = self.scans.lock();
-        if let Some(Known::Settled(released)) = scans.get(key).cloned() {
+        if let Some(ScanState::Stored(released)) = scans.get(key).cloned() {
             scans.remove(key);
             self.let_go(&released);
         }

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use crate::case::Progress;
-use crate::desk::{Desk, Taken};
+use crate::desk::{Admission, Desk};
 
 /// Version of the contract.
 const PROTOCOL_VERSION: u32 = 1;
@@ -68,10 +68,10 @@ struct Open {
 }
 
 /// A scan whose scanner waits for an answer.
-struct Due {
+struct Unanswered {
     site: String,
     id: String,
-    taken: Taken,
+    admission: Admission,
     /// Why its image can never be computed; its verdict is UNDECIDED then.
     rejected: Option<Invalid>,
 }
@@ -98,8 +98,8 @@ impl Session {
                 (place, message) = next => match message {
                     Ok(Some(message)) => {
                         let wants_committed = answering.len() < UNCOMMITTED;
-                        if let (Some(due), Ok(place)) = (self.read(message, Instant::now()).await, place) {
-                            answering.push(answer(self.out.about(&due.site), due, place, wants_committed));
+                        if let (Some(unanswered), Ok(place)) = (self.read(message, Instant::now()).await, place) {
+                            answering.push(answer(self.out.about(&unanswered.site), unanswered, place, wants_committed));
                         }
                     }
                     Ok(None) => break Ok(()),
@@ -127,7 +127,7 @@ impl Session {
     }
 
     /// Reads one message; a scan that is kept is left to answer.
-    async fn read(&mut self, message: ConnectRequest, received: Instant) -> Option<Due> {
+    async fn read(&mut self, message: ConnectRequest, received: Instant) -> Option<Unanswered> {
         match message.message {
             Some(Up::Hello(hello)) => self.hello(hello).await,
             Some(Up::Scan(scan)) => {
@@ -136,7 +136,7 @@ impl Session {
                 let place = scan.place.as_ref().filter(|place| place.site.len() <= NAME_BYTES);
                 let site = place.map(|place| place.site.clone()).unwrap_or_default();
                 match self.scan(&scan, received) {
-                    Ok((taken, rejected)) => return Some(Due { site, id, taken, rejected }),
+                    Ok((admission, rejected)) => return Some(Unanswered { site, id, admission, rejected }),
                     Err(invalid) => {
                         self.out.about(&site).send(Down::Rejected(invalid.rejected(&id))).await;
                     }
@@ -182,15 +182,15 @@ impl Session {
     }
 
     /// A scan that is kept; with the reason, when it is kept only as UNDECIDED.
-    fn scan(&self, scan: &Scan, received: Instant) -> Result<(Taken, Option<Invalid>), Invalid> {
+    fn scan(&self, scan: &Scan, received: Instant) -> Result<(Admission, Option<Invalid>), Invalid> {
         let Some(open) = &self.open else {
             return Err(Invalid::field("hello", "", "the first message of a session"));
         };
         match self.desk.take(scan.clone(), &open.lines, open.max_volume_bytes, received) {
-            Ok(taken) => Ok((taken, None)),
+            Ok(admission) => Ok((admission, None)),
             Err(why) => {
-                let (taken, why) = self.desk.decide_refused(scan, &open.lines, why)?;
-                Ok((taken, Some(why)))
+                let (admission, why) = self.desk.decide_refused(scan, &open.lines, why)?;
+                Ok((admission, Some(why)))
             }
         }
     }
@@ -202,25 +202,25 @@ impl Session {
 }
 
 /// Tells a scanner how far its scan is. Its place is free again when it has its verdict.
-async fn answer(out: Out, due: Due, place: OwnedSemaphorePermit, wants_committed: bool) {
-    let Due { id, taken, rejected, .. } = due;
+async fn answer(out: Out, unanswered: Unanswered, place: OwnedSemaphorePermit, wants_committed: bool) {
+    let Unanswered { id, admission, rejected, .. } = unanswered;
     if let Some(invalid) = rejected {
         // Sent when its UNDECIDED is on disk: the scanner need not send it again then.
-        let answer = match taken.row().await {
+        let answer = match admission.row().await {
             Ok(_) => invalid,
             Err(why) => not_kept(&why),
         };
         out.send(Down::Rejected(answer.rejected(&id))).await;
         return;
     }
-    match taken {
-        Taken::Known(row) => {
+    match admission {
+        Admission::Stored(row) => {
             out.send(Down::Accepted(Accepted { scan_id: id.clone() })).await;
             out.verdict(&row).await;
             drop(place);
             out.send(Down::Committed(Committed { scan_id: id })).await;
         }
-        Taken::Open(progress) => follow(out, id, progress, place, wants_committed).await,
+        Admission::InFlight(progress) => follow(out, id, progress, place, wants_committed).await,
     }
 }
 

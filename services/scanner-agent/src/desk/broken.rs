@@ -10,19 +10,19 @@ use ovomesh_api::undecided::undecided;
 use ovomesh_api::{Invalid, ScanKey, ScanMeta};
 use tokio::time::Instant;
 
-use super::{Desk, Known, Taken, no_room};
+use super::{Admission, Desk, ScanState, no_room};
 use crate::case::{Case, Progress};
 use crate::clock::Stamp;
 
 impl Desk {
     /// Settles a scan that can never be computed as UNDECIDED(rejected) for this reason, so that its egg has a verdict and
     /// a row all the same. One that is known is answered with what is known.
-    pub fn decide_broken(self: &Arc<Self>, mut meta: ScanMeta, why: String) -> Option<Taken> {
+    pub fn decide_broken(self: &Arc<Self>, mut meta: ScanMeta, why: String) -> Option<Admission> {
         let case = Arc::new(Case::new(&meta, 0, Instant::now()));
         match self.scans.lock().entry(case.key.clone()) {
             MapEntry::Occupied(_) => {}
             MapEntry::Vacant(vacant) => {
-                vacant.insert(Known::Open(case.clone()));
+                vacant.insert(ScanState::InFlight(case.clone()));
                 let progress = case.follow();
                 let desk = self.clone();
                 self.spawn(case.clone(), async move {
@@ -40,7 +40,7 @@ impl Desk {
                     let (released, at) = desk.record(&case, &row).await;
                     desk.settle(case, Arc::new(row), released, at).await;
                 });
-                return Some(Taken::Open(progress));
+                return Some(Admission::InFlight(progress));
             }
         }
         self.known(&meta.key())
@@ -53,7 +53,7 @@ impl Desk {
         scan: &pb::Scan,
         lines: &[Line],
         why: Invalid,
-    ) -> Result<(Taken, Invalid), Invalid> {
+    ) -> Result<(Admission, Invalid), Invalid> {
         if !why.is_of_the_image() {
             return Err(why);
         }
@@ -63,25 +63,27 @@ impl Desk {
             return Err(no_room(&meta));
         }
         match self.decide_broken(meta, why.to_string()) {
-            Some(taken) => Ok((taken, why)),
+            Some(admission) => Ok((admission, why)),
             None => Err(why),
         }
     }
 
     /// What is known of a scan; nothing when it never came, or long ago, or its verdict cannot be read.
-    pub fn known(&self, key: &ScanKey) -> Option<Taken> {
+    pub fn known(&self, key: &ScanKey) -> Option<Admission> {
         let known = self.scans.lock().get(key).cloned();
         match known? {
-            Known::Open(case) => Some(Taken::Open(case.follow())),
-            Known::Settled(released) => self.read_row(&released).ok().map(|row| Taken::Known(Box::new(row))),
+            ScanState::InFlight(case) => Some(Admission::InFlight(case.follow())),
+            ScanState::Stored(released) => {
+                self.read_row(&released).ok().map(|row| Admission::Stored(Box::new(row)))
+            }
         }
     }
 }
 
-impl Taken {
+impl Admission {
     /// Waits until it is on disk; else the reason why it cannot be kept now.
     pub async fn kept(&mut self) -> Result<(), String> {
-        let Self::Open(progress) = self else { return Ok(()) };
+        let Self::InFlight(progress) = self else { return Ok(()) };
         let reached = progress.wait_for(|now| !matches!(now, Progress::Coming)).await;
         match reached.as_deref() {
             Ok(Progress::Refused(why)) => Err(why.clone()),
@@ -93,8 +95,8 @@ impl Taken {
     /// Waits for the row with its verdict; else the reason why there is none now.
     pub async fn row(self) -> Result<Arc<pb::Row>, String> {
         let mut progress = match self {
-            Self::Known(row) => return Ok(Arc::new(*row)),
-            Self::Open(progress) => progress,
+            Self::Stored(row) => return Ok(Arc::new(*row)),
+            Self::InFlight(progress) => progress,
         };
         let told = |now: &Progress| !matches!(now, Progress::Coming | Progress::Accepted);
         match progress.wait_for(told).await.as_deref() {
@@ -111,8 +113,8 @@ impl Taken {
             row.volume_crc32c == 0 && reason == Some(pb::UndecidedReason::Rejected)
         };
         match self {
-            Self::Known(row) => is_broken(row),
-            Self::Open(progress) => match &*progress.borrow() {
+            Self::Stored(row) => is_broken(row),
+            Self::InFlight(progress) => match &*progress.borrow() {
                 Progress::Released(row) | Progress::Stored(row) => is_broken(row),
                 _ => false,
             },

@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Stamp;
-    use crate::desk::{Known, Settings, Taken};
+    use crate::desk::{Admission, ScanState, Settings};
     use crate::spooled::SpooledScan;
 
     const LIMITS: Limits = Limits { scan_bytes: 1 << 20, verdict_bytes: 1 << 20 };
@@ -127,12 +127,12 @@ mod tests {
     }
 
     /// A scan that has arrived, whose task panics after the first steps of its life.
-    fn panicking(desk: &Arc<Desk>, steps: usize) -> Taken {
+    fn panicking(desk: &Arc<Desk>, steps: usize) -> Admission {
         let now = Timestamp::now();
         let meta = ovomesh_api::Scan::parse(scan(), 1 << 20, now).unwrap().meta;
         let case = Arc::new(Case::new(&meta, 512, Instant::now()));
-        desk.insert(case.key.clone(), Known::Open(case.clone()));
-        let taken = Taken::Open(case.follow());
+        desk.insert(case.key.clone(), ScanState::InFlight(case.clone()));
+        let admission = Admission::InFlight(case.follow());
         let (this, desk) = (desk.clone(), desk.clone());
         this.spawn(case.clone(), async move {
             assert!(steps > 0, "before it is accepted");
@@ -155,7 +155,7 @@ mod tests {
             assert!(steps > 4, "while it waits for the store");
             drop(released);
         });
-        taken
+        admission
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use ovomesh_api::{Scan, ScanKey};
 use ovomesh_spool::{Entry, Released, SpoolContents};
 use tokio::time::Instant;
 
-use super::{Desk, Known, sample_bytes};
+use super::{Desk, ScanState, sample_bytes};
 use crate::case::{self, Case, OnDisk, Progress};
 use crate::feed::{self, FRESH};
 use crate::spooled::{self, SpooledScan};
@@ -66,7 +66,7 @@ impl Desk {
         match scan {
             Ok((meta, bytes, deadline, stamp)) => {
                 let case = Arc::new(Case::of_entry(&entry, &meta, bytes, deadline));
-                self.insert(case.key.clone(), Known::Open(case.clone()));
+                self.insert(case.key.clone(), ScanState::InFlight(case.clone()));
                 case.is_on_disk(OnDisk::Scan(entry.clone()));
                 case.tell(Progress::Accepted);
                 let desk = self.clone();
@@ -87,7 +87,7 @@ impl Desk {
         });
         match read {
             Ok((row, case)) => {
-                self.insert(case.key.clone(), Known::Open(case.clone()));
+                self.insert(case.key.clone(), ScanState::InFlight(case.clone()));
                 let (desk, row) = (self.clone(), Arc::new(row));
                 // Sorters received it before.
                 case.is_on_disk(OnDisk::Verdict(released.clone(), Instant::now()));

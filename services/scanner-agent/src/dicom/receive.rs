@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::series::{About, Gathered, Image, Limits, Refusal, Table};
 use super::staging::Staging;
 use super::status::Status;
-use crate::desk::{Desk, Taken};
+use crate::desk::{Admission, Desk};
 
 /// Longest UID (PS3.5 9.1).
 const UID_BYTES: usize = 64;
@@ -215,18 +215,18 @@ impl Receiver {
     }
 
     async fn handed_on(&self, gathered: &Gathered) -> Result<Status, String> {
-        let (taken, status) = match &gathered.missing {
+        let (admission, status) = match &gathered.missing {
             Some(why) => self.decide_broken(gathered, why.clone())?,
             None => self.scan(gathered).await?,
         };
-        if let Some(mut taken) = taken {
-            taken.kept().await?;
+        if let Some(mut admission) = admission {
+            admission.kept().await?;
         }
         Ok(status)
     }
 
     /// The scan of a whole series. The error is one that may pass.
-    async fn scan(&self, gathered: &Gathered) -> Result<(Option<Taken>, Status), String> {
+    async fn scan(&self, gathered: &Gathered) -> Result<(Option<Admission>, Status), String> {
         let (staging, name) = (self.staging.clone(), gathered.series.clone());
         let wanted = self.intake.wanted().to_vec();
         let read = blocking(move || {
@@ -250,12 +250,12 @@ impl Receiver {
             tracing::info!(series = gathered.series, ?notes, "taken with remarks");
         }
         match self.desk.take(scan, &[], self.desk.settings.max_volume_bytes, gathered.at) {
-            Ok(taken) => Ok((Some(taken), Status::SUCCESS)),
+            Ok(admission) => Ok((Some(admission), Status::SUCCESS)),
             Err(invalid) => self.refused(gathered, &invalid),
         }
     }
 
-    fn refused(&self, gathered: &Gathered, invalid: &Invalid) -> Result<(Option<Taken>, Status), String> {
+    fn refused(&self, gathered: &Gathered, invalid: &Invalid) -> Result<(Option<Admission>, Status), String> {
         match invalid.code {
             RejectCode::Overloaded => Err(invalid.to_string()),
             RejectCode::IdReused => {
@@ -276,7 +276,7 @@ impl Receiver {
     }
 
     /// The egg of a series that is no volume gets its UNDECIDED.
-    fn decide_broken(&self, gathered: &Gathered, why: String) -> Result<(Option<Taken>, Status), String> {
+    fn decide_broken(&self, gathered: &Gathered, why: String) -> Result<(Option<Admission>, Status), String> {
         let Gathered { series, about, .. } = gathered;
         let now = self.desk.clock.now();
         match self.intake.broken(series, &about.origin, &about.attributes, about.acquired, now) {

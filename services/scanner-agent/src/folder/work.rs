@@ -180,14 +180,14 @@ impl Folder {
             };
             remarks.extend(notes.iter().cloned());
             match self.desk.take(scan, &[], self.desk.settings.max_volume_bytes, received) {
-                Ok(taken) => following.push((taken, series, sha256, remarks)),
+                Ok(admission) => following.push((admission, series, sha256, remarks)),
                 Err(invalid) if invalid.code == RejectCode::Overloaded => return Err(invalid.to_string()),
                 Err(invalid) => return Ok(Sidecar::Reason(invalid.to_string())),
             }
         }
         let mut verdicts = Vec::new();
-        for (taken, series, sha256, remarks) in following {
-            let mut object = json::row(&*taken.row().await?);
+        for (admission, series, sha256, remarks) in following {
+            let mut object = json::row(&*admission.row().await?);
             object["series_uid"] = json!(series.uid);
             object["files"] = json!(series.files);
             object["sha256"] = json!(sha256);
@@ -211,7 +211,7 @@ impl Folder {
         let now = self.desk.clock.now();
         match self.intake.broken(id, &self.origin(ready), &look.attributes, look.acquired, now) {
             Ok(meta) => match self.desk.decide_broken(meta, why.to_owned()) {
-                Some(taken) => taken.row().await.map(drop),
+                Some(admission) => admission.row().await.map(drop),
                 None => Err("its verdict cannot be read now".into()),
             },
             // Nobody's scan has no row.
