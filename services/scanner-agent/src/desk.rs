@@ -25,10 +25,10 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use crate::case::{Case, Decided, OnDisk, Progress, Stored};
 use crate::clock::{Clock, Stamp};
 use crate::desk::failed::Failed;
 use crate::feed::{Feed, LineName};
+use crate::in_flight::{Decided, InFlightScan, OnDisk, Progress, Stored};
 use crate::queue::{Queue, Waiting};
 use crate::spooled::{self, SpooledScan};
 
@@ -72,7 +72,7 @@ pub struct Desk {
 #[derive(Debug, Clone)]
 enum ScanState {
     /// Not stored yet.
-    InFlight(Arc<Case>),
+    InFlight(Arc<InFlightScan>),
     /// Stored: repeats are answered from the spool.
     Stored(Arc<Released>),
 }
@@ -122,16 +122,16 @@ impl Desk {
         let Scan { meta, budget, .. } = Scan::parse(scan.clone(), most, now)?;
         meta.place.must_be_one_of(lines)?;
         let line = self.settings.lines.get(&meta.place);
-        let case = Arc::new(Case::new(&meta, bytes, received + line.budget(budget)));
-        let known = match self.scans.lock().entry(case.key.clone()) {
+        let in_flight = Arc::new(InFlightScan::new(&meta, bytes, received + line.budget(budget)));
+        let known = match self.scans.lock().entry(in_flight.key.clone()) {
             MapEntry::Occupied(known) => known.get().clone(),
             MapEntry::Vacant(_) if self.fullness_of_verdicts() >= 1_000 => return Err(no_room(&meta)),
             MapEntry::Vacant(vacant) => {
-                vacant.insert(ScanState::InFlight(case.clone()));
-                let progress = case.follow();
+                vacant.insert(ScanState::InFlight(in_flight.clone()));
+                let progress = in_flight.follow();
                 let desk = self.clone();
-                let kept = SpooledScan { scan, received_at: now, deadline: case.deadline, stamp };
-                self.spawn(case.clone(), async move { desk.carry(case, meta, kept).await });
+                let kept = SpooledScan { scan, received_at: now, deadline: in_flight.deadline, stamp };
+                self.spawn(in_flight.clone(), async move { desk.carry(in_flight, meta, kept).await });
                 return Ok(Admission::InFlight(progress));
             }
         };
@@ -149,50 +149,60 @@ impl Desk {
     }
 
     /// All of a scan's life.
-    async fn carry(self: Arc<Self>, case: Arc<Case>, meta: ScanMeta, kept: SpooledScan) {
+    async fn carry(self: Arc<Self>, in_flight: Arc<InFlightScan>, meta: ScanMeta, kept: SpooledScan) {
         let stamp = kept.stamp;
-        match self.spool.accept(&case.record, spooled::write_scan(kept)).await {
+        match self.spool.accept(&in_flight.record, spooled::write_scan(kept)).await {
             Ok(entry) => {
-                case.is_on_disk(OnDisk::Scan(entry.clone()));
+                in_flight.is_on_disk(OnDisk::Scan(entry.clone()));
                 metrics::counter!("ovomesh_agent_accepted_total").increment(1);
-                case.tell(Progress::Accepted);
-                self.decide(case, meta, stamp, entry).await;
+                in_flight.tell(Progress::Accepted);
+                self.decide(in_flight, meta, stamp, entry).await;
             }
             Err(error) => {
-                tracing::error!(scan = %case.key, %error, "a scan was not kept");
+                tracing::error!(scan = %in_flight.key, %error, "a scan was not kept");
                 metrics::counter!("ovomesh_agent_refused_total").increment(1);
-                self.scans.lock().remove(&case.key);
-                case.tell(Progress::Refused(error.to_string()));
+                self.scans.lock().remove(&in_flight.key);
+                in_flight.tell(Progress::Refused(error.to_string()));
             }
         }
     }
 
-    async fn decide(self: Arc<Self>, case: Arc<Case>, mut meta: ScanMeta, stamp: Stamp, entry: Entry) {
-        let decided = case.waits_for_decision();
-        self.queue.scan(Waiting { deadline: case.deadline, key: case.key.clone(), bytes: case.bytes });
+    async fn decide(
+        self: Arc<Self>,
+        in_flight: Arc<InFlightScan>,
+        mut meta: ScanMeta,
+        stamp: Stamp,
+        entry: Entry,
+    ) {
+        let decided = in_flight.waits_for_decision();
+        self.queue.scan(Waiting {
+            deadline: in_flight.deadline,
+            key: in_flight.key.clone(),
+            bytes: in_flight.bytes,
+        });
         let (verdict, preview) = tokio::select! {
             biased;
             Ok(decided) = decided => decided,
-            () = tokio::time::sleep_until(case.deadline) => (undecided::timed_out(&meta), None),
+            () = tokio::time::sleep_until(in_flight.deadline) => (undecided::timed_out(&meta), None),
         };
         // Whatever comes from now on comes too late.
-        case.is_decided();
+        in_flight.is_decided();
         self.clock.correct_times(&mut meta, stamp);
         let line = self.settings.lines.get(&meta.place);
         let row = meta.row(&line, verdict, preview);
-        let (released, at) = self.record(&case, &row).await;
+        let (released, at) = self.record(&in_flight, &row).await;
         self.spool.decided(&entry);
-        self.settle(case, Arc::new(row), released, at).await;
+        self.settle(in_flight, Arc::new(row), released, at).await;
     }
 
     /// Writes a verdict down, and tells when. It may not be told before, or another could be written down later; so this
     /// goes on until there is room.
-    async fn record(&self, case: &Case, row: &Row) -> (Released, Instant) {
+    async fn record(&self, in_flight: &InFlightScan, row: &Row) -> (Released, Instant) {
         loop {
             let at = Instant::now();
-            let error = match self.spool.release(&case.record, spooled::write_row(row)).await {
+            let error = match self.spool.release(&in_flight.record, spooled::write_row(row)).await {
                 Ok(released) => {
-                    case.is_on_disk(OnDisk::Verdict(released.clone(), at));
+                    in_flight.is_on_disk(OnDisk::Verdict(released.clone(), at));
                     return (released, at);
                 }
                 Err(error) => error,
@@ -200,56 +210,62 @@ impl Desk {
             if matches!(error, Error::Full { .. }) && self.forget_oldest() {
                 continue;
             }
-            tracing::error!(scan = %case.key, %error, "a verdict was not recorded, trying again");
+            tracing::error!(scan = %in_flight.key, %error, "a verdict was not recorded, trying again");
             tokio::time::sleep(RECORD_AGAIN).await;
         }
     }
 
     /// The rest of a scan's life, with a verdict that was recorded at this time.
-    async fn settle(self: Arc<Self>, case: Arc<Case>, row: Arc<Row>, released: Released, at: Instant) {
-        let stored = self.release(&case, &row);
-        self.feed.released(&case.key, &row, at);
-        self.until_stored(case, row, released, stored).await;
+    async fn settle(
+        self: Arc<Self>,
+        in_flight: Arc<InFlightScan>,
+        row: Arc<Row>,
+        released: Released,
+        at: Instant,
+    ) {
+        let stored = self.release(&in_flight, &row);
+        self.feed.released(&in_flight.key, &row, at);
+        self.until_stored(in_flight, row, released, stored).await;
     }
 
     /// A recorded verdict may be told, and waits for the store from now on.
-    fn release(&self, case: &Case, row: &Arc<Row>) -> oneshot::Receiver<Stored> {
-        let stored = case.waits_for_store();
-        case.tell(Progress::Released(row.clone()));
-        self.queue.verdict(case.key.clone());
+    fn release(&self, in_flight: &InFlightScan, row: &Arc<Row>) -> oneshot::Receiver<Stored> {
+        let stored = in_flight.waits_for_store();
+        in_flight.tell(Progress::Released(row.clone()));
+        self.queue.verdict(in_flight.key.clone());
         stored
     }
 
     async fn until_stored(
         self: Arc<Self>,
-        case: Arc<Case>,
+        in_flight: Arc<InFlightScan>,
         row: Arc<Row>,
         mut released: Released,
         stored: oneshot::Receiver<Stored>,
     ) {
-        // The other half is kept by the case itself.
+        // The other half is kept by the scan itself.
         let Ok(stored) = stored.await else { return };
         if let Err(why) = stored {
-            self.keep_failed(&case.key, &row, &why);
+            self.keep_failed(&in_flight.key, &row, &why);
         }
         if let Err(error) = self.spool.committed(&mut released).await {
-            tracing::warn!(scan = %case.key, %error, "not marked as stored: it is sent again after a restart");
+            tracing::warn!(scan = %in_flight.key, %error, "not marked as stored: it is sent again after a restart");
         }
-        case.tell(Progress::Stored(row));
-        self.remember(case.key.clone(), released);
+        in_flight.tell(Progress::Stored(row));
+        self.remember(in_flight.key.clone(), released);
     }
 
     /// A verdict came for a scan.
     pub fn decided(&self, key: &ScanKey, decided: Decided) {
-        if !self.case(key).is_some_and(|case| case.decide(decided)) {
+        if !self.in_flight(key).is_some_and(|in_flight| in_flight.decide(decided)) {
             metrics::counter!("ovomesh_agent_late_verdicts_total").increment(1);
         }
     }
 
     /// A row is stored, or why it never will be.
     pub fn stored(&self, key: &ScanKey, stored: Stored) {
-        if let Some(case) = self.case(key) {
-            case.store(stored);
+        if let Some(in_flight) = self.in_flight(key) {
+            in_flight.store(stored);
         }
     }
 
@@ -268,19 +284,19 @@ impl Desk {
     /// The key of a scan's records in the spool, as long as it is remembered.
     fn record_of(&self, key: &ScanKey) -> Option<String> {
         match self.scans.lock().get(key)? {
-            ScanState::InFlight(case) => Some(case.record.clone()),
+            ScanState::InFlight(in_flight) => Some(in_flight.record.clone()),
             ScanState::Stored(released) => Some(released.entry.id.clone()),
         }
     }
 
     /// A scan as it goes to a gateway, with what is left of its time; None when it is decided already.
     pub fn scan(&self, key: &ScanKey) -> Option<pb::Scan> {
-        let case = self.case(key)?;
-        let entry = case.undecided()?;
+        let in_flight = self.in_flight(key)?;
+        let entry = in_flight.undecided()?;
         let read = self.spool.scan(&entry).map_err(|error| error.to_string()).and_then(spooled::read_scan);
         match read {
             Ok(SpooledScan { scan, .. }) => {
-                let left = case.deadline.saturating_duration_since(Instant::now());
+                let left = in_flight.deadline.saturating_duration_since(Instant::now());
                 Some(pb::Scan { budget: Some(time::budget_to_pb(left)), ..scan })
             }
             Err(error) => {
@@ -297,14 +313,14 @@ impl Desk {
     pub fn released(&self, key: &ScanKey) -> Option<Arc<Row>> {
         let known = self.scans.lock().get(key).cloned();
         match known? {
-            ScanState::InFlight(case) => case.recorded(),
+            ScanState::InFlight(in_flight) => in_flight.recorded(),
             ScanState::Stored(released) => self.read_row(&released).ok().map(Arc::new),
         }
     }
 
     /// A row as it goes to a gateway; None when it is stored already.
     pub fn row(&self, key: &ScanKey) -> Option<Arc<Row>> {
-        self.case(key)?.released()
+        self.in_flight(key)?.released()
     }
 
     /// How full the spool is, in thousandths.
@@ -326,7 +342,7 @@ impl Desk {
     }
 
     /// Scans that are on their way.
-    pub fn open(&self) -> usize {
+    pub fn in_flight_count(&self) -> usize {
         self.scans.lock().values().filter(|known| matches!(known, ScanState::InFlight(_))).count()
     }
 
@@ -335,9 +351,9 @@ impl Desk {
         self.spool.failed().await;
     }
 
-    fn case(&self, key: &ScanKey) -> Option<Arc<Case>> {
+    fn in_flight(&self, key: &ScanKey) -> Option<Arc<InFlightScan>> {
         match self.scans.lock().get(key) {
-            Some(ScanState::InFlight(case)) => Some(case.clone()),
+            Some(ScanState::InFlight(in_flight)) => Some(in_flight.clone()),
             _ => None,
         }
     }

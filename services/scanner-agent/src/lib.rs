@@ -6,7 +6,6 @@
 //! verdict to the store; [`feed`] and [`sorter`] tell the line's sorter.
 
 mod args;
-mod case;
 mod clock;
 mod config;
 mod deadline;
@@ -15,6 +14,7 @@ mod dicom;
 mod feed;
 mod folder;
 mod images;
+mod in_flight;
 mod link;
 mod queue;
 mod service;

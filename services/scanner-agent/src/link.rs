@@ -22,8 +22,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Uri;
 
-use crate::case::Stored;
 use crate::desk::Desk;
+use crate::in_flight::Stored;
 use crate::queue::Waiting;
 
 /// Version of the contract.

@@ -56,7 +56,7 @@ impl SorterService for Service {
 
 impl ovomesh_bootstrap::Status for Service {
     fn load(&self) -> Load {
-        Load { outstanding: self.desk.open() as u64, ..Load::default() }
+        Load { outstanding: self.desk.in_flight_count() as u64, ..Load::default() }
     }
 
     fn details(&self) -> BTreeMap<String, String> {

@@ -19,8 +19,8 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use crate::case::Progress;
 use crate::desk::{Admission, Desk};
+use crate::in_flight::Progress;
 
 /// Version of the contract.
 const PROTOCOL_VERSION: u32 = 1;

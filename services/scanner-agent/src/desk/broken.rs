@@ -11,21 +11,21 @@ use ovomesh_api::{Invalid, ScanKey, ScanMeta};
 use tokio::time::Instant;
 
 use super::{Admission, Desk, ScanState, no_room};
-use crate::case::{Case, Progress};
 use crate::clock::Stamp;
+use crate::in_flight::{InFlightScan, Progress};
 
 impl Desk {
     /// Settles a scan that can never be computed as UNDECIDED(rejected) for this reason, so that its egg has a verdict and
     /// a row all the same. One that is known is answered with what is known.
     pub fn decide_broken(self: &Arc<Self>, mut meta: ScanMeta, why: String) -> Option<Admission> {
-        let case = Arc::new(Case::new(&meta, 0, Instant::now()));
-        match self.scans.lock().entry(case.key.clone()) {
+        let in_flight = Arc::new(InFlightScan::new(&meta, 0, Instant::now()));
+        match self.scans.lock().entry(in_flight.key.clone()) {
             MapEntry::Occupied(_) => {}
             MapEntry::Vacant(vacant) => {
-                vacant.insert(ScanState::InFlight(case.clone()));
-                let progress = case.follow();
+                vacant.insert(ScanState::InFlight(in_flight.clone()));
+                let progress = in_flight.follow();
                 let desk = self.clone();
-                self.spawn(case.clone(), async move {
+                self.spawn(in_flight.clone(), async move {
                     metrics::counter!("ovomesh_agent_broken_total").increment(1);
                     // Whatever has no time of its own was stamped when it came.
                     let acquired_here = meta.acquired_at == meta.received_at;
@@ -34,11 +34,11 @@ impl Desk {
                     let line = desk.settings.lines.get(&meta.place);
                     let row = meta.row(
                         &line,
-                        undecided(case.key.scan_id.as_str(), pb::UndecidedReason::Rejected, &why),
+                        undecided(in_flight.key.scan_id.as_str(), pb::UndecidedReason::Rejected, &why),
                         None,
                     );
-                    let (released, at) = desk.record(&case, &row).await;
-                    desk.settle(case, Arc::new(row), released, at).await;
+                    let (released, at) = desk.record(&in_flight, &row).await;
+                    desk.settle(in_flight, Arc::new(row), released, at).await;
                 });
                 return Some(Admission::InFlight(progress));
             }
@@ -72,7 +72,7 @@ impl Desk {
     pub fn known(&self, key: &ScanKey) -> Option<Admission> {
         let known = self.scans.lock().get(key).cloned();
         match known? {
-            ScanState::InFlight(case) => Some(Admission::InFlight(case.follow())),
+            ScanState::InFlight(in_flight) => Some(Admission::InFlight(in_flight.follow())),
             ScanState::Stored(released) => {
                 self.read_row(&released).ok().map(|row| Admission::Stored(Box::new(row)))
             }

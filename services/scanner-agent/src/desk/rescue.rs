@@ -9,8 +9,8 @@ use ovomesh_api::{ScanMeta, undecided};
 use ovomesh_spool::Entry;
 
 use super::Desk;
-use crate::case::{Case, OnDisk, Progress};
 use crate::feed;
+use crate::in_flight::{InFlightScan, OnDisk, Progress};
 use crate::spooled;
 
 /// Why a scan has no other verdict, for people.
@@ -18,28 +18,32 @@ const PANICKED: &str = "the agent panicked on this scan; this is a defect, pleas
 
 impl Desk {
     /// Starts the task that carries a scan through its life.
-    pub(super) fn spawn(self: &Arc<Self>, case: Arc<Case>, life: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(
+        self: &Arc<Self>,
+        in_flight: Arc<InFlightScan>,
+        life: impl Future<Output = ()> + Send + 'static,
+    ) {
         let desk = self.clone();
         self.lifecycle.spawn("scan", async move {
             if AssertUnwindSafe(life).catch_unwind().await.is_err() {
-                tracing::error!(scan = %case.key, PANICKED);
+                tracing::error!(scan = %in_flight.key, PANICKED);
                 metrics::counter!("ovomesh_agent_panics_total").increment(1);
-                desk.rescue(case).await;
+                desk.rescue(in_flight).await;
             }
         });
     }
 
-    async fn rescue(self: Arc<Self>, case: Arc<Case>) {
-        if self.case(&case.key).is_none_or(|open| !Arc::ptr_eq(&open, &case)) {
+    async fn rescue(self: Arc<Self>, in_flight: Arc<InFlightScan>) {
+        if self.in_flight(&in_flight.key).is_none_or(|open| !Arc::ptr_eq(&open, &in_flight)) {
             // It had come to its end.
             return;
         }
-        let continued = match case.on_disk() {
+        let continued = match in_flight.on_disk() {
             OnDisk::Nothing => Err("nothing of it is on disk".to_owned()),
-            OnDisk::Scan(entry) => match self.failed_row(&case, &entry) {
+            OnDisk::Scan(entry) => match self.failed_row(&in_flight, &entry) {
                 Ok(row) => {
-                    case.is_decided();
-                    let (released, at) = self.record(&case, &row).await;
+                    in_flight.is_decided();
+                    let (released, at) = self.record(&in_flight, &row).await;
                     self.spool.decided(&entry);
                     Ok((row, released, at))
                 }
@@ -53,25 +57,25 @@ impl Desk {
         match continued {
             Ok((row, released, at)) => {
                 let row = Arc::new(row);
-                let stored = self.release(&case, &row);
-                if feed::line_of(&row).is_some_and(|line| !self.feed.has(&line, &case.key)) {
-                    self.feed.released(&case.key, &row, at);
+                let stored = self.release(&in_flight, &row);
+                if feed::line_of(&row).is_some_and(|line| !self.feed.has(&line, &in_flight.key)) {
+                    self.feed.released(&in_flight.key, &row, at);
                 }
-                self.until_stored(case, row, released, stored).await;
+                self.until_stored(in_flight, row, released, stored).await;
             }
             Err(why) => {
-                tracing::error!(scan = %case.key, why, "a scan could not be continued");
-                self.scans.lock().remove(&case.key);
-                case.tell(Progress::Refused(PANICKED.into()));
+                tracing::error!(scan = %in_flight.key, why, "a scan could not be continued");
+                self.scans.lock().remove(&in_flight.key);
+                in_flight.tell(Progress::Refused(PANICKED.into()));
             }
         }
     }
 
     /// UNDECIDED(failed) for a scan on disk. Its volume is not looked at: the panic may be due to it.
-    fn failed_row(&self, case: &Case, entry: &Entry) -> Result<Row, String> {
+    fn failed_row(&self, in_flight: &InFlightScan, entry: &Entry) -> Result<Row, String> {
         let kept = self.spool.scan(entry).map_err(|error| error.to_string()).and_then(spooled::read_scan)?;
         let meta = ScanMeta::parse(&kept.scan, kept.received_at).map_err(|error| error.to_string())?;
-        let mut meta = ScanMeta { checksum: case.checksum, ..meta };
+        let mut meta = ScanMeta { checksum: in_flight.checksum, ..meta };
         self.clock.correct_times(&mut meta, kept.stamp);
         let line = self.settings.lines.get(&meta.place);
         let verdict = undecided::undecided(meta.scan_id.as_str(), UndecidedReason::Failed, PANICKED);
@@ -130,28 +134,28 @@ mod tests {
     fn panicking(desk: &Arc<Desk>, steps: usize) -> Admission {
         let now = Timestamp::now();
         let meta = ovomesh_api::Scan::parse(scan(), 1 << 20, now).unwrap().meta;
-        let case = Arc::new(Case::new(&meta, 512, Instant::now()));
-        desk.insert(case.key.clone(), ScanState::InFlight(case.clone()));
-        let admission = Admission::InFlight(case.follow());
+        let in_flight = Arc::new(InFlightScan::new(&meta, 512, Instant::now()));
+        desk.insert(in_flight.key.clone(), ScanState::InFlight(in_flight.clone()));
+        let admission = Admission::InFlight(in_flight.follow());
         let (this, desk) = (desk.clone(), desk.clone());
-        this.spawn(case.clone(), async move {
+        this.spawn(in_flight.clone(), async move {
             assert!(steps > 0, "before it is accepted");
             let stamp = Stamp { correction: None, acquired_here: false };
-            let kept = SpooledScan { scan: scan(), received_at: now, deadline: case.deadline, stamp };
-            let entry = desk.spool.accept(&case.record, spooled::write_scan(kept)).await.unwrap();
-            case.is_on_disk(OnDisk::Scan(entry.clone()));
-            case.tell(Progress::Accepted);
+            let kept = SpooledScan { scan: scan(), received_at: now, deadline: in_flight.deadline, stamp };
+            let entry = desk.spool.accept(&in_flight.record, spooled::write_scan(kept)).await.unwrap();
+            in_flight.is_on_disk(OnDisk::Scan(entry.clone()));
+            in_flight.tell(Progress::Accepted);
             assert!(steps > 1, "when it is accepted");
-            let _decided = case.waits_for_decision();
+            let _decided = in_flight.waits_for_decision();
             assert!(steps > 2, "while it waits for a verdict");
             let verdict = undecided::timed_out(&meta);
             let row = meta.row(&desk.settings.lines.get(&meta.place), verdict, None);
-            let (released, at) = desk.record(&case, &row).await;
+            let (released, at) = desk.record(&in_flight, &row).await;
             desk.spool.decided(&entry);
             assert!(steps > 3, "when its verdict is recorded");
             let row = Arc::new(row);
-            let _stored = desk.release(&case, &row);
-            desk.feed.released(&case.key, &row, at);
+            let _stored = desk.release(&in_flight, &row);
+            desk.feed.released(&in_flight.key, &row, at);
             assert!(steps > 4, "while it waits for the store");
             drop(released);
         });
@@ -168,13 +172,13 @@ mod tests {
             let reason = if steps < 3 { UndecidedReason::Failed } else { UndecidedReason::Expired };
             assert_eq!((verdict.call(), verdict.reason()), (Call::Undecided, reason), "{steps}");
             assert_eq!(row.volume_crc32c, crc32c_of_zeros(), "{steps}");
-            let key = crate::case::key_of(&row).unwrap();
+            let key = crate::in_flight::key_of(&row).unwrap();
             assert_eq!(desk.row(&key), Some(row), "it waits for the store");
             let line = ("north".to_owned(), "1".to_owned());
             assert_eq!(desk.feed.follow(line, false).1, 1, "its sorter receives it once");
             desk.stored(&key, Ok(()));
             within_limit(async {
-                while desk.open() > 0 {
+                while desk.in_flight_count() > 0 {
                     tokio::task::yield_now().await;
                 }
             })

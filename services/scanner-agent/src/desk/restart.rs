@@ -8,8 +8,8 @@ use ovomesh_spool::{Entry, Released, SpoolContents};
 use tokio::time::Instant;
 
 use super::{Desk, ScanState, sample_bytes};
-use crate::case::{self, Case, OnDisk, Progress};
 use crate::feed::{self, FRESH};
+use crate::in_flight::{self, InFlightScan, OnDisk, Progress};
 use crate::spooled::{self, SpooledScan};
 
 impl Desk {
@@ -45,7 +45,7 @@ impl Desk {
             let (Some(at), Ok(row)) = (fresh_since(bytes.clone()), spooled::read_row(bytes)) else {
                 continue;
             };
-            let Ok(key) = case::key_of(&row) else { continue };
+            let Ok(key) = in_flight::key_of(&row) else { continue };
             self.feed.released(&key, &row, at);
             if released.is_actuated()
                 && let Some(line) = feed::line_of(&row)
@@ -65,12 +65,15 @@ impl Desk {
         });
         match scan {
             Ok((meta, bytes, deadline, stamp)) => {
-                let case = Arc::new(Case::of_entry(&entry, &meta, bytes, deadline));
-                self.insert(case.key.clone(), ScanState::InFlight(case.clone()));
-                case.is_on_disk(OnDisk::Scan(entry.clone()));
-                case.tell(Progress::Accepted);
+                let in_flight = Arc::new(InFlightScan::of_entry(&entry, &meta, bytes, deadline));
+                self.insert(in_flight.key.clone(), ScanState::InFlight(in_flight.clone()));
+                in_flight.is_on_disk(OnDisk::Scan(entry.clone()));
+                in_flight.tell(Progress::Accepted);
                 let desk = self.clone();
-                self.spawn(case.clone(), async move { desk.decide(case, meta, stamp, entry).await });
+                self.spawn(
+                    in_flight.clone(),
+                    async move { desk.decide(in_flight, meta, stamp, entry).await },
+                );
             }
             Err(error) => {
                 tracing::error!(record = entry.id, error, "a scan cannot be read");
@@ -82,18 +85,18 @@ impl Desk {
     /// A verdict that is not known to be stored.
     fn resume_settling(self: &Arc<Self>, released: Released) {
         let read = self.read_row(&released).and_then(|row| {
-            let case = Case::of_row(&released.entry, &row).map_err(|error| error.to_string())?;
-            Ok((row, Arc::new(case)))
+            let in_flight = InFlightScan::of_row(&released.entry, &row).map_err(|error| error.to_string())?;
+            Ok((row, Arc::new(in_flight)))
         });
         match read {
-            Ok((row, case)) => {
-                self.insert(case.key.clone(), ScanState::InFlight(case.clone()));
+            Ok((row, in_flight)) => {
+                self.insert(in_flight.key.clone(), ScanState::InFlight(in_flight.clone()));
                 let (desk, row) = (self.clone(), Arc::new(row));
                 // Sorters received it before.
-                case.is_on_disk(OnDisk::Verdict(released.clone(), Instant::now()));
-                let stored = self.release(&case, &row);
-                self.spawn(case.clone(), async move {
-                    desk.until_stored(case, row, released, stored).await;
+                in_flight.is_on_disk(OnDisk::Verdict(released.clone(), Instant::now()));
+                let stored = self.release(&in_flight, &row);
+                self.spawn(in_flight.clone(), async move {
+                    desk.until_stored(in_flight, row, released, stored).await;
                 });
             }
             Err(error) => tracing::error!(record = released.entry.id, error, "a verdict cannot be read"),
@@ -104,7 +107,7 @@ impl Desk {
     fn key_of(&self, released: &Released) -> Result<ScanKey, String> {
         match ScanKey::from_text(&released.entry.id) {
             Some(key) => Ok(key),
-            None => case::key_of(&self.read_row(released)?).map_err(|error| error.to_string()),
+            None => in_flight::key_of(&self.read_row(released)?).map_err(|error| error.to_string()),
         }
     }
 }

@@ -31,7 +31,7 @@ pub enum Progress {
 
 /// A scan on its way.
 #[derive(Debug)]
-pub struct Case {
+pub struct InFlightScan {
     /// The scan.
     pub key: ScanKey,
     /// The key of its records in the spool. An agent before this one may have written them under another key than this one
@@ -68,7 +68,7 @@ pub enum OnDisk {
     Verdict(Released, Instant),
 }
 
-impl Case {
+impl InFlightScan {
     /// A scan that has arrived, with this many bytes of samples.
     pub fn new(meta: &ScanMeta, bytes: u64, deadline: Instant) -> Self {
         let key = meta.key();
