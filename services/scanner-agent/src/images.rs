@@ -6,25 +6,25 @@ use ovomesh_intake::Intake;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
-use crate::desk::Desk;
+use crate::agent::Agent;
 use crate::{dicom, folder};
 
 /// Checks what is configured and opens it. The future takes images until the drain; it ends only with an error, or then.
 pub async fn run(
     config: &Config,
-    desk: Arc<Desk>,
+    agent: Arc<Agent>,
     drain: CancellationToken,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>> + use<>> {
-    let folders = folder::folders(&config.folders, &desk);
+    let folders = folder::folders(&config.folders, &agent);
     // Whoever takes no images need not be able to tell whose they are.
     let intake = if config.dicom.is_some() || !folders.is_empty() {
-        Some(Intake::new(desk.settings.lines.clone())?)
+        Some(Intake::new(agent.settings.lines.clone())?)
     } else {
         None
     };
     let provider = match (&intake, &config.dicom) {
         (Some(intake), Some(dicom)) => {
-            Some(dicom::Provider::open(dicom, &config.spool, intake.clone(), desk.clone()).await?)
+            Some(dicom::Provider::open(dicom, &config.spool, intake.clone(), agent.clone()).await?)
         }
         _ => None,
     };
@@ -38,7 +38,7 @@ pub async fn run(
         };
         let as_files = async {
             if let Some(intake) = intake {
-                folder::run(&rules, intake, desk, folders, drain.clone()).await?;
+                folder::run(&rules, intake, agent, folders, drain.clone()).await?;
             }
             Ok(())
         };

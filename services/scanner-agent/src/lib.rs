@@ -2,14 +2,14 @@
 //! recorded, and every verdict until it is stored; so whatever is killed or cut off behind it, no scan is lost, and the
 //! store never says something else than the sorter was told.
 //!
-//! The way of a scan: [`session`] takes it, [`desk`] carries it through its life, [`link`] sends it to a gateway and its
+//! The way of a scan: [`session`] takes it, [`agent`] carries it through its life, [`link`] sends it to a gateway and its
 //! verdict to the store; [`feed`] and [`sorter`] tell the line's sorter.
 
+mod agent;
 mod args;
 mod clock;
 mod config;
 mod deadline;
-mod desk;
 mod dicom;
 mod feed;
 mod folder;
@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 pub use crate::args::{Args, DicomArgs, FileArgs};
 pub use crate::config::{Config, DicomConfig, FolderConfig};
 
-use crate::desk::{Desk, Settings};
+use crate::agent::{Agent, Settings};
 use crate::link::Gateways;
 use crate::service::Service;
 
@@ -66,15 +66,15 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     };
     // Scans live on their own while sessions come and go; the drain ends what waits for a gateway, not what is on disk.
     let carrying = Lifecycle { tasks: tokio_util::task::TaskTracker::new(), drain: CancellationToken::new() };
-    let desk = Desk::new(settings, spool, left, carrying.clone());
+    let agent = Agent::new(settings, spool, left, carrying.clone());
     let gateways = Gateways {
         uris: config.gateways.clone(),
         connector: config.connector.clone(),
         agent: config.port.instance.clone(),
     };
-    let (linking, shared) = (link::run(desk.clone(), gateways), desk.clone());
-    let images = images::run(&config, desk.clone(), lifecycle.drain.clone()).await?;
-    let service = Service { desk, lifecycle: lifecycle.clone() };
+    let (linking, shared) = (link::run(agent.clone(), gateways), agent.clone());
+    let images = images::run(&config, agent.clone(), lifecycle.drain.clone()).await?;
+    let service = Service { agent, lifecycle: lifecycle.clone() };
     let limit = usize::try_from(config.max_volume_bytes + HEADER_BYTES)?;
     let serving = Server::new(NAME, &config.port)
         .service(ScannerServiceServer::new(service.clone()).max_decoding_message_size(limit))

@@ -22,7 +22,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Uri;
 
-use crate::desk::Desk;
+use crate::agent::Agent;
 use crate::in_flight::Stored;
 use crate::queue::Waiting;
 
@@ -51,7 +51,7 @@ pub struct Gateways {
 }
 
 /// Keeps a link for ever.
-pub async fn run(desk: Arc<Desk>, gateways: Gateways) {
+pub async fn run(agent: Arc<Agent>, gateways: Gateways) {
     // Agents that start together should not all go to the first one.
     let mut next = rand::random_range(0..gateways.uris.len().max(1));
     let (mut pause, mut wait) = (PAUSES.0, Duration::ZERO);
@@ -63,7 +63,7 @@ pub async fn run(desk: Arc<Desk>, gateways: Gateways) {
         let working = async {
             // Here, because answers on links that are left are read meanwhile.
             tokio::time::sleep(before).await;
-            let link = Link::open(&desk, &gateways, uri).await?;
+            let link = Link::open(&agent, &gateways, uri).await?;
             tracing::info!(gateway = %uri, "linked");
             let begun = Instant::now();
             Ok::<_, String>((link.work().await, begun.elapsed()))
@@ -120,7 +120,7 @@ impl Named {
 
 /// One link.
 struct Link {
-    desk: Arc<Desk>,
+    agent: Arc<Agent>,
     up: mpsc::Sender<ConnectRequest>,
     down: Streaming<ConnectResponse>,
     credit: Welcome,
@@ -135,17 +135,17 @@ struct Link {
 }
 
 impl Link {
-    async fn open(desk: &Arc<Desk>, gateways: &Gateways, uri: &Uri) -> Result<Self, String> {
+    async fn open(agent: &Arc<Agent>, gateways: &Gateways, uri: &Uri) -> Result<Self, String> {
         let opening = async {
             let channel = gateways.connector.connect(uri).await.map_err(|error| format!("{error:?}"))?;
-            let most = usize::try_from(desk.settings.max_volume_bytes + HEADER_BYTES).unwrap_or(usize::MAX);
+            let most = usize::try_from(agent.settings.max_volume_bytes + HEADER_BYTES).unwrap_or(usize::MAX);
             let mut client = GatewayServiceClient::new(channel).max_encoding_message_size(most);
             let (up, messages) = mpsc::channel(1);
             let hello = Hello {
                 agent: gateways.agent.clone(),
                 software: env!("CARGO_PKG_VERSION").into(),
                 protocol_version: PROTOCOL_VERSION,
-                max_volume_bytes: desk.settings.max_volume_bytes,
+                max_volume_bytes: agent.settings.max_volume_bytes,
                 lines: Vec::new(),
             };
             // There is room for one message, and nobody else sends.
@@ -163,11 +163,11 @@ impl Link {
         if let Some(server_time) = credit.server_time
             && let Ok(server_time) = time::from_pb("welcome.server_time", server_time)
         {
-            desk.clock.correct(server_time);
+            agent.clock.correct(server_time);
         }
         let (scans, scan_bytes, rows) = Default::default();
         let hold_until = Instant::now();
-        Ok(Self { desk: desk.clone(), up, down, credit, scans, scan_bytes, rows, hold_until })
+        Ok(Self { agent: agent.clone(), up, down, credit, scans, scan_bytes, rows, hold_until })
     }
 
     /// Sends what waits and books what comes, until the link breaks or is asked to end.
@@ -178,7 +178,7 @@ impl Link {
             if waiting.is_none() {
                 waiting = self.next();
             }
-            let (desk, up) = (self.desk.clone(), self.up.clone());
+            let (agent, up) = (self.agent.clone(), self.up.clone());
             tokio::select! {
                 biased;
                 message = self.down.message() => match message {
@@ -198,7 +198,7 @@ impl Link {
                         room.send(ConnectRequest { message: Some(message) });
                     }
                 }
-                () = desk.queue.news(), if waiting.is_none() => {}
+                () = agent.queue.news(), if waiting.is_none() => {}
                 () = tokio::time::sleep_until(self.hold_until), if self.hold_until > Instant::now() => {}
                 _ = status.tick(), if waiting.is_none() => waiting = Some(self.spool_status()),
             }
@@ -226,10 +226,10 @@ impl Link {
             && let Some(waiting) = {
                 let room = self.credit.scan_credit_bytes.saturating_sub(self.scan_bytes);
                 let may_be_sent = |key: &ScanKey| !self.scans.contains_key(&Named::by(&self.credit, key));
-                self.desk.queue.next_scan(now, room, may_be_sent)
+                self.agent.queue.next_scan(now, room, may_be_sent)
             }
         {
-            if let Some(scan) = self.desk.scan(&waiting.key) {
+            if let Some(scan) = self.agent.scan(&waiting.key) {
                 self.scan_bytes += waiting.bytes;
                 self.scans.insert(Named::by(&self.credit, &waiting.key), waiting);
                 return Some(Up::Scan(scan));
@@ -238,10 +238,10 @@ impl Link {
         while self.rows.len() < self.credit.settled_credit as usize
             && let Some(key) = {
                 let may_be_sent = |key: &ScanKey| !self.rows.contains_key(&Named::by(&self.credit, key));
-                self.desk.queue.next_verdict(may_be_sent)
+                self.agent.queue.next_verdict(may_be_sent)
             }
         {
-            if let Some(row) = self.desk.row(&key) {
+            if let Some(row) = self.agent.row(&key) {
                 self.rows.insert(Named::by(&self.credit, &key), key);
                 return Some(Up::Settled(Settled { row: Some((*row).clone()) }));
             }
@@ -255,7 +255,7 @@ impl Link {
         match response.message {
             Some(Down::Decided(Decided { verdict: Some(verdict), preview })) => {
                 if let Some(waiting) = self.answered(&Named { site, scan_id: verdict.scan_id.clone() }) {
-                    self.desk.decided(&waiting.key, (verdict, preview));
+                    self.agent.decided(&waiting.key, (verdict, preview));
                 }
             }
             Some(Down::Rejected(rejected)) => self.rejected(site, &rejected),
@@ -281,7 +281,7 @@ impl Link {
     /// A row is outstanding no more.
     fn stored(&mut self, named: &Named, stored: Stored) {
         if let Some(key) = self.rows.remove(named) {
-            self.desk.stored(&key, stored);
+            self.agent.stored(&key, stored);
         }
     }
 
@@ -290,11 +290,11 @@ impl Link {
         let Some(waiting) = self.answered(&named) else { return };
         if rejected.retryable {
             self.hold_until = Instant::now() + NO_ROOM;
-            self.desk.queue.scan(waiting);
+            self.agent.queue.scan(waiting);
             return;
         }
         let verdict = undecided(&rejected.scan_id, UndecidedReason::Rejected, &rejected.message);
-        self.desk.decided(&waiting.key, (verdict, None));
+        self.agent.decided(&waiting.key, (verdict, None));
     }
 
     /// A message that was taken from the queue and not sent waits again.
@@ -302,12 +302,12 @@ impl Link {
         match unsent {
             Up::Scan(scan) => {
                 if let Some(waiting) = self.answered(&self.named(scan.place.as_ref(), &scan.scan_id)) {
-                    self.desk.queue.scan(waiting);
+                    self.agent.queue.scan(waiting);
                 }
             }
             Up::Settled(Settled { row: Some(row) }) => {
                 if let Some(key) = self.rows.remove(&self.named(row.place.as_ref(), &row.scan_id)) {
-                    self.desk.queue.verdict(key);
+                    self.agent.queue.verdict(key);
                 }
             }
             Up::Hello(_) | Up::Settled(_) | Up::SpoolStatus(_) => {}
@@ -321,8 +321,8 @@ impl Link {
     }
 
     fn spool_status(&self) -> Up {
-        let (volume_bytes, volume_limit_bytes) = self.desk.scan_bytes();
-        let unsettled = self.desk.queue.len().1 as u64;
+        let (volume_bytes, volume_limit_bytes) = self.agent.scan_bytes();
+        let unsettled = self.agent.queue.len().1 as u64;
         Up::SpoolStatus(SpoolStatus { volume_bytes, volume_limit_bytes, unsettled })
     }
 }
@@ -331,10 +331,10 @@ impl Drop for Link {
     /// What has no answer waits again.
     fn drop(&mut self) {
         for (_, waiting) in self.scans.drain() {
-            self.desk.queue.scan(waiting);
+            self.agent.queue.scan(waiting);
         }
         for (_, key) in self.rows.drain() {
-            self.desk.queue.verdict(key);
+            self.agent.queue.verdict(key);
         }
     }
 }

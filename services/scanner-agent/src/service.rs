@@ -11,7 +11,7 @@ use ovomesh_api::thousands;
 use ovomesh_mesh::{Lifecycle, Load};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::desk::Desk;
+use crate::agent::Agent;
 use crate::session::{self, Outgoing};
 use crate::sorter;
 
@@ -19,7 +19,7 @@ use crate::sorter;
 #[derive(Clone)]
 pub struct Service {
     /// What sessions share.
-    pub desk: Arc<Desk>,
+    pub agent: Arc<Agent>,
     /// Sessions are its tasks.
     pub lifecycle: Lifecycle,
 }
@@ -33,7 +33,7 @@ impl ScannerService for Service {
         request: Request<Streaming<ConnectRequest>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let drain = self.lifecycle.drain.clone();
-        let (session, outgoing) = session::open(self.desk.clone(), request.into_inner(), drain);
+        let (session, outgoing) = session::open(self.agent.clone(), request.into_inner(), drain);
         self.lifecycle.spawn("session", session);
         Ok(Response::new(outgoing))
     }
@@ -48,7 +48,7 @@ impl SorterService for Service {
         request: Request<Streaming<FollowRequest>>,
     ) -> Result<Response<Self::FollowStream>, Status> {
         let drain = self.lifecycle.drain.clone();
-        let (following, outgoing) = sorter::open(self.desk.clone(), request.into_inner(), drain);
+        let (following, outgoing) = sorter::open(self.agent.clone(), request.into_inner(), drain);
         self.lifecycle.spawn("sorter", following);
         Ok(Response::new(outgoing))
     }
@@ -56,13 +56,13 @@ impl SorterService for Service {
 
 impl ovomesh_bootstrap::Status for Service {
     fn load(&self) -> Load {
-        Load { outstanding: self.desk.in_flight_count() as u64, ..Load::default() }
+        Load { outstanding: self.agent.in_flight_count() as u64, ..Load::default() }
     }
 
     fn details(&self) -> BTreeMap<String, String> {
-        let (used, limit) = self.desk.scan_bytes();
-        let (scans, verdicts) = self.desk.queue.len();
-        let failed = self.desk.failed.size();
+        let (used, limit) = self.agent.scan_bytes();
+        let (scans, verdicts) = self.agent.queue.len();
+        let failed = self.agent.failed.size();
         BTreeMap::from([
             ("failed".into(), format!("{} in {} bytes", thousands(failed.count), thousands(failed.bytes))),
             ("spool".into(), format!("{} of {} bytes", thousands(used), thousands(limit))),

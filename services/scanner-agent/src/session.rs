@@ -19,7 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use crate::desk::{Admission, Desk};
+use crate::agent::{Admission, Agent};
 use crate::in_flight::Progress;
 
 /// Version of the contract.
@@ -38,13 +38,13 @@ pub type Outgoing = ReceiverStream<Result<ConnectResponse, Status>>;
 
 /// Opens a session; its future serves it to its end.
 pub fn open(
-    desk: Arc<Desk>,
+    agent: Arc<Agent>,
     inbound: Streaming<ConnectRequest>,
     drain: CancellationToken,
 ) -> (impl Future<Output = ()> + Send, Outgoing) {
     let (out, outgoing) = mpsc::channel(IN_FLIGHT);
     let session = Session {
-        desk,
+        agent,
         out: Out { messages: out, site: String::new(), stalled: CancellationToken::new() },
         room: Arc::new(Semaphore::new(IN_FLIGHT)),
         open: None,
@@ -54,7 +54,7 @@ pub fn open(
 }
 
 struct Session {
-    desk: Arc<Desk>,
+    agent: Arc<Agent>,
     out: Out,
     room: Arc<Semaphore>,
     /// Set by Hello.
@@ -161,12 +161,12 @@ impl Session {
             let invalid = Invalid::field("hello.protocol_version", hello.protocol_version, limit);
             return self.reject(&invalid).await;
         }
-        let most = self.desk.settings.max_volume_bytes;
+        let most = self.agent.settings.max_volume_bytes;
         let max_volume_bytes =
             if hello.max_volume_bytes == 0 { most } else { hello.max_volume_bytes.min(most) };
         self.open = Some(Open { lines: hello.lines, max_volume_bytes });
         let welcome = Welcome {
-            server_time: Some(time::to_pb(self.desk.clock.now())),
+            server_time: Some(time::to_pb(self.agent.clock.now())),
             max_in_flight: u32::try_from(IN_FLIGHT).unwrap_or(u32::MAX),
             max_volume_bytes,
             server_version: env!("CARGO_PKG_VERSION").into(),
@@ -176,7 +176,7 @@ impl Session {
 
     /// The line should slow down before a scan has to be refused.
     async fn advise(&mut self) {
-        if let Some(advice) = self.advisor.advise(self.desk.fullness(), "the agent's spool") {
+        if let Some(advice) = self.advisor.advise(self.agent.fullness(), "the agent's spool") {
             self.out.send(Down::Advice(advice)).await;
         }
     }
@@ -186,10 +186,10 @@ impl Session {
         let Some(open) = &self.open else {
             return Err(Invalid::field("hello", "", "the first message of a session"));
         };
-        match self.desk.take(scan.clone(), &open.lines, open.max_volume_bytes, received) {
+        match self.agent.take(scan.clone(), &open.lines, open.max_volume_bytes, received) {
             Ok(admission) => Ok((admission, None)),
             Err(why) => {
-                let (admission, why) = self.desk.decide_refused(scan, &open.lines, why)?;
+                let (admission, why) = self.agent.decide_refused(scan, &open.lines, why)?;
                 Ok((admission, Some(why)))
             }
         }

@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
-use crate::desk::Desk;
+use crate::agent::Agent;
 use crate::feed::{Cursor, LineName, Next};
 
 /// Version of the contract.
@@ -35,13 +35,13 @@ pub type Outgoing = ReceiverStream<Result<FollowResponse, Status>>;
 
 /// Begins to follow; the future serves the sorter to its end.
 pub fn open(
-    desk: Arc<Desk>,
+    agent: Arc<Agent>,
     inbound: Streaming<FollowRequest>,
     drain: CancellationToken,
 ) -> (impl Future<Output = ()> + Send, Outgoing) {
     let (out, outgoing) = mpsc::channel(AHEAD);
     let serving = async move {
-        let sorter = Sorter { desk, out: out.clone() };
+        let sorter = Sorter { agent, out: out.clone() };
         let ended = tokio::select! {
             ended = sorter.serve(inbound) => ended,
             () = out.closed() => return,
@@ -56,7 +56,7 @@ pub fn open(
 }
 
 struct Sorter {
-    desk: Arc<Desk>,
+    agent: Arc<Agent>,
     out: mpsc::Sender<Result<FollowResponse, Status>>,
 }
 
@@ -69,7 +69,7 @@ impl Sorter {
             return Err(Status::failed_precondition("the first message must be Start"));
         };
         let line = check(&start).map_err(|invalid| Status::invalid_argument(invalid.to_string()))?;
-        let (cursor, unacknowledged) = self.desk.feed.follow(line.clone(), start.from_now);
+        let (cursor, unacknowledged) = self.agent.feed.follow(line.clone(), start.from_now);
         tracing::info!(
             sorter = start.sorter,
             site = line.0,
@@ -78,7 +78,7 @@ impl Sorter {
             "a sorter follows"
         );
         let following = Following {
-            server_time: Some(time::to_pb(self.desk.clock.now())),
+            server_time: Some(time::to_pb(self.agent.clock.now())),
             unacknowledged: u32::try_from(unacknowledged).unwrap_or(u32::MAX),
             server_version: env!("CARGO_PKG_VERSION").into(),
         };
@@ -89,10 +89,10 @@ impl Sorter {
     /// Tells what is released, for ever.
     async fn tell(&self, mut cursor: Cursor) -> Result<(), Status> {
         loop {
-            match self.desk.feed.next(&mut cursor).await {
+            match self.agent.feed.next(&mut cursor).await {
                 Next::Lagged(count) => self.send(Down::Lagged(Lagged { count })).await?,
                 Next::Released(key, at) => {
-                    if let Some(row) = self.desk.released(&key) {
+                    if let Some(row) = self.agent.released(&key) {
                         self.send(Down::Released(released(&row, at))).await?;
                     }
                 }
@@ -106,7 +106,7 @@ impl Sorter {
             match request.message {
                 Some(Up::Actuated(actuated)) if (1..=LANE_BYTES).contains(&actuated.lane.len()) => {
                     let known = match ScanKey::parse(&line.0, &actuated.scan_id) {
-                        Ok(key) => self.desk.actuated(line, &key).await,
+                        Ok(key) => self.agent.actuated(line, &key).await,
                         Err(_) => false,
                     };
                     metrics::counter!("ovomesh_agent_actuated_total", "known" => if known { "yes" } else { "no" })

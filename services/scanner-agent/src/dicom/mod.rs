@@ -32,7 +32,7 @@ use self::association::Access;
 use self::receive::Receiver;
 use self::series::Limits;
 use self::staging::Staging;
-use crate::desk::Desk;
+use crate::agent::Agent;
 
 /// Series that are being put together: eight senders, and many that were left half.
 const SERIES: usize = 64;
@@ -91,18 +91,18 @@ impl Provider {
         config: &DicomConfig,
         spool: &Path,
         intake: Intake,
-        desk: Arc<Desk>,
+        agent: Arc<Agent>,
     ) -> anyhow::Result<Self> {
         let listen = config.listen;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("--dicom-listen {listen}"))?;
         let folder = spool.join(ovomesh_spool::images::FOLDER);
         let staging = Staging::open(&folder, config.staging_bytes)
             .with_context(|| format!("opening {}", folder.display()))?;
-        let image_bytes = desk.settings.max_volume_bytes + BESIDE_BYTES;
+        let image_bytes = agent.settings.max_volume_bytes + BESIDE_BYTES;
         let limits = Limits {
             series: SERIES,
             images: IMAGES,
-            bytes: 2 * desk.settings.max_volume_bytes + BESIDE_BYTES,
+            bytes: 2 * agent.settings.max_volume_bytes + BESIDE_BYTES,
             idle: config.idle,
             again: config.again,
         };
@@ -110,7 +110,7 @@ impl Provider {
         let own = std::iter::once(config.ae.as_str()).chain(lines.called_aes()).map(str::to_owned).collect();
         let access = Access { own, lines };
         tracing::info!(address = %listener.local_addr()?, own = ?access.own, "taking images by DICOM");
-        let receiver = Arc::new(Receiver::new(desk, intake, staging, limits));
+        let receiver = Arc::new(Receiver::new(agent, intake, staging, limits));
         Ok(Self {
             listener,
             receiver,

@@ -1,4 +1,4 @@
-//! The way of an image: read whole, kept on disk, and with the others of its series handed to the desk.
+//! The way of an image: read whole, kept on disk, and with the others of its series handed to the agent.
 //!
 //! An image is answered with success when it is on disk; the last one of its series when the whole scan is in the spool.
 
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::series::{About, Gathered, Image, Limits, Refusal, Table};
 use super::staging::Staging;
 use super::status::Status;
-use crate::desk::{Admission, Desk};
+use crate::agent::{Admission, Agent};
 
 /// Longest UID (PS3.5 9.1).
 const UID_BYTES: usize = 64;
@@ -28,7 +28,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 
 /// Takes images of all associations.
 pub struct Receiver {
-    desk: Arc<Desk>,
+    agent: Arc<Agent>,
     intake: Intake,
     staging: Arc<Staging>,
     table: Mutex<Table>,
@@ -47,9 +47,9 @@ pub struct Incoming {
 
 impl Receiver {
     /// Over the images that are on disk.
-    pub fn new(desk: Arc<Desk>, intake: Intake, staging: Staging, limits: Limits) -> Self {
+    pub fn new(agent: Arc<Agent>, intake: Intake, staging: Staging, limits: Limits) -> Self {
         let (table, readers) = (Mutex::new(Table::new(limits)), Semaphore::new(READERS));
-        Self { desk, intake, staging: Arc::new(staging), table, readers }
+        Self { agent, intake, staging: Arc::new(staging), table, readers }
     }
 
     /// Takes up what was there when the agent last ended.
@@ -76,10 +76,10 @@ impl Receiver {
             if self.table().has(&series) {
                 continue;
             }
-            if is_torn || scan.is_some_and(|scan| self.desk.known(&scan).is_some()) {
+            if is_torn || scan.is_some_and(|scan| self.agent.known(&scan).is_some()) {
                 self.staging.remove(&series);
             } else {
-                let failed = &self.desk.settings.failed;
+                let failed = &self.agent.settings.failed;
                 tracing::error!(series, folder = %failed.display(), "images that can be used no more are set aside");
                 self.staging.set_aside(&series, failed)?;
             }
@@ -195,10 +195,10 @@ impl Receiver {
         Ok((Image { series, instance, bytes, expected, about, at }, file))
     }
 
-    /// Hands a series to the desk and lets its images go when that has it. Whatever happens in between, a series that is
+    /// Hands a series to the agent and lets its images go when that has it. Whatever happens in between, a series that is
     /// handed on again is the same scan.
     pub async fn hand_on(&self, gathered: Gathered) -> Status {
-        // Back in the table unless the desk has it, also when this panics or is given up.
+        // Back in the table unless the agent has it, also when this panics or is given up.
         let mut handing = Handing { receiver: self, gathered, is_done: false };
         match self.handed_on(&handing.gathered).await {
             Ok(status) => {
@@ -249,7 +249,7 @@ impl Receiver {
         if !notes.is_empty() {
             tracing::info!(series = gathered.series, ?notes, "taken with remarks");
         }
-        match self.desk.take(scan, &[], self.desk.settings.max_volume_bytes, gathered.at) {
+        match self.agent.take(scan, &[], self.agent.settings.max_volume_bytes, gathered.at) {
             Ok(admission) => Ok((Some(admission), Status::SUCCESS)),
             Err(invalid) => self.refused(gathered, &invalid),
         }
@@ -260,7 +260,7 @@ impl Receiver {
             RejectCode::Overloaded => Err(invalid.to_string()),
             RejectCode::IdReused => {
                 let series = &gathered.series;
-                let known = self.key(series, &gathered.about).and_then(|scan| self.desk.known(&scan));
+                let known = self.key(series, &gathered.about).and_then(|scan| self.agent.known(&scan));
                 if known.is_some_and(|known| known.was_broken()) {
                     tracing::warn!(
                         series,
@@ -278,16 +278,16 @@ impl Receiver {
     /// The egg of a series that is no volume gets its UNDECIDED.
     fn decide_broken(&self, gathered: &Gathered, why: String) -> Result<(Option<Admission>, Status), String> {
         let Gathered { series, about, .. } = gathered;
-        let now = self.desk.clock.now();
+        let now = self.agent.clock.now();
         match self.intake.broken(series, &about.origin, &about.attributes, about.acquired, now) {
-            Ok(meta) if self.desk.known(&meta.key()).is_some() => {
+            Ok(meta) if self.agent.known(&meta.key()).is_some() => {
                 tracing::info!(series, why, "images of a series that is decided already; that stands");
                 Ok((None, Status::SUCCESS))
             }
             Ok(meta) => {
                 tracing::warn!(series, why, "no whole volume: UNDECIDED");
                 let status = Status::cannot_understand(why.clone());
-                Ok((self.desk.decide_broken(meta, why), status))
+                Ok((self.agent.decide_broken(meta, why), status))
             }
             Err(error @ (Error::NoLine(_) | Error::Lines(_) | Error::Attribute(_) | Error::Invalid(_))) => {
                 tracing::error!(series, why, %error, "images of no line; they are dropped");
@@ -307,7 +307,7 @@ impl Receiver {
     }
 }
 
-/// A series on its way to the desk.
+/// A series on its way to the agent.
 struct Handing<'a> {
     receiver: &'a Receiver,
     gathered: Gathered,
@@ -335,7 +335,7 @@ mod tests {
     use ovomesh_spool::Spool;
 
     use super::*;
-    use crate::desk::Settings;
+    use crate::agent::Settings;
 
     #[tokio::test]
     async fn a_series_whose_handing_on_is_given_up_is_handed_on_again() {
@@ -347,11 +347,11 @@ mod tests {
             max_volume_bytes: 1 << 20,
             failed: folder.path().join("failed"),
         };
-        let desk = Desk::new(settings, spool, left, Lifecycle::new());
+        let agent = Agent::new(settings, spool, left, Lifecycle::new());
         let staging = Staging::open(&folder.path().join("dicom"), 1 << 20).unwrap();
         let intake = Intake::new(LineBook::default()).unwrap();
         let limits = Limits { series: 1, images: 1, bytes: 1 << 20, idle: TRY_AGAIN, again: TRY_AGAIN };
-        let receiver = Receiver::new(desk, intake, staging, limits);
+        let receiver = Receiver::new(agent, intake, staging, limits);
         let (about, at) = (About::default(), Instant::now());
         let (series, instance) = ("1.2".to_owned(), "1.2.3".to_owned());
         let image = Image { series, instance, bytes: 1, expected: Some(1), about, at };

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::readiness::Rules;
 use self::work::Folder;
-use crate::desk::Desk;
+use crate::agent::Agent;
 
 /// Pause before what failed for now is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -48,8 +48,8 @@ impl Default for FolderConfig {
 }
 
 /// The folders that are watched: those of the configuration, and those of the lines.
-pub fn folders(config: &FolderConfig, desk: &Desk) -> Vec<PathBuf> {
-    let mut folders: Vec<PathBuf> = desk.settings.lines.folders().map(PathBuf::from).collect();
+pub fn folders(config: &FolderConfig, agent: &Agent) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = agent.settings.lines.folders().map(PathBuf::from).collect();
     folders.extend(config.watch.iter().cloned());
     folders.sort();
     folders.dedup();
@@ -60,7 +60,7 @@ pub fn folders(config: &FolderConfig, desk: &Desk) -> Vec<PathBuf> {
 pub async fn run(
     config: &FolderConfig,
     intake: Intake,
-    desk: Arc<Desk>,
+    agent: Arc<Agent>,
     folders: Vec<PathBuf>,
     drain: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -73,7 +73,7 @@ pub async fn run(
     let intake = Arc::new(intake);
     let mut tasks = JoinSet::new();
     for root in folders {
-        let folder = Folder::new(root, intake.clone(), desk.clone());
+        let folder = Folder::new(root, intake.clone(), agent.clone());
         tasks.spawn(work::run(folder, rules, drain.clone()));
     }
     while let Some(ended) = tasks.join_next().await {

@@ -22,7 +22,7 @@ use super::listing::{self, Listing};
 use super::read::{self, Read, Scan};
 use super::readiness::{Outcome, Readiness, Ready, Rules};
 use super::watch::{self, FolderEvents};
-use crate::desk::Desk;
+use crate::agent::Agent;
 
 /// How often the folder is listed when nothing is told.
 const LIST: Duration = Duration::from_secs(2);
@@ -42,14 +42,14 @@ const VOLUMES: u64 = 8;
 pub struct Folder {
     root: PathBuf,
     intake: Arc<Intake>,
-    desk: Arc<Desk>,
+    agent: Arc<Agent>,
     readers: Arc<Semaphore>,
 }
 
 impl Folder {
     /// A folder that need not be there yet.
-    pub fn new(root: PathBuf, intake: Arc<Intake>, desk: Arc<Desk>) -> Self {
-        Self { root, intake, desk, readers: Arc::new(Semaphore::new(READERS)) }
+    pub fn new(root: PathBuf, intake: Arc<Intake>, agent: Arc<Agent>) -> Self {
+        Self { root, intake, agent, readers: Arc::new(Semaphore::new(READERS)) }
     }
 }
 
@@ -160,7 +160,7 @@ impl Folder {
         // Of a series each file was found to be a slice.
         let is_alone = !ready.is_series && files.iter().all(|file| file.components().count() == 1);
         let volumes = if is_alone || ready.is_series { 2 } else { VOLUMES };
-        let most = volumes * self.desk.settings.max_volume_bytes + BESIDE_BYTES;
+        let most = volumes * self.agent.settings.max_volume_bytes + BESIDE_BYTES;
         let is_last = ready.is_last;
         blocking(move || match read::read(&root, &files, most, is_alone, &wanted)? {
             Read::MayGrow(why) if is_last => read::give_up(&root, &files, why, &wanted),
@@ -179,7 +179,7 @@ impl Folder {
                 Err(error) => return Ok(Sidecar::Reason(error.to_string())),
             };
             remarks.extend(notes.iter().cloned());
-            match self.desk.take(scan, &[], self.desk.settings.max_volume_bytes, received) {
+            match self.agent.take(scan, &[], self.agent.settings.max_volume_bytes, received) {
                 Ok(admission) => following.push((admission, series, sha256, remarks)),
                 Err(invalid) if invalid.code == RejectCode::Overloaded => return Err(invalid.to_string()),
                 Err(invalid) => return Ok(Sidecar::Reason(invalid.to_string())),
@@ -208,9 +208,9 @@ impl Folder {
     /// It is named by its series: a part of its files would have another SHA-256, but is no other scan.
     async fn decide_broken(&self, ready: &Ready, look: &Look, why: &str) -> Result<(), String> {
         let id = &look.series;
-        let now = self.desk.clock.now();
+        let now = self.agent.clock.now();
         match self.intake.broken(id, &self.origin(ready), &look.attributes, look.acquired, now) {
-            Ok(meta) => match self.desk.decide_broken(meta, why.to_owned()) {
+            Ok(meta) => match self.agent.decide_broken(meta, why.to_owned()) {
                 Some(admission) => admission.row().await.map(drop),
                 None => Err("its verdict cannot be read now".into()),
             },

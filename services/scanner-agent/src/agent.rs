@@ -25,8 +25,8 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use crate::agent::failed::Failed;
 use crate::clock::{Clock, Stamp};
-use crate::desk::failed::Failed;
 use crate::feed::{Feed, LineName};
 use crate::in_flight::{Decided, InFlightScan, OnDisk, Progress, Stored};
 use crate::queue::{Queue, Waiting};
@@ -48,7 +48,7 @@ pub struct Settings {
 }
 
 /// Shared by sessions and links.
-pub struct Desk {
+pub struct Agent {
     /// What it was configured with.
     pub settings: Settings,
     /// What waits for a gateway.
@@ -86,10 +86,10 @@ pub enum Admission {
     Stored(Box<Row>),
 }
 
-impl Desk {
+impl Agent {
     /// Over an opened spool; what was left in it goes on.
     pub fn new(settings: Settings, spool: Spool, left: SpoolContents, lifecycle: Lifecycle) -> Arc<Self> {
-        let desk = Arc::new(Self {
+        let agent = Arc::new(Self {
             failed: Failed::new(settings.failed.clone()),
             settings,
             queue: Queue::default(),
@@ -101,8 +101,8 @@ impl Desk {
             remembered_bytes: AtomicU64::default(),
             lifecycle,
         });
-        desk.go_on(left);
-        desk
+        agent.go_on(left);
+        agent
     }
 
     /// Takes a scan that was received at this time: a new one is written to disk, one that is known is answered with
@@ -129,9 +129,9 @@ impl Desk {
             MapEntry::Vacant(vacant) => {
                 vacant.insert(ScanState::InFlight(in_flight.clone()));
                 let progress = in_flight.follow();
-                let desk = self.clone();
+                let agent = self.clone();
                 let kept = SpooledScan { scan, received_at: now, deadline: in_flight.deadline, stamp };
-                self.spawn(in_flight.clone(), async move { desk.carry(in_flight, meta, kept).await });
+                self.spawn(in_flight.clone(), async move { agent.carry(in_flight, meta, kept).await });
                 return Ok(Admission::InFlight(progress));
             }
         };

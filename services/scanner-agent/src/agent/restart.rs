@@ -7,12 +7,12 @@ use ovomesh_api::{Scan, ScanKey};
 use ovomesh_spool::{Entry, Released, SpoolContents};
 use tokio::time::Instant;
 
-use super::{Desk, ScanState, sample_bytes};
+use super::{Agent, ScanState, sample_bytes};
 use crate::feed::{self, FRESH};
 use crate::in_flight::{self, InFlightScan, OnDisk, Progress};
 use crate::spooled::{self, SpooledScan};
 
-impl Desk {
+impl Agent {
     /// Goes on with what an agent before this one left.
     pub(super) fn go_on(self: &Arc<Self>, left: SpoolContents) {
         self.tell_again(&left);
@@ -69,10 +69,10 @@ impl Desk {
                 self.insert(in_flight.key.clone(), ScanState::InFlight(in_flight.clone()));
                 in_flight.is_on_disk(OnDisk::Scan(entry.clone()));
                 in_flight.tell(Progress::Accepted);
-                let desk = self.clone();
+                let agent = self.clone();
                 self.spawn(
                     in_flight.clone(),
-                    async move { desk.decide(in_flight, meta, stamp, entry).await },
+                    async move { agent.decide(in_flight, meta, stamp, entry).await },
                 );
             }
             Err(error) => {
@@ -91,12 +91,12 @@ impl Desk {
         match read {
             Ok((row, in_flight)) => {
                 self.insert(in_flight.key.clone(), ScanState::InFlight(in_flight.clone()));
-                let (desk, row) = (self.clone(), Arc::new(row));
+                let (agent, row) = (self.clone(), Arc::new(row));
                 // Sorters received it before.
                 in_flight.is_on_disk(OnDisk::Verdict(released.clone(), Instant::now()));
                 let stored = self.release(&in_flight, &row);
                 self.spawn(in_flight.clone(), async move {
-                    desk.until_stored(in_flight, row, released, stored).await;
+                    agent.until_stored(in_flight, row, released, stored).await;
                 });
             }
             Err(error) => tracing::error!(record = released.entry.id, error, "a verdict cannot be read"),

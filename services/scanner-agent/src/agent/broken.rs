@@ -1,5 +1,5 @@
 //! Scans whose image can never be computed: their eggs get a verdict and a row all the same. And what images that come by
-//! DICOM or as files need of the desk beside [`Desk::take`]: whoever sent them waits until they are kept.
+//! DICOM or as files need of the agent beside [`Agent::take`]: whoever sent them waits until they are kept.
 
 use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use ovomesh_api::undecided::undecided;
 use ovomesh_api::{Invalid, ScanKey, ScanMeta};
 use tokio::time::Instant;
 
-use super::{Admission, Desk, ScanState, no_room};
+use super::{Admission, Agent, ScanState, no_room};
 use crate::clock::Stamp;
 use crate::in_flight::{InFlightScan, Progress};
 
-impl Desk {
+impl Agent {
     /// Settles a scan that can never be computed as UNDECIDED(rejected) for this reason, so that its egg has a verdict and
     /// a row all the same. One that is known is answered with what is known.
     pub fn decide_broken(self: &Arc<Self>, mut meta: ScanMeta, why: String) -> Option<Admission> {
@@ -24,21 +24,21 @@ impl Desk {
             MapEntry::Vacant(vacant) => {
                 vacant.insert(ScanState::InFlight(in_flight.clone()));
                 let progress = in_flight.follow();
-                let desk = self.clone();
+                let agent = self.clone();
                 self.spawn(in_flight.clone(), async move {
                     metrics::counter!("ovomesh_agent_broken_total").increment(1);
                     // Whatever has no time of its own was stamped when it came.
                     let acquired_here = meta.acquired_at == meta.received_at;
-                    let stamp = Stamp { correction: desk.clock.correction(), acquired_here };
-                    desk.clock.correct_times(&mut meta, stamp);
-                    let line = desk.settings.lines.get(&meta.place);
+                    let stamp = Stamp { correction: agent.clock.correction(), acquired_here };
+                    agent.clock.correct_times(&mut meta, stamp);
+                    let line = agent.settings.lines.get(&meta.place);
                     let row = meta.row(
                         &line,
                         undecided(in_flight.key.scan_id.as_str(), pb::UndecidedReason::Rejected, &why),
                         None,
                     );
-                    let (released, at) = desk.record(&in_flight, &row).await;
-                    desk.settle(in_flight, Arc::new(row), released, at).await;
+                    let (released, at) = agent.record(&in_flight, &row).await;
+                    agent.settle(in_flight, Arc::new(row), released, at).await;
                 });
                 return Some(Admission::InFlight(progress));
             }
@@ -46,7 +46,7 @@ impl Desk {
         self.known(&meta.key())
     }
 
-    /// Settles a scan that [`Desk::take`] refused with `why`, when the fault is in its image and its words say whose it is;
+    /// Settles a scan that [`Agent::take`] refused with `why`, when the fault is in its image and its words say whose it is;
     /// `lines`: those of its session. The error, when it is another fault, or when there is no room for its verdict.
     pub fn decide_refused(
         self: &Arc<Self>,

@@ -8,7 +8,7 @@ use ovomesh_api::pb::scan::v1::{Row, UndecidedReason};
 use ovomesh_api::{ScanMeta, undecided};
 use ovomesh_spool::Entry;
 
-use super::Desk;
+use super::Agent;
 use crate::feed;
 use crate::in_flight::{InFlightScan, OnDisk, Progress};
 use crate::spooled;
@@ -16,19 +16,19 @@ use crate::spooled;
 /// Why a scan has no other verdict, for people.
 const PANICKED: &str = "the agent panicked on this scan; this is a defect, please report it";
 
-impl Desk {
+impl Agent {
     /// Starts the task that carries a scan through its life.
     pub(super) fn spawn(
         self: &Arc<Self>,
         in_flight: Arc<InFlightScan>,
         life: impl Future<Output = ()> + Send + 'static,
     ) {
-        let desk = self.clone();
+        let agent = self.clone();
         self.lifecycle.spawn("scan", async move {
             if AssertUnwindSafe(life).catch_unwind().await.is_err() {
                 tracing::error!(scan = %in_flight.key, PANICKED);
                 metrics::counter!("ovomesh_agent_panics_total").increment(1);
-                desk.rescue(in_flight).await;
+                agent.rescue(in_flight).await;
             }
         });
     }
@@ -95,18 +95,18 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::agent::{Admission, ScanState, Settings};
     use crate::clock::Stamp;
-    use crate::desk::{Admission, ScanState, Settings};
     use crate::spooled::SpooledScan;
 
     const LIMITS: Limits = Limits { scan_bytes: 1 << 20, verdict_bytes: 1 << 20 };
 
-    fn desk(folder: &std::path::Path) -> (Arc<Desk>, [usize; 3]) {
+    fn agent(folder: &std::path::Path) -> (Arc<Agent>, [usize; 3]) {
         let (spool, left) = Spool::open(folder, LIMITS).unwrap();
         let counts = [left.undecided.len(), left.unsettled.len(), left.settled.len()];
         let settings =
             Settings { lines: LineBook::default(), max_volume_bytes: 1 << 20, failed: folder.join("failed") };
-        (Desk::new(settings, spool, SpoolContents::default(), Lifecycle::new()), counts)
+        (Agent::new(settings, spool, SpoolContents::default(), Lifecycle::new()), counts)
     }
 
     fn scan() -> Scan {
@@ -131,31 +131,31 @@ mod tests {
     }
 
     /// A scan that has arrived, whose task panics after the first steps of its life.
-    fn panicking(desk: &Arc<Desk>, steps: usize) -> Admission {
+    fn panicking(agent: &Arc<Agent>, steps: usize) -> Admission {
         let now = Timestamp::now();
         let meta = ovomesh_api::Scan::parse(scan(), 1 << 20, now).unwrap().meta;
         let in_flight = Arc::new(InFlightScan::new(&meta, 512, Instant::now()));
-        desk.insert(in_flight.key.clone(), ScanState::InFlight(in_flight.clone()));
+        agent.insert(in_flight.key.clone(), ScanState::InFlight(in_flight.clone()));
         let admission = Admission::InFlight(in_flight.follow());
-        let (this, desk) = (desk.clone(), desk.clone());
+        let (this, agent) = (agent.clone(), agent.clone());
         this.spawn(in_flight.clone(), async move {
             assert!(steps > 0, "before it is accepted");
             let stamp = Stamp { correction: None, acquired_here: false };
             let kept = SpooledScan { scan: scan(), received_at: now, deadline: in_flight.deadline, stamp };
-            let entry = desk.spool.accept(&in_flight.record, spooled::write_scan(kept)).await.unwrap();
+            let entry = agent.spool.accept(&in_flight.record, spooled::write_scan(kept)).await.unwrap();
             in_flight.is_on_disk(OnDisk::Scan(entry.clone()));
             in_flight.tell(Progress::Accepted);
             assert!(steps > 1, "when it is accepted");
             let _decided = in_flight.waits_for_decision();
             assert!(steps > 2, "while it waits for a verdict");
             let verdict = undecided::timed_out(&meta);
-            let row = meta.row(&desk.settings.lines.get(&meta.place), verdict, None);
-            let (released, at) = desk.record(&in_flight, &row).await;
-            desk.spool.decided(&entry);
+            let row = meta.row(&agent.settings.lines.get(&meta.place), verdict, None);
+            let (released, at) = agent.record(&in_flight, &row).await;
+            agent.spool.decided(&entry);
             assert!(steps > 3, "when its verdict is recorded");
             let row = Arc::new(row);
-            let _stored = desk.release(&in_flight, &row);
-            desk.feed.released(&in_flight.key, &row, at);
+            let _stored = agent.release(&in_flight, &row);
+            agent.feed.released(&in_flight.key, &row, at);
             assert!(steps > 4, "while it waits for the store");
             drop(released);
         });
@@ -166,25 +166,25 @@ mod tests {
     async fn an_accepted_scan_whose_task_panics_ends_in_one_row() {
         for steps in 1..=4 {
             let folder = tempfile::tempdir().unwrap();
-            let (desk, _) = desk(folder.path());
-            let row = within_limit(panicking(&desk, steps).row()).await.unwrap();
+            let (agent, _) = agent(folder.path());
+            let row = within_limit(panicking(&agent, steps).row()).await.unwrap();
             let verdict = row.verdict.as_ref().unwrap();
             let reason = if steps < 3 { UndecidedReason::Failed } else { UndecidedReason::Expired };
             assert_eq!((verdict.call(), verdict.reason()), (Call::Undecided, reason), "{steps}");
             assert_eq!(row.volume_crc32c, crc32c_of_zeros(), "{steps}");
             let key = crate::in_flight::key_of(&row).unwrap();
-            assert_eq!(desk.row(&key), Some(row), "it waits for the store");
+            assert_eq!(agent.row(&key), Some(row), "it waits for the store");
             let line = ("north".to_owned(), "1".to_owned());
-            assert_eq!(desk.feed.follow(line, false).1, 1, "its sorter receives it once");
-            desk.stored(&key, Ok(()));
+            assert_eq!(agent.feed.follow(line, false).1, 1, "its sorter receives it once");
+            agent.stored(&key, Ok(()));
             within_limit(async {
-                while desk.in_flight_count() > 0 {
+                while agent.in_flight_count() > 0 {
                     tokio::task::yield_now().await;
                 }
             })
             .await;
-            drop(desk);
-            let (_desk, left) = self::desk(folder.path());
+            drop(agent);
+            let (_desk, left) = self::agent(folder.path());
             assert_eq!(left, [0, 0, 1], "after {steps} steps");
         }
     }
@@ -192,10 +192,10 @@ mod tests {
     #[tokio::test]
     async fn a_scan_whose_task_panics_before_it_is_accepted_is_refused_and_may_come_again() {
         let folder = tempfile::tempdir().unwrap();
-        let (desk, _) = desk(folder.path());
-        let refused = within_limit(panicking(&desk, 0).row()).await.unwrap_err();
+        let (agent, _) = agent(folder.path());
+        let refused = within_limit(panicking(&agent, 0).row()).await.unwrap_err();
         assert!(refused.contains("panicked"), "{refused}");
-        let again = desk.take(scan(), &[], 1 << 20, Instant::now()).unwrap();
+        let again = agent.take(scan(), &[], 1 << 20, Instant::now()).unwrap();
         let again = within_limit(again.row()).await.unwrap();
         assert_eq!(again.verdict.as_ref().unwrap().reason(), UndecidedReason::Expired);
     }
