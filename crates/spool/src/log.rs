@@ -1,6 +1,5 @@
 //! A log: appended to, read from, and let go of record by record; its files go when nothing in them lives.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
@@ -9,10 +8,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::entry::Entry;
 use crate::frame::{Damage, Kind, MAX_ID, MAX_PAYLOAD, length};
+use crate::ledger::Ledger;
 use crate::segment::{self, Number};
 use crate::writer::{Append, Command, Writer};
 use crate::{Error, frame};
@@ -31,30 +31,6 @@ pub struct Options {
     pub limit_bytes: u64,
     /// Bytes that are left to others on the disk: a record that would take of them is refused as on a full disk.
     pub keep_free_bytes: u64,
-}
-
-/// A record in the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// What it is for.
-    pub kind: Kind,
-    /// Whose it is.
-    pub id: String,
-    pub(crate) segment: Number,
-    pub(crate) at: u64,
-    pub(crate) payload: Range<u64>,
-}
-
-impl Entry {
-    /// Where it stands in its log: records are ordered by it as they were written.
-    pub fn position(&self) -> (Number, u64) {
-        (self.segment, self.at)
-    }
-
-    /// Its size on disk.
-    pub fn bytes(&self) -> u64 {
-        length(&self.id, (self.payload.end - self.payload.start) as usize) as u64
-    }
 }
 
 /// What was found when the log was opened.
@@ -276,103 +252,6 @@ fn recover(folder: &Path, number: Number, ledger: &Ledger, recovered: &mut Recov
         payload: record.payload.start as u64..record.payload.end as u64,
     }));
     Ok(())
-}
-
-/// How much is where. Shared by whoever appends and the thread that writes.
-#[derive(Debug)]
-pub struct Ledger {
-    limit: u64,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    segments: BTreeMap<Number, Segment>,
-    /// Bytes of records that are on their way to the disk.
-    reserved: u64,
-}
-
-#[derive(Debug, Default)]
-struct Segment {
-    bytes: u64,
-    live: usize,
-    is_active: bool,
-}
-
-impl Ledger {
-    fn new(limit: u64) -> Self {
-        Self { limit, state: Mutex::default() }
-    }
-
-    fn found(&self, number: Number, bytes: u64, live: usize) {
-        self.state.lock().segments.insert(number, Segment { bytes, live, is_active: false });
-    }
-
-    /// Segments in which nothing lives.
-    fn dead(&self) -> Vec<Number> {
-        let state = self.state.lock();
-        state
-            .segments
-            .iter()
-            .filter(|(_, s)| s.live == 0 && !s.is_active)
-            .map(|(&number, _)| number)
-            .collect()
-    }
-
-    /// Takes room for a record, or says how much is used.
-    fn reserve(&self, bytes: u64) -> Result<(), u64> {
-        let mut state = self.state.lock();
-        let used = state.used();
-        if used + bytes > self.limit {
-            return Err(used);
-        }
-        state.reserved += bytes;
-        Ok(())
-    }
-
-    /// A record of so many bytes was written, or failed to be.
-    pub fn wrote(&self, entry: Option<&Entry>, bytes: u64) {
-        let mut state = self.state.lock();
-        state.reserved -= bytes;
-        if let Some(segment) = entry.and_then(|entry| state.segments.get_mut(&entry.segment)) {
-            segment.bytes += bytes;
-            segment.live += 1;
-        }
-    }
-
-    pub fn opened(&self, number: Number) {
-        self.state.lock().segments.insert(number, Segment { is_active: true, ..Segment::default() });
-    }
-
-    /// A segment gets no more records; whether it can be removed.
-    pub fn closed(&self, number: Number) -> bool {
-        let mut state = self.state.lock();
-        let Some(segment) = state.segments.get_mut(&number) else { return false };
-        segment.is_active = false;
-        segment.live == 0
-    }
-
-    pub fn removed(&self, number: Number) {
-        self.state.lock().segments.remove(&number);
-    }
-
-    /// One record less; whether the segment can be removed.
-    pub fn free(&self, number: Number) -> bool {
-        let mut state = self.state.lock();
-        let Some(segment) = state.segments.get_mut(&number) else { return false };
-        segment.live = segment.live.saturating_sub(1);
-        segment.live == 0 && !segment.is_active
-    }
-
-    fn used(&self) -> u64 {
-        self.state.lock().used()
-    }
-}
-
-impl State {
-    fn used(&self) -> u64 {
-        self.segments.values().map(|segment| segment.bytes).sum::<u64>() + self.reserved
-    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::log::{Entry, Ledger};
+use crate::entry::Entry;
+use crate::ledger::Ledger;
 use crate::segment::Number;
 use crate::{Error, frame, segment};
 
