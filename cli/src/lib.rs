@@ -4,7 +4,6 @@
 //! [`Cli`] is what was asked, [`run`] does it; `commands` has a file for each subcommand.
 
 mod args;
-mod backoff;
 mod client;
 mod colours;
 mod commands;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 use ovomesh_api::pb::query::v1::watch_response::Message;
 use ovomesh_api::pb::query::v1::{WatchRequest, WatchResponse};
+use ovomesh_mesh::Backoff;
 use tokio::time::Instant;
 use tonic::Code;
 
-use crate::backoff::Backoff;
 use crate::commands::list::{CallArg, filter};
 use crate::exit::Failure;
 use crate::{Global, Out, client, rows};
@@ -50,7 +50,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
         },
         zone: TimeZone::system(),
         live_at: None,
-        backoff: Backoff::new(),
+        backoff: Backoff::default(),
     };
     tokio::select! {
         ended = feed.run(global, out) => ended.map(|()| ExitCode::SUCCESS),
@@ -77,7 +77,7 @@ impl Feed {
                 return Err(why.context(format!("gave up after {} s", GIVE_UP.as_secs())));
             }
             out.remark(format!("the feed broke: {why:#}; reconnecting"))?;
-            tokio::time::sleep(self.backoff.next()).await;
+            self.backoff.wait().await;
         }
     }
 

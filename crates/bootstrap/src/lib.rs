@@ -22,6 +22,8 @@ mod telemetry;
 pub mod terminal;
 mod tls;
 pub mod trace;
+#[cfg(feature = "kubernetes")]
+mod watch_backoff;
 
 pub use args::{ClientTlsArgs, LogFormat, ServerArgs, TelemetryArgs};
 pub use configuration::configuration;
@@ -32,6 +34,8 @@ pub use server::Server;
 pub use status::{Facts, Status};
 pub use telemetry::{Telemetry, start as start_telemetry};
 pub use tls::{client_config, install_provider};
+#[cfg(feature = "kubernetes")]
+pub use watch_backoff::WatchBackoff;
 
 /// Whether a request is a gRPC call.
 pub(crate) fn is_grpc(request: &axum::extract::Request) -> bool {

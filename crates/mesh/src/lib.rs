@@ -17,6 +17,7 @@
 //! A stage is added with [`stage!`], which names its two message types. Programs that carry large bodies should use
 //! an allocator that keeps memory, such as jemalloc: glibc's default costs more than the hop (`examples/hop`).
 
+mod backoff;
 mod balance;
 mod call;
 mod config;
@@ -27,6 +28,7 @@ mod pool;
 mod server;
 mod stage;
 
+pub use backoff::Backoff;
 pub use call::{CallError, Limit, Reply, Request};
 pub use config::PoolConfig;
 pub use connect::Connector;

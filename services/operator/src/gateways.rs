@@ -1,4 +1,4 @@
-//! A stream to each gateway behind a Service, on which it tells its load.
+//! A stream to each gateway behind a Service, on which it reports its load.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,23 +9,23 @@ use kube::Client;
 use ovomesh_api::pb::load::v1::WatchRequest;
 use ovomesh_api::pb::load::v1::load_service_client::LoadServiceClient;
 use ovomesh_bootstrap::discover;
-use ovomesh_mesh::{Connector, Discover as _, Lifecycle};
+use ovomesh_mesh::{Backoff, Connector, Discover as _, Lifecycle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::reports::Reports;
 
 /// Name of the gateways' port in their Service.
 const PORT: &str = "grpc";
-/// How often gateways tell: twice for each decision.
+/// How often gateways report: twice for each decision.
 const EVERY_MS: u32 = 500;
-/// Pause before a gateway is called again.
-const PAUSE: Duration = Duration::from_millis(500);
-/// A gateway that says nothing for so long is called anew.
+/// Waits before a gateway is called again.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
+/// A gateway that reports nothing for this time is called anew.
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// The gateways of one Service, followed until this is dropped.
 pub struct Gateways {
-    /// What they have told.
+    /// What they have reported.
     pub reports: Arc<Reports>,
     _gone: DropGuard,
 }
@@ -85,19 +85,23 @@ async fn follow(
     }
 }
 
-/// Listens to one gateway, for ever. That it says nothing is told once, until it speaks again.
+/// Listens to one gateway, for ever. That it reports nothing is logged once, until it reports again.
 async fn listen(gateway: Uri, reports: Arc<Reports>, connector: Connector) {
-    let mut told = false;
+    let (mut backoff, mut is_logged) = (BACKOFF, false);
     loop {
         let mut spoke = false;
-        if let Err(error) = one_stream(&gateway, &reports, &connector, &mut spoke).await {
-            let error = format!("{error:#}");
-            if !told || spoke {
-                tracing::warn!(%gateway, error, "a gateway does not tell its load; it is called again and again");
-                told = true;
-            }
+        let ended = one_stream(&gateway, &reports, &connector, &mut spoke).await;
+        if spoke {
+            backoff.reset();
         }
-        tokio::time::sleep(PAUSE).await;
+        if let Err(error) = ended
+            && (spoke || !is_logged)
+        {
+            let error = format!("{error:#}");
+            tracing::warn!(%gateway, error, "a gateway does not report its load; trying again");
+            is_logged = true;
+        }
+        backoff.wait().await;
     }
 }
 

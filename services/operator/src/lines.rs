@@ -10,6 +10,7 @@ use kube::api::{Api, Patch, PatchParams};
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Client, ResourceExt as _};
 use ovomesh_api::LineBook;
+use ovomesh_bootstrap::WatchBackoff;
 use ovomesh_resources::{ScannerLine, ScannerLineStatus, set_condition};
 use serde_json::json;
 
@@ -25,7 +26,8 @@ const WRITES: usize = 16;
 pub async fn tell(client: &Client, namespace: &str, leader: &Leader) {
     let api: Api<ScannerLine> = Api::namespaced(client.clone(), namespace);
     let (lines, writer) = reflector::store();
-    let watching = watcher(api.clone(), watcher::Config::default()).default_backoff().reflect(writer);
+    let watching = watcher(api.clone(), watcher::Config::default());
+    let watching = watching.backoff(WatchBackoff::default()).reflect(writer);
     let watching = watching.for_each(|event| {
         if let Err(error) = event {
             tracing::warn!(%error, "watching lines failed and is tried again");

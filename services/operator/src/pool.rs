@@ -12,6 +12,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
+use ovomesh_bootstrap::WatchBackoff;
 use ovomesh_mesh::{Connector, Lifecycle};
 use ovomesh_resources::InferencePool;
 use tokio::time::MissedTickBehavior;
@@ -113,7 +114,7 @@ impl Pools {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.namespace);
         let (store, writer) = reflector::store();
         let config = watcher::Config::default().labels(label);
-        let stream = watcher(api, config).default_backoff().reflect(writer);
+        let stream = watcher(api, config).backoff(WatchBackoff::default()).reflect(writer);
         let watching = stream.for_each(|event| {
             if let Err(error) = event {
                 let kind = K::kind(&());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::pb::store::v1::SubscribeResponse;
-use ovomesh_mesh::Lifecycle;
+use ovomesh_mesh::{Backoff, Lifecycle};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -20,8 +20,6 @@ use crate::stores::Stores;
 
 /// Rows kept for watchers that are behind: 8 s of the headline rate, about 10 MiB.
 const KEPT: usize = 8_192;
-/// First and longest pause before a store is asked again.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// From one search for what a store did not tell to the next, while it is away.
 const SEARCHES: Duration = Duration::from_secs(5);
 
@@ -135,10 +133,10 @@ impl Live {
 
     async fn follow(&self, number: usize, stores: &Stores) {
         let store = &stores.all()[number];
-        let mut pause = PAUSES.0;
+        let mut backoff = Backoff::default();
         let (mut since, mut searched) = (Timestamp::now(), None::<Instant>);
         loop {
-            let status = self.read(number, stores, &mut pause, &mut since).await;
+            let status = self.read(number, stores, &mut backoff, &mut since).await;
             self.lost(number);
             tracing::warn!(store = %store.uri(), error = status.message(), "the live feed broke, reading it again");
             // While it is away, others may have been told to write for it, or it may still write.
@@ -150,8 +148,7 @@ impl Live {
                 }
                 searched = Some(Instant::now());
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
+            backoff.wait().await;
         }
     }
 
@@ -160,7 +157,7 @@ impl Live {
         &self,
         number: usize,
         stores: &Stores,
-        pause: &mut Duration,
+        backoff: &mut Backoff,
         since: &mut Timestamp,
     ) -> Status {
         let store: &Store = &stores.all()[number];
@@ -184,7 +181,7 @@ impl Live {
                         message.rows.splice(0..0, rows);
                     }
                     self.push(number, message);
-                    *pause = PAUSES.0;
+                    backoff.reset();
                     *since = Timestamp::now();
                 }
                 Ok(None) => return Status::unavailable("the store ended its feed"),

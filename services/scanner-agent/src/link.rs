@@ -15,7 +15,7 @@ use ovomesh_api::pb::gateway::v1::{
 use ovomesh_api::pb::scan::v1::{Place, Rejected, UndecidedReason};
 use ovomesh_api::undecided::undecided;
 use ovomesh_api::{ScanKey, time};
-use ovomesh_mesh::Connector;
+use ovomesh_mesh::{Backoff, Connector};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -30,8 +30,8 @@ use crate::queue::Waiting;
 const PROTOCOL_VERSION: u32 = 1;
 /// Connection, handshake and Welcome together.
 const OPENING: Duration = Duration::from_secs(5);
-/// First and longest pause when no gateway takes us.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// A link that broke after less counts as one that was not opened.
+const STABLE: Duration = Duration::from_secs(2);
 /// Pause after a gateway said that it has no room.
 const NO_ROOM: Duration = Duration::from_millis(100);
 /// How often the gateway is told how full the spool is.
@@ -54,7 +54,7 @@ pub struct Gateways {
 pub async fn run(agent: Arc<Agent>, gateways: Gateways) {
     // Agents that start together should not all go to the first one.
     let mut next = rand::random_range(0..gateways.uris.len().max(1));
-    let (mut pause, mut wait) = (PAUSES.0, Duration::ZERO);
+    let (mut backoff, mut wait) = (Backoff::default(), Duration::ZERO);
     let mut leaving = FuturesUnordered::new();
     loop {
         let uri = &gateways.uris[next % gateways.uris.len()];
@@ -83,14 +83,17 @@ pub async fn run(agent: Arc<Agent>, gateways: Gateways) {
             }
             Ok((Ended::Broke(why), lasted)) => {
                 tracing::warn!(gateway = %uri, why, "the link broke");
-                lasted > PAUSES.1
+                lasted > STABLE
             }
             Err(why) => {
                 tracing::warn!(gateway = %uri, why, "no link");
                 false
             }
         };
-        (wait, pause) = if at_once { (Duration::ZERO, PAUSES.0) } else { (pause, (pause * 2).min(PAUSES.1)) };
+        if at_once {
+            backoff.reset();
+        }
+        wait = if at_once { Duration::ZERO } else { backoff.next_wait() };
     }
 }
 

@@ -1,11 +1,10 @@
 //! Rows on their way to the store: kept until they are durable, whatever becomes of the session they came from.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::stages::Append;
-use ovomesh_mesh::{CallError, Request, StreamPool};
+use ovomesh_mesh::{Backoff, CallError, Request, StreamPool};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -15,9 +14,6 @@ use crate::describe::describe;
 use crate::load::Demand;
 use crate::outage::{News, Outage};
 use crate::session::site_of;
-
-/// First and longest pause between tries; the store may be away for minutes.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
 /// Hands rows to results-store.
 #[derive(Clone)]
@@ -78,7 +74,7 @@ impl Storing {
     /// Stores a row. Comes back when it is durable, refused, or when the gateway leaves.
     pub async fn store(self, row: Row, place: OwnedSemaphorePermit) -> Stored {
         let (site, scan_id) = (site_of(row.place.as_ref()), row.scan_id.clone());
-        let mut pause = PAUSES.0;
+        let mut backoff = Backoff::default();
         let mut delayed: Option<Delayed<'_>> = None;
         let going = self.demand.store.begin();
         loop {
@@ -100,7 +96,7 @@ impl Storing {
             self.news(|outage| outage.failed(delayed.is_none(), Instant::now()), &error.to_string());
             delayed.get_or_insert(Delayed { storing: &self, is_settled: false });
             tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(PAUSES.1),
+                () = backoff.wait() => {}
                 () = self.drain.cancelled() => {
                     tracing::debug!(scan_id, %error, "left without storing a row");
                     return Stored::GaveUp;
@@ -168,7 +164,7 @@ mod tests {
         let storing = Storing::new(pool, 1, CancellationToken::new(), demand);
         let place = storing.place().unwrap();
         let storing_it = storing.clone().store(Row::default(), place);
-        assert!(tokio::time::timeout(Duration::from_secs(3), storing_it).await.is_err());
+        assert!(tokio::time::timeout(std::time::Duration::from_secs(3), storing_it).await.is_err());
         let next = storing.outage.lock().failed(true, Instant::now());
         assert_eq!(next, Some(News::Begun), "nothing waited any more");
         assert!(storing.room(), "its place is free");

@@ -9,6 +9,7 @@ use ovomesh_api::pb::scanner::v1::connect_request::Message as Up;
 use ovomesh_api::pb::scanner::v1::connect_response::Message as Down;
 use ovomesh_api::pb::scanner::v1::{ConnectRequest, ConnectResponse, Hello};
 use ovomesh_api::thousands;
+use ovomesh_mesh::Backoff;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -16,7 +17,6 @@ use tonic::Streaming;
 
 use super::scans::{Found, Item};
 use super::tell::Tell;
-use crate::backoff::Backoff;
 use crate::exit::Failure;
 use crate::{Global, client, scanner};
 
@@ -38,7 +38,7 @@ pub(crate) async fn deliver(
 ) -> anyhow::Result<()> {
     let mut session = Session::open(global, &hello).await?;
     let mut delivery = Delivery::new(global, found);
-    let mut backoff = Backoff::new();
+    let mut backoff = Backoff::default();
     loop {
         let Err(mut why) = delivery.follow(session, tell).await? else { return Ok(()) };
         delivery.take_back(tell);
@@ -50,7 +50,7 @@ pub(crate) async fn deliver(
             if delivery.fruitless == 1 {
                 backoff.reset();
             }
-            tokio::time::sleep(backoff.next()).await;
+            backoff.wait().await;
             match Session::open(global, &hello).await {
                 Ok(session) => break session,
                 Err(error) => why = format!("{error:#}"),

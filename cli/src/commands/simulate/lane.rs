@@ -10,6 +10,7 @@ use ovomesh_api::pb::scanner::v1::connect_request::Message as Up;
 use ovomesh_api::pb::scanner::v1::connect_response::Message as Down;
 use ovomesh_api::pb::scanner::v1::{ConnectRequest, ConnectResponse};
 use ovomesh_api::time;
+use ovomesh_mesh::Backoff;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -20,7 +21,6 @@ use super::generate::{Made, Supply};
 use super::ledger::Ledger;
 use super::plan::Plan;
 use super::tour::Tour;
-use crate::backoff::Backoff;
 use crate::{Global, scanner};
 
 /// After the half-close the server ends the stream within this time, or it is left.
@@ -126,7 +126,7 @@ impl Lane {
 
     /// Sends what is due and books what comes, over all breaks, until the run is finished.
     pub(crate) async fn work(mut self, mut stream: Stream, began: Began) {
-        let mut backoff = Backoff::new();
+        let mut backoff = Backoff::default();
         loop {
             let End::Broken(why) = self.follow(stream, began, &mut backoff).await else { return };
             self.broken(why);
@@ -151,7 +151,7 @@ impl Lane {
     async fn reopen(&self, backoff: &mut Backoff) -> Option<Stream> {
         let opening = async {
             loop {
-                tokio::time::sleep(backoff.next()).await;
+                backoff.wait().await;
                 match self.open().await {
                     Ok(stream) => return stream,
                     Err(error) => self.run.ledger().cause(format!("{error:#}")),

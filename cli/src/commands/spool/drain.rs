@@ -14,6 +14,7 @@ use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::{LineBook, LineConfig, Scan, ScanKey, Spooled, pb, thousands, undecided};
 use ovomesh_bootstrap::configuration;
 use ovomesh_intake::Intake;
+use ovomesh_mesh::Backoff;
 use ovomesh_spool::{Entry, Limits, Released, Spool, SpoolContents};
 use prost::Message as _;
 use serde_json::json;
@@ -21,7 +22,6 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::images::{self, Series};
-use crate::backoff::Backoff;
 use crate::exit::Failure;
 use crate::terminal::Progress;
 use crate::{Global, Out, client};
@@ -179,7 +179,7 @@ impl Done {
 impl Drain<'_> {
     /// Stream after stream, until all is stored.
     async fn run(&mut self, out: &mut Out) -> anyhow::Result<()> {
-        let (mut backoff, mut last) = (Backoff::new(), Instant::now());
+        let (mut backoff, mut last) = (Backoff::default(), Instant::now());
         while !self.waiting.is_empty() {
             let before = self.waiting.len();
             let ended = self.send(out).await;
@@ -195,7 +195,7 @@ impl Drain<'_> {
                         "nothing was stored for {patience} s; {left} verdicts are left in the spool: run this again"
                     )));
                 }
-                tokio::time::sleep(backoff.next()).await;
+                backoff.wait().await;
             }
         }
         Ok(())

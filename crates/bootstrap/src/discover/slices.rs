@@ -11,6 +11,7 @@ use kube::{Api, Client, ResourceExt as _};
 use ovomesh_mesh::Discover;
 
 use super::endpoints::Service;
+use crate::WatchBackoff;
 
 type Events = Pin<Box<dyn Stream<Item = Result<watcher::Event<EndpointSlice>, watcher::Error>> + Send>>;
 
@@ -38,7 +39,7 @@ impl Slices {
         };
         let selector = format!("kubernetes.io/service-name={}", service.name);
         let config = watcher::Config::default().labels(&selector);
-        let events = watcher(api, config).default_backoff().boxed();
+        let events = watcher(api, config).backoff(WatchBackoff::default()).boxed();
         Self { service, events, known: Known::default(), told: None }
     }
 }

@@ -1,10 +1,9 @@
 //! When a replica that answers with errors is left alone: answering errors quickly must not attract work.
 
-use std::time::Duration;
-
 use tokio::time::Instant;
 
 use crate::PoolConfig;
+use crate::backoff::doubled;
 
 /// Failures in a row, and what came of them.
 #[derive(Debug, Default)]
@@ -45,7 +44,7 @@ impl Health {
         let tried = self.until.is_some_and(|until| until <= now);
         let enough = self.until.is_none() && self.streak >= config.eject_after && may_eject;
         if tried || enough {
-            self.until = Some(now + pause(config, self.times));
+            self.until = Some(now + doubled(config.eject_base, config.eject_max, self.times));
             self.times = self.times.saturating_add(1);
         }
     }
@@ -61,12 +60,10 @@ impl Health {
     }
 }
 
-fn pause(config: &PoolConfig, times: u32) -> Duration {
-    config.eject_base.saturating_mul(1 << times.min(16)).min(config.eject_max)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

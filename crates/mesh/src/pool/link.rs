@@ -11,12 +11,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Code, Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use super::backoff::Backoff;
 use super::outbound::Outbound;
 use super::shared::Shared;
 use crate::balance::{Credit, Ending, MsgId, Refusal, ReplicaId};
 use crate::proto::{control, envelope};
-use crate::{Connector, Frame, Stage};
+use crate::{Backoff, Connector, Frame, Stage};
 
 /// How long a server may take to end a stream that was half-closed with nothing outstanding, before it is dropped.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
@@ -84,7 +83,7 @@ pub(super) async fn keep<S: Stage>(
         }
         tokio::select! {
             () = leave.cancelled() => break,
-            () = sleep(backoff.next(rand::random())) => {}
+            () = backoff.wait() => {}
         }
     }
     shared.forget(id);

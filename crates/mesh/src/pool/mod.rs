@@ -3,7 +3,6 @@
 //! The decisions are in [`crate::balance`]. Here is the shell around it: one task for each replica that connects,
 //! reads and connects again, one for discovery, one for the timer.
 
-mod backoff;
 mod events;
 mod follow;
 mod keeper;

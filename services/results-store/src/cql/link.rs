@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ovomesh_mesh::Lifecycle;
+use ovomesh_mesh::{Backoff, Lifecycle};
 use parking_lot::Mutex;
 use scylla::value::CqlTimestamp;
 use tokio::sync::watch;
@@ -17,8 +17,8 @@ use super::tables::Tables;
 use super::{schema, session, words};
 use crate::StoreError;
 
-/// First and longest pause between tries to connect.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+/// Waits between tries to connect.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
 /// From one small write, which shows how the database is, to the next.
 const PULSE: Duration = Duration::from_secs(1);
 /// How long a call waits for a database in trouble before it is tried, or refused: rows that wait here need not be sent
@@ -128,11 +128,11 @@ impl Link {
     }
 
     async fn keep(&self) {
-        let mut pause = PAUSES.0;
+        let mut backoff = BACKOFF;
         loop {
             match self.connect().await {
                 Ok(tables) => {
-                    pause = PAUSES.0;
+                    backoff.reset();
                     let tables = Arc::new(tables);
                     self.state.send_modify(|state| state.tables = Some(tables.clone()));
                     self.works();
@@ -143,8 +143,7 @@ impl Link {
                 }
                 Err(reason) => self.turn(Some(reason)),
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(PAUSES.1);
+            backoff.wait().await;
         }
     }
 

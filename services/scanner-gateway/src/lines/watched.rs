@@ -8,6 +8,7 @@ use futures::StreamExt as _;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt as _};
 use ovomesh_api::LineBook;
+use ovomesh_bootstrap::WatchBackoff;
 use ovomesh_mesh::Lifecycle;
 use ovomesh_resources::ScannerLine;
 use tokio::sync::watch;
@@ -44,7 +45,7 @@ async fn follow(
     book: watch::Sender<Option<LineBook>>,
     lifecycle: Lifecycle,
 ) {
-    let mut events = pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let mut events = pin!(watcher(api, watcher::Config::default()).backoff(WatchBackoff::default()));
     let mut known = Known::default();
     loop {
         let event = tokio::select! {
