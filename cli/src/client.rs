@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
 use ovomesh_api::pb::scanner::v1::scanner_service_client::ScannerServiceClient;
+use ovomesh_mesh::explain;
 use tonic::transport::{Channel, Uri};
 use tonic::{Code, Status};
 
@@ -18,7 +19,7 @@ pub(crate) const QUESTION: Duration = Duration::from_secs(10);
 /// A connection of its own to `url`: for a session of scans, or a few questions.
 pub(crate) async fn connect(global: &Global, url: &Uri) -> anyhow::Result<Channel> {
     global.tls.connector()?.connect(url).await.map_err(|error| {
-        let (to, cause) = (name(url), cause(&error));
+        let (to, cause) = (name(url), explain(&error));
         Failure::NoServer(format!(
             "cannot reach {to}: {cause}; is it running? `ovomesh status` asks every service"
         ))
@@ -29,15 +30,6 @@ pub(crate) async fn connect(global: &Global, url: &Uri) -> anyhow::Result<Channe
 /// A URL without the slash that nobody typed.
 pub(crate) fn name(url: &Uri) -> String {
     url.to_string().trim_end_matches('/').to_owned()
-}
-
-/// The innermost cause of a transport's error: what wraps it only repeats "transport error".
-pub(crate) fn cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut inner = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
 }
 
 /// A client for a session of scans.

@@ -8,6 +8,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
 use ovomesh_bootstrap::status::pb::{GetStatusRequest, GetStatusResponse};
+use ovomesh_mesh::explain;
 use serde_json::{Value, json};
 use tonic::transport::Uri;
 
@@ -115,11 +116,9 @@ fn services(args: &Args, global: &Global) -> Vec<Uri> {
 async fn ask(global: &Global, service: &Uri) -> Result<GetStatusResponse, String> {
     let asking = async {
         let connector = global.tls.connector().map_err(|error| format!("{error:#}"))?;
-        let channel = connector.connect(service).await.map_err(|error| client::cause(&error))?;
+        let channel = connector.connect(service).await.map_err(|error| explain(&error))?;
         let answer = StatusServiceClient::new(channel).get_status(GetStatusRequest {}).await;
-        answer
-            .map(tonic::Response::into_inner)
-            .map_err(|status| format!("{} ({:?})", status.message(), status.code()))
+        answer.map(tonic::Response::into_inner).map_err(|status| explain(&status))
     };
     let late = |_| Err(format!("no answer within {} s", PATIENCE.as_secs()));
     tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(late)

@@ -10,6 +10,7 @@ use common::{LIMIT, Running, serve};
 use ovomesh_bootstrap::status::pb::GetStatusRequest;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
 use ovomesh_bootstrap::{ClientTlsArgs, PortConfig, ServerArgs};
+use ovomesh_mesh::explain;
 use ovomesh_testkit::get;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -92,21 +93,11 @@ async fn call(running: &Running, caller: &ClientTlsArgs) -> Result<(), String> {
     let connector = caller.connector().map_err(|error| format!("{error:#}"))?;
     let uri = format!("http://{}", running.address).parse().unwrap();
     let called = async {
-        let channel = connector.connect(&uri).await.map_err(|error| chain(&error))?;
+        let channel = connector.connect(&uri).await.map_err(|error| explain(&error))?;
         let answer = StatusServiceClient::new(channel).get_status(GetStatusRequest {}).await;
-        answer.map(drop).map_err(|status| chain(&status))
+        answer.map(drop).map_err(|status| explain(&status))
     };
     timeout(LIMIT, called).await.expect("a caller is let in or refused in time")
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use kube::Client;
 use ovomesh_api::pb::load::v1::WatchRequest;
 use ovomesh_api::pb::load::v1::load_service_client::LoadServiceClient;
 use ovomesh_bootstrap::discover;
-use ovomesh_mesh::{Backoff, Connector, Discover as _, Lifecycle};
+use ovomesh_mesh::{Backoff, Connector, Discover as _, Lifecycle, explain};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::reports::Reports;
@@ -97,7 +97,7 @@ async fn listen(gateway: Uri, reports: Arc<Reports>, connector: Connector) {
         if let Err(error) = ended
             && (spoke || !is_logged)
         {
-            let error = format!("{error:#}");
+            let error = explain(&*error);
             tracing::warn!(%gateway, error, "a gateway does not report its load; trying again");
             is_logged = true;
         }

@@ -1,6 +1,5 @@
 //! The results-store as query sees it: errors name its address, and no question waits for ever.
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use ovomesh_api::pb::store::v1::{
     GetScanRequest, ListEggRequest, ListLineRequest, ListLineResponse, ListLinesRequest, ListLinesResponse,
     SubscribeRequest, SubscribeResponse,
 };
-use ovomesh_mesh::Connector;
+use ovomesh_mesh::{Connector, explain};
 use tonic::transport::{Channel, Uri};
 use tonic::{Code, Response, Status, Streaming};
 
@@ -89,16 +88,6 @@ impl Store {
         if is_of_the_question || code == Code::DataLoss {
             return Status::new(code, status.message());
         }
-        let mut text = format!("results-store at {}: {}", self.uri, status.message());
-        let mut cause = status.source();
-        while let Some(error) = cause {
-            // Each layer of the transport repeats what the one below said.
-            let error_text = error.to_string();
-            if !text.ends_with(&error_text) {
-                text = format!("{text}: {error_text}");
-            }
-            cause = error.source();
-        }
-        Status::unavailable(text)
+        Status::unavailable(format!("results-store at {}: {}", self.uri, explain(status)))
     }
 }

@@ -15,7 +15,7 @@ use ovomesh_api::pb::gateway::v1::{
 use ovomesh_api::pb::scan::v1::{Place, Rejected, UndecidedReason};
 use ovomesh_api::undecided::undecided;
 use ovomesh_api::{ScanKey, time};
-use ovomesh_mesh::{Backoff, Connector};
+use ovomesh_mesh::{Backoff, Connector, explain};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -140,7 +140,7 @@ struct Link {
 impl Link {
     async fn open(agent: &Arc<Agent>, gateways: &Gateways, uri: &Uri) -> Result<Self, String> {
         let opening = async {
-            let channel = gateways.connector.connect(uri).await.map_err(|error| format!("{error:?}"))?;
+            let channel = gateways.connector.connect(uri).await.map_err(|error| explain(&error))?;
             let most = usize::try_from(agent.settings.max_volume_bytes + HEADER_BYTES).unwrap_or(usize::MAX);
             let mut client = GatewayServiceClient::new(channel).max_encoding_message_size(most);
             let (up, messages) = mpsc::channel(1);
@@ -153,7 +153,7 @@ impl Link {
             };
             // There is room for one message, and nobody else sends.
             let _ = up.try_send(ConnectRequest { message: Some(Up::Hello(hello)) });
-            let text = |status: tonic::Status| format!("{:?}: {}", status.code(), status.message());
+            let text = |status: tonic::Status| explain(&status);
             let mut down = client.connect(ReceiverStream::new(messages)).await.map_err(text)?.into_inner();
             match down.message().await.map_err(text)?.and_then(|response| response.message) {
                 Some(Down::Welcome(credit)) => Ok((up, down, credit)),
@@ -194,7 +194,7 @@ impl Link {
                         }
                     }
                     Ok(None) => return Ended::Broke("the gateway ended it".into()),
-                    Err(error) => return Ended::Broke(format!("{:?}: {}", error.code(), error.message())),
+                    Err(error) => return Ended::Broke(explain(&error)),
                 },
                 Ok(room) = up.reserve(), if waiting.is_some() => {
                     if let Some(message) = waiting.take() {

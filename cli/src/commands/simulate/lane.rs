@@ -10,7 +10,7 @@ use ovomesh_api::pb::scanner::v1::connect_request::Message as Up;
 use ovomesh_api::pb::scanner::v1::connect_response::Message as Down;
 use ovomesh_api::pb::scanner::v1::{ConnectRequest, ConnectResponse};
 use ovomesh_api::time;
-use ovomesh_mesh::Backoff;
+use ovomesh_mesh::{Backoff, explain};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -184,7 +184,7 @@ impl Lane {
                     }
                     _ if scans.is_none() => return End::Finished,
                     Ok(None) => return End::Broken("the server ended the stream".into()),
-                    Err(status) => return End::Broken(format!("{} ({:?})", status.message(), status.code())),
+                    Err(status) => return End::Broken(explain(&status)),
                 },
                 // Dropping it is the half-close: the server answers what is left and ends the stream.
                 () = finish.cancelled(), if scans.is_some() => scans = None,

@@ -15,7 +15,7 @@ use super::outbound::Outbound;
 use super::shared::Shared;
 use crate::balance::{Credit, Ending, MsgId, Refusal, ReplicaId};
 use crate::proto::{control, envelope};
-use crate::{Backoff, Connector, Frame, Stage};
+use crate::{Backoff, Connector, Frame, Stage, explain};
 
 /// How long a server may take to end a stream that was half-closed with nothing outstanding, before it is dropped.
 const CLOSE_WAIT: Duration = Duration::from_secs(1);
@@ -26,9 +26,9 @@ const MARGIN_BYTES: usize = 64 << 10;
 /// Why there is no stream.
 #[derive(Debug, thiserror::Error)]
 enum OpenError {
-    #[error("cannot connect: {}", chain(.0))]
+    #[error("cannot connect: {}", explain(.0))]
     Connect(#[source] tonic::transport::Error),
-    #[error("the stream was refused: {} ({:?})", .0.message(), .0.code())]
+    #[error("the stream was refused: {}", explain(&**.0))]
     Refused(Box<Status>),
     #[error("the stream was accepted, but its first message is not a credit of at least one message")]
     NoCredit,
@@ -171,7 +171,7 @@ impl<S: Stage> Reader<'_, S> {
         if self.drained && from_server && status.code() == Code::Unavailable {
             return Ending::Orderly;
         }
-        let (stage, endpoint, error) = (S::NAME, self.uri, chain(status));
+        let (stage, endpoint, error) = (S::NAME, self.uri, explain(status));
         tracing::warn!(stage, %endpoint, error, "stream died; its calls are sent again, each alone");
         Ending::Died
     }
@@ -205,15 +205,4 @@ impl<S: Stage> Reader<'_, S> {
         }
         Ok(())
     }
-}
-
-/// An error with its causes: the outermost often says only `transport error`.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
