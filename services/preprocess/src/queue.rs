@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ovomesh_mesh::Due;
 use tokio::time::Instant;
 
 /// A queue in order of deadlines.
@@ -10,9 +11,9 @@ pub struct Queue<T> {
     arrivals: u64,
 }
 
-/// Where a job is in the queue: whether it has no deadline (`false` sorts first), its deadline, its arrival.
+/// Where a job is in the queue: when it is due, its arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key(bool, Option<Instant>, u64);
+pub struct Key(Due, u64);
 
 impl<T> Default for Queue<T> {
     fn default() -> Self {
@@ -23,7 +24,7 @@ impl<T> Default for Queue<T> {
 impl<T> Queue<T> {
     /// Puts a job. Without a deadline it comes behind all that have one.
     pub fn push(&mut self, deadline: Option<Instant>, job: T) -> Key {
-        let key = Key(deadline.is_none(), deadline, self.arrivals);
+        let key = Key(deadline.into(), self.arrivals);
         self.arrivals += 1;
         self.jobs.insert(key, job);
         key
@@ -32,8 +33,7 @@ impl<T> Queue<T> {
     /// Takes the first job if its time is over at `now`.
     pub fn pop_expired(&mut self, now: Instant) -> Option<T> {
         let first = self.jobs.first_entry()?;
-        let is_over = first.key().1.is_some_and(|deadline| deadline <= now);
-        is_over.then(|| first.remove())
+        first.key().0.is_over(now).then(|| first.remove())
     }
 
     /// Takes the first job.

@@ -6,15 +6,9 @@ use std::ops::Bound;
 use tokio::time::Instant;
 
 use super::CallId;
+use crate::Due;
 
-/// When a call is due. Calls that never are come last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
-    At(Instant),
-    Never,
-}
-
-/// The place of a call among others. Ids grow, so equal deadlines keep the order of arrival.
+/// Where a call is in the queue. Ids grow, so equal deadlines keep the order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Order {
     due: Due,
@@ -23,7 +17,7 @@ pub(super) struct Order {
 
 impl Order {
     pub(super) fn new(deadline: Option<Instant>, call: CallId) -> Self {
-        Self { due: deadline.map_or(Due::Never, Due::At), call }
+        Self { due: deadline.into(), call }
     }
 }
 
