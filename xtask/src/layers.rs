@@ -52,6 +52,16 @@ fn no_crate_depends_on_a_service() {
 }
 
 #[test]
+fn vendors_compile_nothing_of_ours_but_the_contract_and_the_transport() {
+    let output = cargo(&["metadata", "--no-deps", "--format-version", "1"]).output().expect("cargo runs");
+    let metadata: Metadata = serde_json::from_slice(&output.stdout).expect("metadata is JSON");
+    let client = metadata.packages.iter().find(|package| package.name == "ovomesh-client");
+    let needed = client.expect("there is a client").dependencies.iter().filter(|d| d.kind.is_none());
+    let ours: Vec<_> = needed.map(|d| d.name.as_str()).filter(|name| name.starts_with("ovomesh-")).collect();
+    assert_eq!(ours, ["ovomesh-api", "ovomesh-mesh"], "see ARCHITECTURE.md: who may depend on whom");
+}
+
+#[test]
 fn a_dependency_on_a_service_is_found_whichever_way_it_is_written() {
     let package = |name: &str, folder: &str, dependencies: &[(&str, Option<&str>)]| Package {
         name: name.into(),

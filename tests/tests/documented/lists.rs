@@ -6,6 +6,8 @@ pub const NOT_RUN: &[(&str, &str)] = &[
         "cargo xtask",
         "it builds in release mode, for minutes, what this test is given in debug mode; it has tests",
     ),
+    ("cargo run -p ovomesh-client", "tests/client.rs runs both examples"),
+    ("cargo doc", "it opens a browser"),
     ("helm install", "it needs a cluster; tests/kube renders the chart and applies it"),
     ("kubectl", "it needs a cluster; tests/kube asks the same of a control plane"),
     ("grpcurl", "not installed everywhere; its call is made by this test's own client (calls.rs)"),
