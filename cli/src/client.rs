@@ -1,9 +1,7 @@
-//! Connections to the services, and their errors in words that say what to do.
+//! Clients of the services, and their errors in words that say what to do.
 
-use std::time::Duration;
-
-use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
-use ovomesh_api::pb::scanner::v1::scanner_service_client::ScannerServiceClient;
+use ovomesh_api::pb::scanner::v1::Hello;
+use ovomesh_client::{Error, Query, ScannerConfig};
 use ovomesh_mesh::explain;
 use tonic::transport::{Channel, Uri};
 use tonic::{Code, Status};
@@ -11,20 +9,11 @@ use tonic::{Code, Status};
 use crate::Global;
 use crate::exit::Failure;
 
-/// Largest message either way: four times the largest usual volume (the library's own limit of 4 MiB is below one).
-pub(crate) const MESSAGE_BYTES: usize = 16 << 20;
-/// Longest wait for an answer to a question.
-pub(crate) const QUESTION: Duration = Duration::from_secs(10);
-
-/// A connection of its own to `url`: for a session of scans, or a few questions.
+/// A connection to a service that is asked by no client of ours.
 pub(crate) async fn connect(global: &Global, url: &Uri) -> anyhow::Result<Channel> {
-    global.tls.connector()?.connect(url).await.map_err(|error| {
-        let (to, cause) = (name(url), explain(&error));
-        Failure::NoServer(format!(
-            "cannot reach {to}: {cause}; is it running? `ovomesh status` asks every service"
-        ))
-        .into()
-    })
+    let connecting = global.tls.connector()?.connect(url).await;
+    connecting
+        .map_err(|error| unreachable(&format!("cannot reach {}: {}", name(url), explain(&error))).into())
 }
 
 /// A URL without the slash that nobody typed.
@@ -32,32 +21,36 @@ pub(crate) fn name(url: &Uri) -> String {
     url.to_string().trim_end_matches('/').to_owned()
 }
 
-/// A client for a session of scans.
-pub(crate) async fn scanner(global: &Global) -> anyhow::Result<ScannerServiceClient<Channel>> {
-    let channel = connect(global, &global.gateway).await?;
-    Ok(ScannerServiceClient::new(channel)
-        .max_decoding_message_size(MESSAGE_BYTES)
-        .max_encoding_message_size(MESSAGE_BYTES))
+/// A scanner's config, for the server and with the TLS of this command line.
+pub(crate) fn scanner(global: &Global, hello: Hello) -> anyhow::Result<ScannerConfig> {
+    let connector = global.tls.connector()?;
+    Ok(ScannerConfig { connector, hello, ..ScannerConfig::new(global.gateway.clone()) })
 }
 
 /// A client for questions.
-pub(crate) async fn query(global: &Global) -> anyhow::Result<QueryServiceClient<Channel>> {
-    let channel = connect(global, &global.query).await?;
-    Ok(QueryServiceClient::new(channel)
-        .max_decoding_message_size(MESSAGE_BYTES)
-        .max_encoding_message_size(MESSAGE_BYTES))
+pub(crate) async fn query(global: &Global) -> anyhow::Result<Query> {
+    Query::connect(global.query.clone(), &global.tls.connector()?).await.map_err(failure)
 }
 
-/// A question with the limit of [`QUESTION`].
-pub(crate) fn question<T>(body: T) -> tonic::Request<T> {
-    let mut request = tonic::Request::new(body);
-    request.set_timeout(QUESTION);
-    request
+/// What went wrong, for people and with its exit code.
+pub(crate) fn failure(error: Error) -> anyhow::Error {
+    match error {
+        Error::Status { server, status } => refused(&server, &status),
+        Error::Unreachable { .. } => unreachable(&error).into(),
+        Error::Late { .. } | Error::Ended { .. } | Error::GaveUp { .. } => {
+            Failure::NoServer(error.to_string()).into()
+        }
+        Error::HelloRefused { .. } | Error::Violation { .. } => error.into(),
+    }
+}
+
+fn unreachable(error: &dyn std::fmt::Display) -> Failure {
+    Failure::NoServer(format!("{error}; is it running? `ovomesh status` asks every service"))
 }
 
 /// A service's refusal, for people and with its exit code.
-pub(crate) fn refused(url: &Uri, status: &Status) -> anyhow::Error {
-    let (url, said) = (name(url), status.message());
+pub(crate) fn refused(url: &str, status: &Status) -> anyhow::Error {
+    let said = status.message();
     let failure = match status.code() {
         Code::NotFound => Failure::NotFound(said.to_owned()),
         // Several sites have it.

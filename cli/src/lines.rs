@@ -2,11 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
 use ovomesh_api::pb::query::v1::{ListLinesRequest, StoredLine};
-use tonic::transport::Channel;
-
-use crate::client;
+use ovomesh_client::Query;
 
 /// Names that one sentence lists; `ovomesh lines` lists all.
 const NAMED: usize = 8;
@@ -24,10 +21,9 @@ pub(crate) enum Known {
 }
 
 /// Looks for a line among those that have scans.
-pub(crate) async fn look_up(query: &mut QueryServiceClient<Channel>, site: &str, line: &str) -> Known {
-    let question = client::question(ListLinesRequest::default());
-    let Ok(answer) = query.list_lines(question).await else { return Known::Nothing };
-    let lines = answer.into_inner().lines;
+pub(crate) async fn look_up(query: &Query, site: &str, line: &str) -> Known {
+    let Ok(answer) = query.list_lines(ListLinesRequest::default()).await else { return Known::Nothing };
+    let lines = answer.lines;
     if lines.iter().any(|stored| stored.site == site && stored.line == line) {
         return Known::Line;
     }

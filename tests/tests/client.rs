@@ -65,7 +65,9 @@ async fn every_scan_has_one_outcome_although_its_gateway_is_killed_and_leaves() 
             Some(Event::Unconfirmed { scan_id }) => outcomes.entry(scan_id).or_default().push("unconfirmed"),
             Some(Event::Broken(_)) => broken += 1,
             Some(Event::Rejected(rejected)) => panic!("{rejected:?}"),
-            Some(Event::Unexpected { scan_id }) => panic!("{scan_id} was answered and not asked"),
+            Some(Event::Unexpected { scan_id, answer }) => {
+                panic!("{answer} of {scan_id}, which was not expected")
+            }
             Some(_) => {}
             None => break,
         }

@@ -26,10 +26,9 @@ pub struct Args {
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
-    let mut query = client::query(global).await?;
-    let question = client::question(GetEggRequest { egg_id: args.egg.clone(), site: args.site.clone() });
-    let answer = query.get_egg(question).await.map_err(|status| client::refused(&global.query, &status))?;
-    let found = answer.into_inner().rows;
+    let query = client::query(global).await?;
+    let question = GetEggRequest { egg_id: args.egg.clone(), site: args.site.clone() };
+    let found = query.get_egg(question).await.map_err(client::failure)?.rows;
     if out.is_json() {
         found.iter().try_for_each(|row| out.json(&rows::json(row)))?;
     } else {

@@ -27,11 +27,9 @@ pub struct Args {
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
-    let mut query = client::query(global).await?;
-    let question = client::question(ListLinesRequest { site: args.site.clone().unwrap_or_default() });
-    let answer =
-        query.list_lines(question).await.map_err(|status| client::refused(&global.query, &status))?;
-    let found = answer.into_inner();
+    let query = client::query(global).await?;
+    let question = ListLinesRequest { site: args.site.clone().unwrap_or_default() };
+    let found = query.list_lines(question).await.map_err(client::failure)?;
     if let (Some(site), true) = (&args.site, found.lines.is_empty()) {
         return Err(Failure::NotFound(format!("no scans of site {site} are stored")).into());
     }

@@ -4,11 +4,10 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
 use ovomesh_api::pb::query::v1::{Filter, ListScansRequest};
 use ovomesh_api::pb::scan::v1::{Call, Row};
 use ovomesh_api::time;
-use tonic::transport::Channel;
+use ovomesh_client::Query;
 
 use crate::exit::Failure;
 use crate::lines::{self, Known};
@@ -80,7 +79,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
     if from >= to {
         return Err(Failure::Usage(format!("--from {from} is not before --to {to}")).into());
     }
-    let mut query = client::query(global).await?;
+    let query = client::query(global).await?;
     let mut request = ListScansRequest {
         site: args.site.clone(),
         line: args.line.clone(),
@@ -94,10 +93,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
     let mut found: Vec<Row> = Vec::new();
     let mut any = false;
     let more = loop {
-        let question = client::question(request.clone());
-        let answer =
-            query.list_scans(question).await.map_err(|status| client::refused(&global.query, &status))?;
-        let mut page = answer.into_inner();
+        let mut page = query.list_scans(request.clone()).await.map_err(client::failure)?;
         let cut = page.rows.len() > left;
         page.rows.truncate(left);
         left -= page.rows.len();
@@ -119,7 +115,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
         request.page_token = page.next_page_token;
     };
     if !any {
-        return empty(&mut query, args, out).await;
+        return empty(&query, args, out).await;
     }
     if !out.is_json() {
         let zone = TimeZone::system();
@@ -133,11 +129,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
 }
 
 /// An empty answer says what there is instead: a line that was never seen is mostly a wrong name.
-async fn empty(
-    query: &mut QueryServiceClient<Channel>,
-    args: &Args,
-    out: &mut Out,
-) -> anyhow::Result<ExitCode> {
+async fn empty(query: &Query, args: &Args, out: &mut Out) -> anyhow::Result<ExitCode> {
     let Args { site, line, from, to, calls, .. } = args;
     let such = if calls.is_empty() { "" } else { "such " };
     let none = format!("no {such}scans of {site}/{line} {}", when::between(from, to, Timestamp::now()));

@@ -36,10 +36,9 @@ pub struct Args {
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
-    let mut query = client::query(global).await?;
-    let question = client::question(GetScanRequest { scan_id: args.scan.clone(), site: args.site.clone() });
-    let answer = query.get_scan(question).await.map_err(|status| client::refused(&global.query, &status))?;
-    let row = answer.into_inner().row.unwrap_or_default();
+    let query = client::query(global).await?;
+    let question = GetScanRequest { scan_id: args.scan.clone(), site: args.site.clone() };
+    let row = query.get_scan(question).await.map_err(client::failure)?.row.unwrap_or_default();
     if out.is_json() {
         out.json(&rows::json(&row))?;
     } else {

@@ -1,21 +1,13 @@
 //! `ovomesh watch`: decisions as they are stored.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use jiff::tz::TimeZone;
-use ovomesh_api::pb::query::v1::watch_response::Message;
-use ovomesh_api::pb::query::v1::{WatchRequest, WatchResponse};
-use ovomesh_mesh::Backoff;
-use tokio::time::Instant;
-use tonic::Code;
+use ovomesh_api::pb::query::v1::WatchRequest;
+use ovomesh_client::WatchEvent;
 
 use crate::commands::list::{CallArg, filter};
-use crate::exit::Failure;
 use crate::{Global, Out, client, rows};
-
-/// A feed that cannot be taken up again for so long has ended: longer than any restart takes.
-const GIVE_UP: Duration = Duration::from_secs(300);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -23,7 +15,8 @@ Examples:
   ovomesh watch --site north --line 1 --call undecided
   ovomesh --output json watch | jq -r .egg_id
 
-When the feed breaks, the command reconnects and continues where it broke. A decision may appear twice; count by scan_id.";
+When the feed breaks, the command reconnects and continues where it broke. A scan appears again only when another decision
+replaced the first.";
 
 /// Which decisions.
 #[derive(clap::Args, Debug)]
@@ -41,102 +34,37 @@ pub struct Args {
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
-    let mut feed = Feed {
-        request: WatchRequest {
-            site: args.site.clone().unwrap_or_default(),
-            line: args.line.clone().unwrap_or_default(),
-            filter: filter(&args.calls),
-            resume_token: String::new(),
-        },
-        zone: TimeZone::system(),
-        live_at: None,
-        backoff: Backoff::default(),
+    let request = WatchRequest {
+        site: args.site.clone().unwrap_or_default(),
+        line: args.line.clone().unwrap_or_default(),
+        filter: filter(&args.calls),
+        resume_token: String::new(),
+    };
+    let watching = async {
+        let mut feed = client::query(global).await?.watch(request).await.map_err(client::failure)?;
+        let zone = TimeZone::system();
+        loop {
+            show(feed.next().await.map_err(client::failure)?, &zone, out)?;
+        }
     };
     tokio::select! {
-        ended = feed.run(global, out) => ended.map(|()| ExitCode::SUCCESS),
+        ended = watching => ended,
         _ = tokio::signal::ctrl_c() => Ok(ExitCode::SUCCESS),
     }
 }
 
-/// A feed over all its breaks.
-struct Feed {
-    request: WatchRequest,
-    zone: TimeZone,
-    /// When the last message came.
-    live_at: Option<Instant>,
-    backoff: Backoff,
-}
-
-impl Feed {
-    async fn run(&mut self, global: &Global, out: &mut Out) -> anyhow::Result<()> {
-        loop {
-            let why = self.follow(global, out).await?;
-            // A feed that never was live fails at once: a wrong address should not look like patience.
-            let Some(live_at) = self.live_at else { return Err(why) };
-            if live_at.elapsed() >= GIVE_UP {
-                return Err(why.context(format!("gave up after {} s", GIVE_UP.as_secs())));
-            }
-            out.remark(format!("the feed broke: {why:#}; reconnecting"))?;
-            self.backoff.wait().await;
+fn show(event: WatchEvent, zone: &TimeZone, out: &mut Out) -> anyhow::Result<()> {
+    match event {
+        WatchEvent::Live => Ok(()),
+        WatchEvent::Rows(found) if out.is_json() => {
+            found.iter().try_for_each(|row| out.json(&rows::json(row)))
         }
-    }
-
-    /// Follows until it breaks and says why; errors are final.
-    async fn follow(&mut self, global: &Global, out: &mut Out) -> anyhow::Result<anyhow::Error> {
-        let mut query = match client::query(global).await {
-            Ok(query) => query,
-            Err(error) => return Ok(error),
-        };
-        let mut feed = match query.watch(self.request.clone()).await {
-            Ok(answer) => answer.into_inner(),
-            Err(status) => return self.broken(global, &status),
-        };
-        loop {
-            match feed.message().await {
-                Ok(Some(message)) => self.show(message, out)?,
-                Ok(None) => {
-                    let ended = format!("{} ended the feed", client::name(&global.query));
-                    return Ok(Failure::NoServer(ended).into());
-                }
-                Err(status) => return self.broken(global, &status),
-            }
+        WatchEvent::Rows(found) => {
+            found.iter().try_for_each(|row| out.line(rows::feed_line(row, zone, out.colour)))
         }
-    }
-
-    fn broken(&self, global: &Global, status: &tonic::Status) -> anyhow::Result<anyhow::Error> {
-        let why = client::refused(&global.query, status);
-        match status.code() {
-            Code::InvalidArgument | Code::Unimplemented | Code::PermissionDenied | Code::Unauthenticated => {
-                Err(why)
-            }
-            _ => Ok(why),
-        }
-    }
-
-    fn show(&mut self, message: WatchResponse, out: &mut Out) -> anyhow::Result<()> {
-        self.live_at = Some(Instant::now());
-        self.backoff.reset();
-        match message.message {
-            Some(Message::Rows(found)) => {
-                for row in &found.rows {
-                    if out.is_json() {
-                        out.json(&rows::json(row))?;
-                    } else {
-                        out.line(rows::feed_line(row, &self.zone, out.colour))?;
-                    }
-                }
-            }
-            Some(Message::Lagged(lagged)) => out.remark(format!(
-                "lagged: at least {} decisions are missing here; `ovomesh list` shows them",
-                lagged.rows
-            ))?,
-            // A kind of message of a later version.
-            None => {}
-        }
-        // Only now: what was not shown must come again.
-        if !message.resume_token.is_empty() {
-            self.request.resume_token = message.resume_token;
-        }
-        Ok(())
+        WatchEvent::Lagged(missing) => out.remark(format!(
+            "lagged: at least {missing} decisions are missing here; `ovomesh list` shows them"
+        )),
+        WatchEvent::Broken(why) => out.remark(format!("the feed broke: {why}; reconnecting")),
     }
 }

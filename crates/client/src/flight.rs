@@ -138,7 +138,7 @@ impl Flight {
                 unanswered.is_accepted = true;
                 Event::Accepted { scan_id: id }
             }
-            _ => Event::Unexpected { scan_id: id },
+            _ => Event::Unexpected { scan_id: id, answer: "Accepted" },
         }
     }
 
@@ -146,7 +146,7 @@ impl Flight {
     pub(crate) fn verdict(&mut self, verdict: Verdict) -> [Option<Event>; 2] {
         let id = verdict.scan_id.clone();
         if self.take(&id).is_none() {
-            return [Some(Event::Unexpected { scan_id: id }), None];
+            return [Some(Event::Unexpected { scan_id: id, answer: "Verdict" }), None];
         }
         let unconfirmed = if self.uncommitted.len() < UNCOMMITTED {
             self.uncommitted.insert(id);
@@ -161,14 +161,14 @@ impl Flight {
         if self.uncommitted.remove(&id) {
             Event::Committed { scan_id: id }
         } else {
-            Event::Unexpected { scan_id: id }
+            Event::Unexpected { scan_id: id, answer: "Committed" }
         }
     }
 
     /// A rejection came at `now`. A scan that may be sent again waits again, if it was handed over less than `retry` ago.
     pub(crate) fn rejected(&mut self, rejected: Rejected, now: Instant, retry: Duration) -> Option<Event> {
         let Some(Unanswered { timed, number, .. }) = self.take(&rejected.scan_id) else {
-            return Some(Event::Unexpected { scan_id: rejected.scan_id });
+            return Some(Event::Unexpected { scan_id: rejected.scan_id, answer: "Rejected" });
         };
         if rejected.retryable && now.saturating_duration_since(timed.since) < retry {
             self.waiting.push_front((number, timed));

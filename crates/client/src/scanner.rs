@@ -119,10 +119,12 @@ pub enum Event {
     },
     /// How fast the scanner should go, before anything is refused.
     Advice(Advice),
-    /// An answer to a scan that has its outcome, or was never sent: a fault of the server, worth a line in the log.
+    /// An answer to a scan that has had this answer, or was never sent: a fault of the server, worth a line in the log.
     Unexpected {
         /// The scan, as the server named it.
         scan_id: String,
+        /// The message, such as `Verdict`.
+        answer: &'static str,
     },
 }
 

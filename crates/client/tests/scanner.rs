@@ -20,7 +20,7 @@ use tonic::{Code, Status};
 struct Report {
     scans: BTreeMap<String, Vec<&'static str>>,
     broken: Vec<Error>,
-    unexpected: Vec<String>,
+    unexpected: Vec<(&'static str, String)>,
     rejected: Vec<Rejected>,
 }
 
@@ -36,7 +36,7 @@ impl Report {
                 self.rejected.push(*rejected.clone());
                 (rejected.scan_id, "rejected")
             }
-            Event::Unexpected { scan_id } => return self.unexpected.push(scan_id),
+            Event::Unexpected { scan_id, answer } => return self.unexpected.push((answer, scan_id)),
             Event::Broken(error) => return self.broken.push(error),
             Event::Opened(_) | Event::Advice(_) => return,
         };
@@ -204,7 +204,8 @@ async fn answers_that_come_twice_or_to_nothing_are_no_outcomes() {
     let report = run(connect(uri).await, [scan("a", 8), scan("b", 8)]).await.unwrap();
     assert_eq!(report.of("a"), ["sent", "verdict", "committed"]);
     assert_eq!(report.of("b"), ["sent", "verdict", "committed"]);
-    assert_eq!(report.unexpected, ["never-sent", "a", "a", "a"]);
+    let expected = [("Verdict", "never-sent"), ("Committed", "a"), ("Verdict", "a"), ("Committed", "a")];
+    assert_eq!(report.unexpected, expected.map(|(answer, id)| (answer, id.to_owned())));
 }
 
 #[tokio::test]

@@ -33,18 +33,18 @@ pub(crate) async fn drive(
     mut live: Option<Live>,
     out: &mut Out,
 ) -> anyhow::Result<bool> {
-    let (due, lanes): (Vec<_>, Vec<_>) = (0u32..)
+    let (due, opening): (Vec<_>, Vec<_>) = (0u32..)
         .zip(supplies)
         .map(|(index, supply)| {
             let (to, due) = mpsc::unbounded_channel();
-            (to, Lane::new(run.clone(), index, supply, due))
+            (to, Lane::open(run.clone(), index, supply, due))
         })
         .unzip();
-    let streams = try_join_all(lanes.iter().map(Lane::open)).await?;
+    let lanes = try_join_all(opening).await?;
     let began = Began { instant: Instant::now() + RUN_UP, clock: Timestamp::now() + RUN_UP };
     let mut scanners = JoinSet::new();
-    for (lane, stream) in lanes.into_iter().zip(streams) {
-        scanners.spawn(lane.work(stream, began));
+    for lane in lanes {
+        scanners.spawn(lane.work(began));
     }
     let mut pacer = Some(Pacer::start(run.plan.clone(), began.instant, due)?);
     let mut end = End::new(run.plan.end, run.budget);

@@ -138,15 +138,15 @@ impl Ledger {
         }
     }
 
-    /// A verdict came. Returns the scan that it answers.
-    pub(crate) fn verdict(&mut self, verdict: &Verdict, at: Duration) -> Option<u32> {
-        let n = self.answer(&verdict.scan_id)?;
+    /// A verdict came.
+    pub(crate) fn verdict(&mut self, verdict: &Verdict, at: Duration) {
+        let Some(n) = self.answer(&verdict.scan_id) else { return };
         self.states[n as usize].verdict = true;
         if !self.states[n as usize].committed {
             self.uncommitted += 1;
         }
         if !self.is_measured(n) {
-            return Some(n);
+            return;
         }
         let took = at.saturating_sub(self.plan.sends[n as usize].at);
         self.counts.verdicts += 1;
@@ -159,12 +159,11 @@ impl Ledger {
         self.accuracy.called(n, egg, class, verdict.call());
         self.timeline.verdict(self.measured_at(at), took);
         self.stages.record(verdict, took, Duration::from_micros(self.waited_us[n as usize].into()));
-        Some(n)
     }
 
-    /// A refusal came. Returns the scan that it answers.
-    pub(crate) fn rejected(&mut self, rejected: &Rejected) -> Option<u32> {
-        let n = self.answer(&rejected.scan_id)?;
+    /// A refusal came.
+    pub(crate) fn rejected(&mut self, rejected: &Rejected) {
+        let Some(n) = self.answer(&rejected.scan_id) else { return };
         if self.is_measured(n) {
             self.counts.rejected += 1;
             let code = rejected.code().as_str_name().trim_start_matches("REJECT_CODE_");
@@ -173,15 +172,19 @@ impl Ledger {
         // Without the scan's own name, so that equal errors are one.
         let said = rejected.message.replace(&rejected.scan_id, "...");
         self.cause(format!("rejected: {said}"));
-        Some(n)
     }
 
-    /// The verdict of a scan is stored. Returns the scan.
-    pub(crate) fn committed(&mut self, scan_id: &str, at: Duration) -> Option<u32> {
-        let n = self.known(scan_id)?;
+    /// An answer came to a scan that has one, or was never sent.
+    pub(crate) fn unexpected(&mut self, scan_id: &str) {
+        self.answer(scan_id);
+    }
+
+    /// The verdict of a scan is stored.
+    pub(crate) fn committed(&mut self, scan_id: &str, at: Duration) {
+        let Some(n) = self.known(scan_id) else { return };
         let state = &mut self.states[n as usize];
         if state.committed {
-            return None;
+            return;
         }
         state.committed = true;
         if state.verdict {
@@ -191,7 +194,6 @@ impl Ledger {
             self.counts.committed += 1;
             self.stages.committed.record(at.saturating_sub(self.plan.sends[n as usize].at));
         }
-        Some(n)
     }
 
     /// The stream of scan `n` broke after its verdict came: no Committed can come any more.

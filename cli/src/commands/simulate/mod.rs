@@ -41,7 +41,7 @@ use report::Report;
 use tour::Tour;
 
 use crate::terminal::Progress;
-use crate::{Global, Out, scanner};
+use crate::{Global, Out, client, scanner};
 
 pub(crate) async fn run(args: Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
     let load = args.load()?;
@@ -81,7 +81,8 @@ async fn find_server(args: &Args, global: &Global) -> anyhow::Result<()> {
     let line = Line { site: args.site.to_string(), line: "line-1".into() };
     let bytes = args.size.grid().bytes() as u64;
     let hello = scanner::hello("simulator", "look".into(), bytes, vec![line]);
-    scanner::open(global, hello, futures::stream::empty()).await.map(drop)
+    let config = client::scanner(global, hello)?;
+    ovomesh_client::Scanner::connect(config).await.map(drop).map_err(client::failure)
 }
 
 /// Makes the distinct phantoms on all cores.

@@ -208,7 +208,7 @@ impl Drain<'_> {
         let (up, messages) = mpsc::channel(IN_FLIGHT + 1);
         let hello = Hello { agent: "ovomesh-spool-drain".into(), protocol_version: 1, ..Hello::default() };
         up.send(ConnectRequest { message: Some(Up::Hello(hello)) }).await?;
-        let refused = |status| client::refused(gateway, &status);
+        let refused = |status| client::refused(&client::name(gateway), &status);
         let stream = GatewayServiceClient::new(channel).connect(ReceiverStream::new(messages)).await;
         let mut down = stream.map_err(refused)?.into_inner();
         let (mut credit, mut names_sites) = (None, false);
