@@ -1,15 +1,15 @@
 //! Colours: few, and the same everywhere.
 
 use comfy_table::Color;
-use ovomesh_api::pb::scan::v1::Call;
+use ovomesh_api::Call;
 
 /// The colour of a call.
-pub(crate) fn of(call: Call) -> Color {
+pub(crate) fn of(call: &Call) -> Color {
     match call {
         Call::Female => Color::Magenta,
         Call::Male => Color::Blue,
         Call::NoEmbryo => Color::DarkGrey,
-        Call::Undecided | Call::Unspecified => Color::Yellow,
+        Call::Undecided(..) => Color::Yellow,
     }
 }
 
@@ -28,6 +28,6 @@ pub(crate) fn paint(text: &str, colour: Color) -> String {
 }
 
 /// The same, coloured only if `colour`.
-pub(crate) fn paint_call(text: &str, call: Call, colour: bool) -> String {
+pub(crate) fn paint_call(text: &str, call: &Call, colour: bool) -> String {
     if colour { paint(text, of(call)) } else { text.to_owned() }
 }

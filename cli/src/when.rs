@@ -73,6 +73,11 @@ pub(crate) fn ago(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// A time of the wire; `None` when absent or no time.
+pub(crate) fn stamp(at: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+    at.and_then(|at| ovomesh_api::time::from_pb("time", *at).ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -53,7 +53,7 @@ async fn what_is_sent_is_what_the_phantoms_scanner_made() {
                 .render(&Grid::STANDARD);
             let samples = Scanner::with_snr(20.0).acquire(&egg, &mut rng(seed_of(seed, 1)));
             let bytes: Vec<u8> = samples.iter().flat_map(|v| v.to_le_bytes()).collect();
-            assert_eq!(scan.meta.checksum, crc32c::crc32c(&bytes), "{id}");
+            assert_eq!(scan.meta.image.checksum(), crc32c::crc32c(&bytes), "{id}");
             assert_eq!(row["class"], egg.truth.class.name());
             match egg.truth.gonads_mm {
                 Some([left, _]) => {

@@ -82,12 +82,12 @@ async fn what_cannot_be_sent_is_listed_and_the_others_go() {
         let meta = &seen.meta;
         assert_eq!(meta.egg_id.as_ref().unwrap().as_str(), format!("egg-{number}"));
         assert_eq!(
-            (meta.place.site.as_str(), meta.place.line.as_str(), meta.batch_id.as_str()),
+            (meta.place.site().as_str(), meta.place.line().as_str(), meta.batch_id.as_str()),
             ("north", "7", "b1")
         );
         let expected = volume(number as u64);
         assert_eq!(seen.volume.dims(), [64, 64, 16]);
-        assert_eq!(meta.checksum, crc32c::crc32c(expected.samples()));
+        assert_eq!(meta.image.checksum(), crc32c::crc32c(expected.samples()));
     }
 }
 

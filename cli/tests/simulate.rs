@@ -78,7 +78,7 @@ async fn scans_come_with_names_places_and_their_budget() {
         let meta = &seen.scan.meta;
         assert!(meta.egg_id.as_ref().unwrap().as_str().starts_with("egg-7-"));
         assert!(
-            ["line-1", "line-2"].contains(&meta.place.line.as_str()) && meta.place.site.as_str() == "sim"
+            ["line-1", "line-2"].contains(&meta.place.line().as_str()) && meta.place.site().as_str() == "sim"
         );
         assert!((1..=10).contains(&meta.place.slot));
         assert!(
@@ -153,7 +153,7 @@ async fn a_broken_stream_is_taken_up_and_its_unanswered_scans_are_sent_again() {
     assert!(repeats.len() as u64 >= broken);
     for seen in repeats {
         let [first, .., again] = seen.as_slice() else { panic!("{seen:?}") };
-        assert_eq!(first.scan.meta.checksum, again.scan.meta.checksum, "the same scan");
+        assert_eq!(first.scan.meta.image, again.scan.meta.image, "the same scan");
         assert_eq!(first.scan.meta.acquired_at, again.scan.meta.acquired_at);
         assert!(again.scan.budget < first.scan.budget, "with what is left of its budget");
     }

@@ -14,6 +14,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         // Else the clients' own constructor `connect` would collide with the method of that name.
         .build_transport(false)
         .extern_path(".ovomesh.mesh.v1", "::ovomesh_mesh::proto")
+        // Encoded once, however often it is sent.
+        .extern_path(".ovomesh.query.v1.Row", "crate::EncodedRow")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use ovomesh_api::pb::query::v1::{GetScanRequest, ListScansRequest};
 use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_testkit::Process;
 
-use crate::{LIMIT, fleet, programs, query};
+use crate::{LIMIT, fleet, programs, query, stored};
 
 /// An agent that can be killed and started again.
 pub struct Edge {
@@ -107,7 +107,7 @@ pub async fn row(id: &str) -> Row {
     let begun = Instant::now();
     loop {
         match query.get_scan(GetScanRequest { scan_id: id.into(), ..Default::default() }).await {
-            Ok(found) => return found.into_inner().row.expect("a row"),
+            Ok(found) => return stored(&found.into_inner().row.expect("a row")),
             Err(status) => {
                 assert!(begun.elapsed() < LIMIT, "{id} is not stored within {LIMIT:?}: {status:?}");
             }
@@ -119,5 +119,14 @@ pub async fn row(id: &str) -> Row {
 /// All rows of a line of the last hour.
 pub async fn rows(site: &str, line: &str) -> Vec<Row> {
     let request = ListScansRequest { site: site.into(), line: line.into(), ..Default::default() };
-    query(fleet()).await.list_scans(request).await.expect("a list").into_inner().rows
+    query(fleet())
+        .await
+        .list_scans(request)
+        .await
+        .expect("a list")
+        .into_inner()
+        .rows
+        .iter()
+        .map(stored)
+        .collect()
 }

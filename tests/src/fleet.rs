@@ -2,7 +2,9 @@
 
 use std::sync::OnceLock;
 
+use ovomesh_api::EncodedRow;
 use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
+use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_testkit::{Fleet, Programs, Shape};
 use tonic::transport::{Channel, Endpoint};
 
@@ -22,4 +24,9 @@ pub async fn query(fleet: &Fleet) -> QueryServiceClient<Channel> {
     let url = fleet.query().expect("a fleet has query");
     let channel = Endpoint::from_shared(url).expect("a URL").connect().await.expect("query listens");
     QueryServiceClient::new(channel)
+}
+
+/// An answered row, field by field.
+pub fn stored(answer: &EncodedRow) -> Row {
+    answer.parse().expect("a row of the query service").to_pb()
 }

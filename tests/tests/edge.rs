@@ -14,7 +14,7 @@ use ovomesh_bootstrap::status::pb::GetStatusRequest;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
 use ovomesh_spool::{Limits, Spool};
 use ovomesh_testkit::{Fleet, Shape, wrong_clock};
-use ovomesh_tests::{Answer, LIMIT, Session, Sorter, programs, query, scan, start};
+use ovomesh_tests::{Answer, LIMIT, Session, Sorter, programs, query, scan, start, stored};
 use prost::Message as _;
 
 const AGENT: &str = "scanner-agent-1";
@@ -94,7 +94,7 @@ async fn until_stored(query: &mut Query, id: &str) -> Row {
     let begun = Instant::now();
     loop {
         match query.get_scan(GetScanRequest { scan_id: id.into(), ..Default::default() }).await {
-            Ok(found) => return found.into_inner().row.unwrap(),
+            Ok(found) => return stored(&found.into_inner().row.unwrap()),
             Err(status) => {
                 assert!(begun.elapsed() < LIMIT, "{id} is not stored within {LIMIT:?}: {status:?}");
             }

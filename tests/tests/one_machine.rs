@@ -12,7 +12,7 @@ use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
 use ovomesh_bootstrap::status::pb::GetStatusRequest;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
 use ovomesh_testkit::Process;
-use ovomesh_tests::{Answer, Session, programs, scan};
+use ovomesh_tests::{Answer, Session, programs, scan, stored};
 use tonic::transport::Endpoint;
 
 /// The variables that the help of a program names.
@@ -113,6 +113,6 @@ async fn what_was_committed_is_there_after_kill_minus_nine() {
     let mut query = QueryServiceClient::new(channel);
     for id in committed {
         let found = query.get_scan(GetScanRequest { scan_id: id.clone(), ..Default::default() }).await;
-        assert_eq!(found.unwrap().into_inner().row.unwrap().scan_id, id);
+        assert_eq!(stored(&found.unwrap().into_inner().row.unwrap()).scan_id, id);
     }
 }

@@ -10,7 +10,7 @@ use ovomesh_api::pb::query::v1::watch_response::Message;
 use ovomesh_api::pb::query::v1::{GetEggRequest, GetScanRequest, ListScansRequest, WatchRequest};
 use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_testkit::{Cluster, Fleet, Shape};
-use ovomesh_tests::{Answer, Session, place, programs, query, scan};
+use ovomesh_tests::{Answer, Session, place, programs, query, scan, stored};
 use tonic::transport::Channel;
 
 /// Cassandra on a busy machine needs more time than the rest.
@@ -51,7 +51,7 @@ async fn listed(client: &mut QueryServiceClient<Channel>) -> Vec<Row> {
     let mut rows = Vec::new();
     loop {
         let page = client.list_scans(ask.clone()).await.unwrap().into_inner();
-        rows.extend(page.rows);
+        rows.extend(page.rows.iter().map(stored));
         if page.next_page_token.is_empty() {
             return rows;
         }
@@ -87,8 +87,9 @@ async fn a_store_of_two_is_killed_and_nothing_is_lost_unanswered_or_unseen() {
         .into_inner()
         .row
         .unwrap();
+    let found = stored(&found);
     assert!(found.preview.is_some());
-    assert_eq!(Row { preview: None, ..found }, egg.rows[0]);
+    assert_eq!(Row { preview: None, ..found }, stored(&egg.rows[0]));
 
     // What the killed stores had written and not told is found in the database.
     let (mut seen, begun) = (BTreeSet::new(), Instant::now());
@@ -98,7 +99,7 @@ async fn a_store_of_two_is_killed_and_nothing_is_lost_unanswered_or_unseen() {
         let next =
             next.unwrap_or_else(|_| panic!("{} of {} were seen, not {missing:?}", seen.len(), ids.len()));
         if let Some(Message::Rows(rows)) = next.unwrap().expect("the watch goes on").message {
-            seen.extend(rows.rows.into_iter().map(|row| row.scan_id));
+            seen.extend(rows.rows.iter().map(|row| stored(row).scan_id));
         }
     }
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
 use ovomesh_bootstrap::status::pb::{GetStatusRequest, GetStatusResponse};
 use ovomesh_testkit::get;
-use ovomesh_tests::{LIMIT, Session, fleet, programs, query, scan};
+use ovomesh_tests::{LIMIT, Session, fleet, programs, query, scan, stored};
 use prost::Message as _;
 use prost_types::FileDescriptorSet;
 use tonic::client::Grpc;
@@ -150,7 +150,7 @@ async fn a_stored_scan_is_found_shown_and_listed() {
         ..Default::default()
     };
     let rows = query.get_egg(request).await.unwrap().into_inner().rows;
-    assert_eq!(rows.iter().map(|row| row.scan_id.as_str()).collect::<Vec<_>>(), ["to-be-found"]);
+    assert_eq!(rows.iter().map(|row| stored(row).scan_id).collect::<Vec<_>>(), ["to-be-found"]);
     let ask = |words: &[&str]| {
         let mut command = programs().command("ovomesh").unwrap();
         let output = command.args(["--query", &fleet().query().unwrap()]).args(words).output().unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ovomesh_api::pb::query::v1::GetScanRequest;
 use ovomesh_api::pb::scan::v1::{Call, UndecidedReason};
 use ovomesh_testkit::{Fleet, Shape};
-use ovomesh_tests::{Answer, LIMIT, Session, programs, query, scan};
+use ovomesh_tests::{Answer, LIMIT, Session, programs, query, scan, stored};
 
 /// Sends `count` scans; `midway` happens when half of them are sent. Gives the verdicts by scan id, all committed.
 async fn scans(
@@ -114,7 +114,7 @@ async fn until_found(query: &mut Query, id: &str) -> ovomesh_api::pb::scan::v1::
     let begun = std::time::Instant::now();
     loop {
         match query.get_scan(GetScanRequest { scan_id: id.into(), ..Default::default() }).await {
-            Ok(found) => return found.into_inner().row.unwrap(),
+            Ok(found) => return stored(&found.into_inner().row.unwrap()),
             Err(status) if status.code() == tonic::Code::Unavailable && begun.elapsed() < LIMIT => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }

@@ -14,7 +14,7 @@ use ovomesh_api::pb::scan::v1::{DecidedBy, Place, Purpose, Row, Scan, Verdict, V
 use ovomesh_api::pb::scanner::v1::Line;
 use ovomesh_api::pb::sorter::v1::Start;
 use ovomesh_api::pb::spool::v1::{Deadline, Recorded, Spooled};
-use ovomesh_api::undecided::undecided;
+use ovomesh_api::{Reason, ScanId};
 use ovomesh_phantom::Class;
 use ovomesh_spool::{Limits, Spool, State, inspect};
 use ovomesh_testkit::{Fleet, Shape};
@@ -123,7 +123,7 @@ async fn all_stored(mut query: QueryServiceClient<Channel>, site: &str, answers:
     }
     let line = ListScansRequest { site: site.into(), line: "1".into(), ..Default::default() };
     let rows = query.list_scans(line).await.unwrap().into_inner().rows;
-    let stored: Vec<String> = rows.into_iter().map(|row| row.scan_id).collect();
+    let stored: Vec<String> = rows.iter().map(|row| ovomesh_tests::stored(row).scan_id).collect();
     assert_eq!((stored.len(), stored.into_iter().collect()), (COUNT, ids()), "{site}: each once");
 }
 
@@ -132,7 +132,7 @@ async fn stored(query: &mut QueryServiceClient<Channel>, site: &str, id: &str) -
     loop {
         let request = GetScanRequest { scan_id: id.into(), site: site.into() };
         match query.get_scan(request).await {
-            Ok(found) => return found.into_inner().row.unwrap(),
+            Ok(found) => return ovomesh_tests::stored(&found.into_inner().row.unwrap()),
             Err(status) => assert!(begun.elapsed() < LIMIT, "{id} of {site} is not stored: {status:?}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -326,8 +326,8 @@ impl OldSpool {
     /// Records a verdict; with its time, as only agents after version 0.1 did.
     async fn verdict(&self, id: &str, at: Option<Deadline>, is_committed: bool) -> Verdict {
         let sent = egg("north", id);
-        let reason = ovomesh_api::pb::scan::v1::UndecidedReason::Expired;
-        let verdict = undecided(id, reason, "of an older agent");
+        let verdict = ovomesh_api::Verdict::undecided(Reason::Expired, "of an older agent");
+        let verdict = verdict.to_pb(&ScanId::parse(id).unwrap());
         let now = Some(prost_types::Timestamp::from(std::time::SystemTime::now()));
         let row = Row {
             scan_id: id.into(),

@@ -28,7 +28,7 @@ pub struct Args {
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
     let query = client::query(global).await?;
     let question = GetEggRequest { egg_id: args.egg.clone(), site: args.site.clone() };
-    let found = query.get_egg(question).await.map_err(client::failure)?.rows;
+    let found = query.get_egg(question).await.map_err(client::failure)?;
     if out.is_json() {
         found.iter().try_for_each(|row| out.json(&rows::json(row)))?;
     } else {

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use ovomesh_api::Row;
 use ovomesh_api::pb::query::v1::{Filter, ListScansRequest};
-use ovomesh_api::pb::scan::v1::{Call, Row};
+use ovomesh_api::pb::scan::v1::Call;
 use ovomesh_api::time;
 use ovomesh_client::Query;
 

@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ovomesh_api::pb::query::v1::GetScanRequest;
-use ovomesh_api::pb::scan::v1 as pb;
+use ovomesh_api::verdict::Timings;
+use ovomesh_api::{EggId, Row, Verdict};
 
 use crate::picture::Picture;
 use crate::{Global, Out, client, colours, rows, when};
@@ -38,7 +40,7 @@ pub struct Args {
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
     let query = client::query(global).await?;
     let question = GetScanRequest { scan_id: args.scan.clone(), site: args.site.clone() };
-    let row = query.get_scan(question).await.map_err(client::failure)?.row.unwrap_or_default();
+    let row = query.get_scan(question).await.map_err(client::failure)?;
     if out.is_json() {
         out.json(&rows::json(&row))?;
     } else {
@@ -48,9 +50,8 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
 }
 
 /// The whole page.
-fn text(row: &pb::Row, zone: &TimeZone, colour: bool, width: Option<usize>) -> String {
-    let empty = pb::Verdict::default();
-    let verdict = row.verdict.as_ref().unwrap_or(&empty);
+fn text(row: &Row, zone: &TimeZone, colour: bool, width: Option<usize>) -> String {
+    let verdict = &row.verdict;
     let mut page = head(row, zone);
     page.push('\n');
     match row.preview.as_ref().map(Picture::unpack) {
@@ -71,24 +72,24 @@ fn text(row: &pb::Row, zone: &TimeZone, colour: bool, width: Option<usize>) -> S
     page.trim_end().to_owned()
 }
 
-fn head(row: &pb::Row, zone: &TimeZone) -> String {
-    let mut head = format!("scan {}\n", row.scan_id);
-    let at = |stamp: &Option<prost_types::Timestamp>| {
-        rows::stamp(stamp.as_ref()).map_or_else(|| "-".into(), |at| when::local(at, zone.clone()))
-    };
-    let egg = if row.egg_id.is_empty() { "unnamed" } else { &row.egg_id };
-    let tray = row.place.as_ref().map(|p| p.tray_run.as_str()).filter(|run| !run.is_empty());
+fn head(row: &Row, zone: &TimeZone) -> String {
+    let meta = &row.meta;
+    let mut head = format!("scan {}\n", meta.scan_id);
+    let at = |stamp: Timestamp| when::local(stamp, zone.clone());
+    let egg = meta.egg_id.as_ref().map_or("unnamed", EggId::as_str);
+    let tray = Some(&meta.place.tray_run).filter(|run| !run.is_empty());
     let tray = tray.map(|run| format!(" of tray run {run}")).unwrap_or_default();
-    let purpose = row.purpose().as_str_name().trim_start_matches("PURPOSE_");
+    let purpose = meta.purpose.as_str_name().trim_start_matches("PURPOSE_");
     // Writing to a String cannot fail.
-    let _ = writeln!(head, "egg {egg} at {}{tray}, {purpose}", rows::place(row.place.as_ref()));
-    let suspect = if row.clock_suspect { " (its clock is suspect)" } else { "" };
-    let _ = writeln!(head, "acquired {}{suspect}, stored {}", at(&row.acquired_at), at(&row.stored_at));
+    let _ = writeln!(head, "egg {egg} at {}{tray}, {purpose}", rows::place(&meta.place));
+    let suspect = if meta.clock_suspect { " (its clock is suspect)" } else { "" };
+    let stored = row.stored_at.map_or_else(|| "-".into(), at);
+    let _ = writeln!(head, "acquired {}{suspect}, stored {stored}", at(meta.acquired_at));
     head
 }
 
-fn decision(verdict: &pb::Verdict, colour: bool) -> String {
-    let mut line = colours::paint_call(rows::call_name(verdict.call()), verdict.call(), colour);
+fn decision(verdict: &Verdict, colour: bool) -> String {
+    let mut line = colours::paint_call(verdict.call.name(), &verdict.call, colour);
     if let Some(p) = verdict.p_female {
         let _ = write!(line, "  P(female) {p:.3}");
     }
@@ -99,7 +100,7 @@ fn decision(verdict: &pb::Verdict, colour: bool) -> String {
     line + "\n"
 }
 
-fn facts(verdict: &pb::Verdict) -> String {
+fn facts(verdict: &Verdict) -> String {
     let mut facts = String::new();
     if let Some(s) = &verdict.scores {
         let _ = writeln!(
@@ -134,7 +135,7 @@ fn facts(verdict: &pb::Verdict) -> String {
 }
 
 /// Where the time went, to scale. What no stage accounts for is the way between them.
-fn bar(t: &pb::Timings, length: usize) -> String {
+fn bar(t: &Timings, length: usize) -> String {
     let stages = [
         ('.', "waiting for preprocess", t.preprocess_queued_us),
         ('P', "preprocess", t.preprocess_us),
@@ -159,23 +160,25 @@ fn bar(t: &pb::Timings, length: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use ovomesh_api::Call;
+    use ovomesh_api::verdict::{Preview, Scores};
+
     use super::*;
     use crate::terminal;
 
     #[test]
     fn a_page_reads_like_this() {
-        let mut row = rows::tests::row("s1", pb::Call::Female);
-        let verdict = row.verdict.get_or_insert_default();
-        verdict.scores =
-            Some(pb::Scores { female: 0.96, male: 0.03, strangeness: 0.4, ..Default::default() });
-        verdict.timings = Some(pb::Timings {
+        let mut row = rows::tests::row("s1", Call::Female);
+        let verdict = &mut row.verdict;
+        verdict.scores = Some(Scores { female: 0.96, male: 0.03, strangeness: 0.4, ..Default::default() });
+        verdict.timings = Some(Timings {
             total_us: 6_000,
             preprocess_queued_us: 100,
             preprocess_us: 1_100,
             inference_queued_us: 800,
             inference_us: 3_000,
         });
-        row.preview = Some(pb::Preview {
+        row.preview = Some(Preview {
             columns: 4,
             rows: 2,
             pixels: vec![0x0f, 0xf0, 0x0f, 0xf0].into(),
@@ -204,9 +207,9 @@ time     [.PPPPPPPPPPP::::::::IIIIIIIIIIIIIIIIIIIIIIIIIIIIII----------] 6.00 ms
 
     #[test]
     fn a_page_fits_a_narrow_terminal() {
-        let mut row = rows::tests::row("s1", pb::Call::Female);
+        let mut row = rows::tests::row("s1", Call::Female);
         let pixels = vec![0xff; 32 * 64].into();
-        row.preview = Some(pb::Preview { columns: 64, rows: 64, pixels, ..Default::default() });
+        row.preview = Some(Preview { columns: 64, rows: 64, pixels, ..Default::default() });
         for colour in [false, true] {
             let page = text(&row, &TimeZone::UTC, colour, Some(60));
             let page = terminal::wrapped(&page, 60);
@@ -217,8 +220,8 @@ time     [.PPPPPPPPPPP::::::::IIIIIIIIIIIIIIIIIIIIIIIIIIIIII----------] 6.00 ms
 
     #[test]
     fn times_of_other_clocks_never_break_the_bar() {
-        let late = pb::Timings { total_us: 10, inference_us: u32::MAX, ..Default::default() };
+        let late = Timings { total_us: 10, inference_us: u32::MAX, ..Default::default() };
         assert!(bar(&late, BAR).contains(&"I".repeat(BAR)));
-        assert!(bar(&pb::Timings::default(), BAR).contains("[]"));
+        assert!(bar(&Timings::default(), BAR).contains("[]"));
     }
 }

@@ -160,7 +160,7 @@ impl Session {
         if !hello
             .lines
             .iter()
-            .any(|l| (l.site.as_str(), l.line.as_str()) == (place.site.as_str(), place.line.as_str()))
+            .any(|l| (l.site.as_str(), l.line.as_str()) == (place.site().as_str(), place.line().as_str()))
         {
             return Err(Status::invalid_argument(format!("{place:?} was not announced: {:?}", hello.lines)));
         }

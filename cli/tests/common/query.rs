@@ -9,7 +9,8 @@ use ovomesh_api::pb::query::v1::{
     GetEggRequest, GetEggResponse, GetScanRequest, GetScanResponse, Lagged, ListLinesRequest,
     ListLinesResponse, ListScansRequest, ListScansResponse, Rows, StoredLine, WatchRequest, WatchResponse,
 };
-use ovomesh_api::pb::scan::v1::{Call, Place, Preview, Row, Timings, Verdict};
+use ovomesh_api::pb::scan::v1::{self as pb, Call, Place, Preview, Timings, Verdict};
+use ovomesh_api::{EncodedRow, Row, Site};
 use ovomesh_bootstrap::Lifecycle;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -51,21 +52,24 @@ impl Drop for Query {
 }
 
 /// Row number `n` of the line.
-pub fn row(n: u32) -> Row {
+fn row(n: u32) -> Row {
     let call = [Call::Female, Call::Male, Call::NoEmbryo, Call::Undecided][n as usize % 4];
-    Row {
+    let row = pb::Row {
         scan_id: format!("scan-{n}"),
         egg_id: format!("egg-{n}"),
         place: Some(Place { site: "north".into(), line: "1".into(), tray_run: String::new(), slot: n }),
         acquired_at: Some(prost_types::Timestamp { seconds: 1_795_510_800 + i64::from(n), nanos: 0 }),
+        received_at: Some(prost_types::Timestamp { seconds: 1_795_510_801 + i64::from(n), nanos: 0 }),
         verdict: Some(Verdict {
+            scan_id: format!("scan-{n}"),
             call: call.into(),
             p_female: Some(0.5),
             timings: Some(Timings { total_us: 5_000, inference_us: 4_000, ..Default::default() }),
             ..Default::default()
         }),
         ..Default::default()
-    }
+    };
+    Row::parse(row).unwrap()
 }
 
 /// Rows of the line.
@@ -76,15 +80,15 @@ struct Service {
 }
 
 /// What two sites have.
-fn of_two(what: &str, id: &str, site: &str) -> Result<Row, Status> {
+fn of_two(what: &str, id: &str, site: &str) -> Result<EncodedRow, Status> {
     if site.is_empty() {
         let text =
             format!("{what} {id} is known at more than one site: north, south; ask for it with its site");
         return Err(Status::failed_precondition(text));
     }
     let mut row = row(7);
-    row.place.as_mut().unwrap().site = site.into();
-    Ok(row)
+    row.meta.place.line_id.site = Site::parse(site).unwrap();
+    Ok(EncodedRow::from(&row))
 }
 
 #[tonic::async_trait]
@@ -92,7 +96,7 @@ impl QueryService for Service {
     async fn get_egg(&self, request: Request<GetEggRequest>) -> Result<Response<GetEggResponse>, Status> {
         let GetEggRequest { egg_id, site } = request.into_inner();
         match egg_id.as_str() {
-            "egg-7" => Ok(Response::new(GetEggResponse { rows: vec![row(7)] })),
+            "egg-7" => Ok(Response::new(GetEggResponse { rows: vec![EncodedRow::from(&row(7))] })),
             "egg-of-two" => {
                 of_two("egg", &egg_id, &site).map(|row| Response::new(GetEggResponse { rows: vec![row] }))
             }
@@ -109,7 +113,8 @@ impl QueryService for Service {
             "scan-7" => {
                 let preview =
                     Preview { columns: 8, rows: 8, pixels: vec![0x7f; 32].into(), ..Default::default() };
-                Ok(Response::new(GetScanResponse { row: Some(Row { preview: Some(preview), ..row(7) }) }))
+                let row = Row { preview: Some(preview), ..row(7) };
+                Ok(Response::new(GetScanResponse { row: Some(EncodedRow::from(&row)) }))
             }
             other => Err(Status::not_found(format!("scan {other} is not stored"))),
         }
@@ -133,10 +138,10 @@ impl QueryService for Service {
         let from: u32 = if asked.page_token.is_empty() { 0 } else { asked.page_token.parse().unwrap() };
         let to = ROWS.min(from + asked.page_size);
         let calls = asked.filter.unwrap_or_default().calls;
-        let kept = |row: &Row| calls.is_empty() || calls.contains(&row.verdict.as_ref().unwrap().call);
+        let kept = |row: &Row| calls.is_empty() || calls.contains(&row.verdict.call.to_pb().into());
         let next_page_token = if to < ROWS { to.to_string() } else { String::new() };
         Ok(Response::new(ListScansResponse {
-            rows: (from..to).map(row).filter(kept).collect(),
+            rows: (from..to).map(row).filter(kept).map(|row| EncodedRow::from(&row)).collect(),
             next_page_token,
         }))
     }
@@ -160,7 +165,8 @@ impl QueryService for Service {
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let token = request.into_inner().resume_token;
         self.watched.lock().push(token.clone());
-        let rows = |n: &[u32]| Message::Rows(Rows { rows: n.iter().map(|&n| row(n)).collect() });
+        let rows =
+            |n: &[u32]| Message::Rows(Rows { rows: n.iter().map(|&n| EncodedRow::from(&row(n))).collect() });
         let say =
             |message, token: &str| Ok(WatchResponse { message: Some(message), resume_token: token.into() });
         let feed: Self::WatchStream = match token.as_str() {

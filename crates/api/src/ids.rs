@@ -52,6 +52,32 @@ checked_string!(
     Line, "place.line", NAME_BYTES, check_name
 );
 
+/// A line and its site: what rows, permissions and configurations are keyed by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LineId {
+    /// The hatchery.
+    pub site: Site,
+    /// The line within the site.
+    pub line: Line,
+}
+
+impl LineId {
+    /// Checks both names.
+    ///
+    /// # Errors
+    /// Names the one at fault, as a field of a place.
+    pub fn parse(site: &str, line: &str) -> Result<Self, Invalid> {
+        Ok(Self { site: Site::parse(site)?, line: Line::parse(line)? })
+    }
+}
+
+impl fmt::Display for LineId {
+    /// `SITE/LINE`: neither alphabet has the slash.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.site, self.line)
+    }
+}
+
 /// What a scan is known by: sites number their scans without asking each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ScanKey {
@@ -80,7 +106,7 @@ impl ScanKey {
 }
 
 impl fmt::Display for ScanKey {
-    /// `SITE/SCAN`: neither alphabet has the stroke.
+    /// `SITE/SCAN`: neither alphabet has the slash.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.site, self.scan_id)
     }

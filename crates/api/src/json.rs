@@ -1,54 +1,39 @@
 //! Rows and verdicts as JSON, for programs: the one place that says how they look, whoever writes them.
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::pb::scan::v1 as pb;
-use crate::time;
-use crate::undecided::decided_by;
-
-/// FEMALE, MALE, NO_EMBRYO or UNDECIDED.
-pub fn call_name(call: pb::Call) -> &'static str {
-    match call {
-        pb::Call::Unspecified => "UNDECIDED",
-        known => known.as_str_name().trim_start_matches("CALL_"),
-    }
-}
-
-/// The reason of an UNDECIDED, such as `LOW_CONFIDENCE`; empty when decided.
-pub fn reason_name(verdict: &pb::Verdict) -> &'static str {
-    match verdict.reason() {
-        pb::UndecidedReason::Unspecified => "",
-        known => known.as_str_name().trim_start_matches("UNDECIDED_REASON_"),
-    }
-}
+use crate::{EggId, Image, Reason, Row, ScanId, Verdict};
 
 /// A row as an object. Fields that are not known are null.
-pub fn row(row: &pb::Row) -> Value {
-    let place = row.place.clone().unwrap_or_default();
+pub fn row(row: &Row) -> Value {
+    let Row { meta, owner, stored_at, verdict, .. } = row;
+    let checksum = match meta.image {
+        Image::Whole(checksum) => Some(format!("{checksum:08x}")),
+        Image::Broken => None,
+    };
     json!({
-        "scan_id": row.scan_id,
-        "egg_id": row.egg_id,
-        "site": place.site,
-        "line": place.line,
-        "tray_run": place.tray_run,
-        "slot": place.slot,
-        "batch_id": row.batch_id,
-        "coil": row.coil,
-        "purpose": row.purpose().as_str_name().trim_start_matches("PURPOSE_"),
-        "rescan_of": row.rescan_of,
-        "owner": row.owner,
-        "acquired_at": stamp(row.acquired_at.as_ref()),
-        "received_at": stamp(row.received_at.as_ref()),
-        "stored_at": stamp(row.stored_at.as_ref()),
-        "clock_suspect": row.clock_suspect,
-        "volume_crc32c": format!("{:08x}", row.volume_crc32c),
-        "verdict": row.verdict.as_ref().map(verdict),
+        "scan_id": meta.scan_id.as_str(),
+        "egg_id": meta.egg_id.as_ref().map_or("", EggId::as_str),
+        "site": meta.place.site().as_str(),
+        "line": meta.place.line().as_str(),
+        "tray_run": meta.place.tray_run,
+        "slot": meta.place.slot,
+        "batch_id": meta.batch_id,
+        "coil": meta.coil,
+        "purpose": meta.purpose.as_str_name().trim_start_matches("PURPOSE_"),
+        "rescan_of": meta.rescan_of.as_ref().map_or("", ScanId::as_str),
+        "owner": owner,
+        "acquired_at": meta.acquired_at,
+        "received_at": meta.received_at,
+        "stored_at": stored_at,
+        "clock_suspect": meta.clock_suspect,
+        "volume_crc32c": checksum,
+        "verdict": self::verdict(verdict),
     })
 }
 
 /// A verdict as an object.
-pub fn verdict(verdict: &pb::Verdict) -> Value {
+pub fn verdict(verdict: &Verdict) -> Value {
     let scores = verdict.scores.as_ref().map(|s| {
         json!({
             "female": s.female, "male": s.male, "infertile": s.infertile, "dead": s.dead,
@@ -75,19 +60,14 @@ pub fn verdict(verdict: &pb::Verdict) -> Value {
         })
     });
     json!({
-        "call": call_name(verdict.call()),
-        "reason": reason_name(verdict),
-        "detail": verdict.detail,
+        "call": verdict.call.name(),
+        "reason": verdict.call.reason().map_or("", Reason::name),
+        "detail": verdict.call.detail(),
         "p_female": verdict.p_female,
         "scores": scores,
         "quality": quality,
         "provenance": provenance,
-        "decided_by": decided_by(verdict).as_str_name().trim_start_matches("DECIDED_BY_"),
+        "decided_by": verdict.decided_by.as_str_name().trim_start_matches("DECIDED_BY_"),
         "timings": timings,
     })
-}
-
-/// A time of the wire; `None` when absent or no time.
-pub fn stamp(at: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
-    at.and_then(|at| time::from_pb("time", *at).ok())
 }

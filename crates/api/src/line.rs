@@ -10,7 +10,7 @@ use crate::intake::source::check_sources;
 use crate::intake::{Fields, Origin, Reading, Readings, Source};
 use crate::scan::Place;
 use crate::texts::OWNER;
-use crate::{Line, Policy, Site};
+use crate::{LineId, Policy};
 
 /// What an agent without any configuration of lines calls its own.
 const UNNAMED: (&str, &str) = ("local", "1");
@@ -89,13 +89,12 @@ pub struct LineBook {
     default_readings: Readings,
     /// In the order of the file.
     lines: Vec<Known>,
-    by_name: HashMap<(String, String), usize>,
+    by_name: HashMap<LineId, usize>,
 }
 
 #[derive(Debug, Clone)]
 struct Known {
-    site: Site,
-    line: Line,
+    id: LineId,
     config: Arc<LineConfig>,
     readings: Readings,
 }
@@ -127,7 +126,8 @@ impl LineBook {
         for Entry { site, line, config } in file.lines {
             let at = |e: &dyn std::fmt::Display| LineBookError(format!("line {site}/{line}: {e}"));
             let config: LineConfig = serde_norway::from_value(config.into()).map_err(|e| at(&e))?;
-            if book.by_name.contains_key(&(site.clone(), line.clone())) {
+            let id = LineId::parse(&site, &line).map_err(|e| at(&e))?;
+            if book.by_name.contains_key(&id) {
                 return Err(at(&"is there twice"));
             }
             book.put(&site, &line, config)?;
@@ -140,14 +140,12 @@ impl LineBook {
         let at = |e: &dyn std::fmt::Display| LineBookError(format!("line {site}/{line}: {e}"));
         config.check().map_err(|e| at(&e))?;
         let readings = Readings::new(&config.read, true).map_err(|e| at(&e))?;
-        let names = Site::parse(site).and_then(|site| Ok((site, Line::parse(line)?)));
-        let (site, line) = names.map_err(|e| at(&e))?;
-        let name = (site.to_string(), line.to_string());
-        let known = Known { site, line, config: Arc::new(config), readings };
-        match self.by_name.get(&name) {
+        let id = LineId::parse(site, line).map_err(|e| at(&e))?;
+        let known = Known { id: id.clone(), config: Arc::new(config), readings };
+        match self.by_name.get(&id) {
             Some(&index) => self.lines[index] = known,
             None => {
-                self.by_name.insert(name, self.lines.len());
+                self.by_name.insert(id, self.lines.len());
                 self.lines.push(known);
             }
         }
@@ -162,22 +160,20 @@ impl LineBook {
             [only] => Some(only),
             _ => None,
         });
-        let (site, line, fields) = if let Some(Known { site, line, readings, .. }) = known {
-            (site.clone(), line.clone(), readings.read(origin))
+        let (line_id, fields) = if let Some(Known { id, readings, .. }) = known {
+            (id.clone(), readings.read(origin))
         } else {
             let mut fields = self.default_readings.read(origin);
             match (fields.site.take(), fields.line.take()) {
-                (Some(site), Some(line)) => (site, line, fields),
+                (Some(site), Some(line)) => (LineId { site, line }, fields),
                 _ if self.lines.is_empty() && !self.default_readings.tell_the_line() => {
                     let (site, line) = UNNAMED;
-                    let names = Site::parse(site).and_then(|site| Ok((site, Line::parse(line)?)));
-                    let (site, line) = names.map_err(|_| NoLine::of(origin))?;
-                    (site, line, fields)
+                    (LineId::parse(site, line).map_err(|_| NoLine::of(origin))?, fields)
                 }
                 _ => return Err(NoLine::of(origin)),
             }
         };
-        let place = Place { site, line, tray_run: fields.tray_run.clone(), slot: fields.slot };
+        let place = Place { line_id, tray_run: fields.tray_run.clone(), slot: fields.slot };
         Ok((place, fields))
     }
 
@@ -213,7 +209,7 @@ impl LineBook {
         if takers.len() < 2 || self.default_readings.tell_the_line() {
             return Ok(());
         }
-        let names: Vec<String> = takers.iter().map(|k| format!("{}/{}", k.site, k.line)).collect();
+        let names: Vec<String> = takers.iter().map(|known| known.id.to_string()).collect();
         Err(LineBookError(format!(
             "lines {} have no sources, so it cannot be told whose an image is; give all of them but one some `sources`",
             names.join(", ")
@@ -233,11 +229,9 @@ impl LineBook {
         self.lines.iter().filter(|known| known.config.sources.is_empty()).collect()
     }
 
-    /// The configuration of a place's line.
-    pub fn get(&self, place: &Place) -> Arc<LineConfig> {
-        // Two short strings; looked up once a scan.
-        let key = (place.site.to_string(), place.line.to_string());
-        self.by_name.get(&key).map_or(&self.default, |&index| &self.lines[index].config).clone()
+    /// The configuration of a line.
+    pub fn get(&self, line: &LineId) -> Arc<LineConfig> {
+        self.by_name.get(line).map_or(&self.default, |&index| &self.lines[index].config).clone()
     }
 }
 
@@ -263,11 +257,9 @@ impl NoLine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Line, Site};
 
-    fn place(site: &str, line: &str) -> Place {
-        let (site, line) = (Site::parse(site).unwrap(), Line::parse(line).unwrap());
-        Place { site, line, tray_run: String::new(), slot: 0 }
+    fn id(site: &str, line: &str) -> LineId {
+        LineId::parse(site, line).unwrap()
     }
 
     #[test]
@@ -276,13 +268,13 @@ mod tests {
             "lines:\n- site: north\n  line: '1'\n  owner: acme\n  quarantined: true\n  policy: {costs: {hatched_male: 10}}\n",
         )
         .unwrap();
-        let line = book.get(&place("north", "1"));
+        let line = book.get(&id("north", "1"));
         assert_eq!(
             (line.owner.as_str(), line.quarantined, line.policy.costs.female_at()),
             ("acme", true, 0.9)
         );
         assert_eq!((line.budget_ms, line.policy.costs.male_at()), (2_000, Policy::default().costs.male_at()));
-        assert_eq!(*book.get(&place("north", "2")), LineConfig::default());
+        assert_eq!(*book.get(&id("north", "2")), LineConfig::default());
     }
 
     #[test]
@@ -311,7 +303,7 @@ mod tests {
         let attribute = |name: &str| (name == "StationName").then(|| station.to_owned());
         let book = LineBook::from_yaml(yaml).unwrap();
         let (place, _) = book.identify(&origin(calling_ae, &attribute))?;
-        Ok(format!("{}/{}", place.site, place.line))
+        Ok(place.line_id.to_string())
     }
 
     #[test]
@@ -352,7 +344,7 @@ mod tests {
             page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
         assert_eq!(files.len(), 2);
         let book = LineBook::from_yaml(files[0]).unwrap();
-        assert_eq!(book.get(&place("north", "1")).budget_ms, 1_500);
+        assert_eq!(book.get(&id("north", "1")).budget_ms, 1_500);
         assert_eq!(book.folders().collect::<Vec<_>>(), ["/srv/drop/north-1"]);
         assert!(LineBook::from_yaml(files[1]).unwrap().takes("ANY", "ANY"));
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pb::scan::v1 as pb;
 use crate::texts::POLICY;
+use crate::{Call, Reason};
 
 /// What a line's mistakes cost, and the limits of what may be judged at all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -118,34 +119,12 @@ impl Costs {
     }
 }
 
-/// A call, and when it is UNDECIDED why.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Decision {
-    /// The call.
-    pub call: pb::Call,
-    /// Why there is none.
-    pub reason: pb::UndecidedReason,
-    /// The same for people, with the values; empty when decided.
-    pub detail: String,
-}
-
-impl Decision {
-    /// No call, for a reason.
-    pub fn undecided(reason: pb::UndecidedReason, detail: impl Into<String>) -> Self {
-        Self { call: pb::Call::Undecided, reason, detail: detail.into() }
-    }
-
-    fn call(call: pb::Call) -> Self {
-        Self { call, reason: pb::UndecidedReason::Unspecified, detail: String::new() }
-    }
-}
-
 impl Policy {
     /// Whether the image can be judged at all, before the model is asked.
-    pub fn judge_quality(&self, quality: &pb::Quality) -> Option<Decision> {
+    pub fn judge_quality(&self, quality: &pb::Quality) -> Option<Call> {
         let poor = |what: &str, value: f32, limit: &str, bound: f32| {
             let detail = format!("{what} {value:.2} is {limit} {bound:.2}");
-            Some(Decision::undecided(pb::UndecidedReason::PoorImage, detail))
+            Some(Call::Undecided(Reason::PoorImage, detail))
         };
         // Each comparison is false for NaN, so that a quality that is no number is poor.
         if !at_least(quality.snr, self.min_snr) {
@@ -168,28 +147,28 @@ impl Policy {
     }
 
     /// The call for what the model said of an image of good quality.
-    pub fn decide(&self, scores: &pb::Scores, quality: &pb::Quality) -> Decision {
+    pub fn decide(&self, scores: &pb::Scores, quality: &pb::Quality) -> Call {
         if !at_most(scores.strangeness, self.max_strangeness) {
             let detail =
                 format!("strangeness {:.2} is above {:.2}", scores.strangeness, self.max_strangeness);
-            return Decision::undecided(pb::UndecidedReason::NotAnEgg, detail);
+            return Call::Undecided(Reason::NotAnEgg, detail);
         }
         let living = scores.female + scores.male;
         let no_embryo = scores.infertile + scores.dead;
         let Some(female) = p_female(scores) else {
-            return Decision::undecided(pb::UndecidedReason::Failed, "the model's scores are not numbers");
+            return Call::Undecided(Reason::Failed, "the model's scores are not numbers".into());
         };
         let costs = self.costs_at(quality.snr);
         let (lowest, highest) = (1.0 - costs.male_at(), costs.female_at());
-        let unsure = |detail| Decision::undecided(pb::UndecidedReason::LowConfidence, detail);
+        let unsure = |detail| Call::Undecided(Reason::LowConfidence, detail);
         if no_embryo >= self.no_embryo_at {
-            Decision::call(pb::Call::NoEmbryo)
+            Call::NoEmbryo
         } else if living < self.living_at {
             unsure(format!("P(living) {living:.3} is below {:.2}", self.living_at))
         } else if female >= highest {
-            Decision::call(pb::Call::Female)
+            Call::Female
         } else if 1.0 - female >= costs.male_at() {
-            Decision::call(pb::Call::Male)
+            Call::Male
         } else {
             unsure(format!(
                 "P(female) {female:.3} is between {lowest:.3} and {highest:.3}, at signal to noise {:.0}",
@@ -266,15 +245,15 @@ mod tests {
     fn the_surest_class_is_called_and_doubt_is_not() {
         let policy = Policy::default();
         let table = [
-            (scores(0.97, 0.02, 0.0), pb::Call::Female),
-            (scores(0.02, 0.97, 0.0), pb::Call::Male),
-            (scores(0.01, 0.01, 0.97), pb::Call::NoEmbryo),
-            (scores(0.01, 0.01, 0.0), pb::Call::NoEmbryo),
-            (scores(0.55, 0.44, 0.0), pb::Call::Undecided),
-            (scores(0.60, 0.0, 0.40), pb::Call::Undecided),
+            (scores(0.97, 0.02, 0.0), "FEMALE"),
+            (scores(0.02, 0.97, 0.0), "MALE"),
+            (scores(0.01, 0.01, 0.97), "NO_EMBRYO"),
+            (scores(0.01, 0.01, 0.0), "NO_EMBRYO"),
+            (scores(0.55, 0.44, 0.0), "UNDECIDED"),
+            (scores(0.60, 0.0, 0.40), "UNDECIDED"),
         ];
         for (scores, call) in table {
-            assert_eq!(policy.decide(&scores, &CLEAR).call, call, "{scores:?}");
+            assert_eq!(policy.decide(&scores, &CLEAR).name(), call, "{scores:?}");
         }
     }
 
@@ -285,15 +264,15 @@ mod tests {
         let again = Costs::calling_from(costs.female_at(), costs.male_at());
         assert!((again.culled_female - 50.0).abs() < 1e-3 && (again.hatched_male - 4.0).abs() < 1e-3);
         let policy = Policy { costs, ..Policy::default() };
-        assert_eq!(policy.decide(&scores(0.8, 0.19, 0.0), &CLEAR).call, pb::Call::Female);
-        assert_eq!(policy.decide(&scores(0.19, 0.8, 0.0), &CLEAR).call, pb::Call::Undecided);
+        assert_eq!(policy.decide(&scores(0.8, 0.19, 0.0), &CLEAR), Call::Female);
+        assert_eq!(policy.decide(&scores(0.19, 0.8, 0.0), &CLEAR).name(), "UNDECIDED");
     }
 
     #[test]
     fn the_noisier_an_image_the_surer_its_call() {
         let policy = Policy { costs: Costs::calling_from(0.9, 0.9), clear_snr: 20.0, ..Policy::default() };
         let called = |p: f32, snr: f32| {
-            policy.decide(&scores(p, 1.0 - p, 0.0), &pb::Quality { snr, ..CLEAR }).call == pb::Call::Female
+            policy.decide(&scores(p, 1.0 - p, 0.0), &pb::Quality { snr, ..CLEAR }) == Call::Female
         };
         // A mistake costs 10 from SNR 20 on, twice that at SNR 10.
         assert!(called(0.91, 60.0) && called(0.91, 20.0) && !called(0.91, 10.0));
@@ -328,14 +307,14 @@ mod tests {
     fn a_strange_image_never_gets_a_sex_however_sure_the_model_is() {
         for strangeness in [1.01, f32::NAN, f32::INFINITY] {
             let scores = pb::Scores { strangeness, ..scores(1.0, 0.0, 0.0) };
-            assert_eq!(Policy::default().decide(&scores, &CLEAR).reason, pb::UndecidedReason::NotAnEgg);
+            assert_eq!(Policy::default().decide(&scores, &CLEAR).reason(), Some(Reason::NotAnEgg));
         }
     }
 
     #[test]
     fn scores_that_are_no_probabilities_decide_nothing() {
         for scores in [scores(f32::NAN, 0.0, 0.0), scores(-1.0, 2.0, 0.0), pb::Scores::default()] {
-            assert_eq!(Policy::default().decide(&scores, &CLEAR).call, pb::Call::Undecided);
+            assert_eq!(Policy::default().decide(&scores, &CLEAR).name(), "UNDECIDED");
         }
     }
 
@@ -351,7 +330,7 @@ mod tests {
         ];
         for quality in worse {
             let decision = Policy::default().judge_quality(&quality).unwrap();
-            assert_eq!(decision.reason, pb::UndecidedReason::PoorImage, "{quality:?}");
+            assert_eq!(decision.reason(), Some(Reason::PoorImage), "{quality:?}");
         }
     }
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::ids::{EggId, Line, ScanId, ScanKey, Site};
+use crate::ids::{EggId, Line, LineId, ScanId, ScanKey, Site};
 use crate::pb::scan::v1 as pb;
-use crate::pb::scanner::v1 as pb_scanner;
-use crate::{Invalid, LineConfig, Volume, texts, time};
+use crate::verdict::Verdict;
+use crate::{Invalid, LineConfig, Row, Volume, texts, time};
 
 /// Highest slot of a tray.
 pub const MAX_SLOT: u32 = 10_000;
@@ -26,7 +26,7 @@ pub struct Scan {
 }
 
 /// What is stored of a scan beside its verdict.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ScanMeta {
     /// The source's own key.
     pub scan_id: ScanId,
@@ -48,17 +48,34 @@ pub struct ScanMeta {
     pub received_at: Timestamp,
     /// Whether `acquired_at` is further than [`time::SUSPECT`] from `received_at`.
     pub clock_suspect: bool,
-    /// CRC-32C of the samples as sent.
-    pub checksum: u32,
+    /// What came of its image.
+    pub image: Image,
+}
+
+/// What came of a scan's image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Image {
+    /// All of it: CRC-32C of the samples as sent.
+    Whole(u32),
+    /// Nothing that could be read as a volume.
+    Broken,
+}
+
+impl Image {
+    /// CRC-32C of the samples; 0 for an image that could not be read.
+    pub fn checksum(self) -> u32 {
+        match self {
+            Self::Whole(checksum) => checksum,
+            Self::Broken => 0,
+        }
+    }
 }
 
 /// Where an egg was.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// The hatchery.
-    pub site: Site,
     /// The line.
-    pub line: Line,
+    pub line_id: LineId,
     /// One passage of one tray, empty if unknown.
     pub tray_run: String,
     /// 1-based, row-major; 0 if unknown.
@@ -73,7 +90,7 @@ impl Scan {
         let budget = scan.budget.map(|b| time::budget_from_pb("budget", b)).transpose()?;
         let volume = scan.volume.ok_or_else(|| Invalid::field("volume", "", "present"))?;
         let volume = Volume::parse(volume, max_bytes)?;
-        let meta = ScanMeta { checksum: volume.checksum(), ..meta };
+        let meta = ScanMeta { image: Image::Whole(volume.checksum()), ..meta };
         Ok(Self { meta, budget, traceparent: scan.traceparent, volume })
     }
 }
@@ -86,32 +103,36 @@ impl Place {
         if place.slot > MAX_SLOT {
             return Err(Invalid::field("place.slot", place.slot, format!("0 to {MAX_SLOT}")));
         }
-        Ok(Self {
-            site: Site::parse(&place.site)?,
-            line: Line::parse(&place.line)?,
-            tray_run: place.tray_run,
-            slot: place.slot,
-        })
+        let line_id = LineId::parse(&place.site, &place.line)?;
+        Ok(Self { line_id, tray_run: place.tray_run, slot: place.slot })
+    }
+
+    /// The hatchery.
+    pub fn site(&self) -> &Site {
+        &self.line_id.site
+    }
+
+    /// The line within the hatchery.
+    pub fn line(&self) -> &Line {
+        &self.line_id.line
     }
 
     /// Checks that it is on one of the lines that a session's Hello named; none named: any.
-    pub fn must_be_one_of(&self, lines: &[pb_scanner::Line]) -> Result<(), Invalid> {
-        let own =
-            |line: &pb_scanner::Line| line.site == self.site.as_str() && line.line == self.line.as_str();
-        if lines.is_empty() || lines.iter().any(own) {
+    pub fn must_be_one_of(&self, lines: &[LineId]) -> Result<(), Invalid> {
+        if lines.is_empty() || lines.contains(&self.line_id) {
             return Ok(());
         }
-        let limit = lines.iter().map(|l| format!("{}/{}", l.site, l.line)).collect::<Vec<_>>().join(", ");
-        let value = format!("{}/{}", self.site, self.line);
+        let limit = lines.iter().map(LineId::to_string).collect::<Vec<_>>().join(", ");
+        let value = self.line_id.to_string();
         let message =
             format!("place {value} is not among the lines that this session's Hello named: {limit}");
         Err(Invalid::field("place", value, limit).because(pb::RejectCode::NotAllowed, message))
     }
 
-    fn to_pb(&self) -> pb::Place {
+    pub(crate) fn to_pb(&self) -> pb::Place {
         pb::Place {
-            site: self.site.to_string(),
-            line: self.line.to_string(),
+            site: self.site().to_string(),
+            line: self.line().to_string(),
             tray_run: self.tray_run.clone(),
             slot: self.slot,
         }
@@ -119,7 +140,7 @@ impl Place {
 }
 
 impl ScanMeta {
-    /// Checks all of a scan that was received at `now` but its volume, whose checksum is taken as 0.
+    /// Checks all of a scan that was received at `now` but its volume, which is taken as broken.
     pub fn parse(scan: &pb::Scan, now: Timestamp) -> Result<Self, Invalid> {
         let scan_id = ScanId::parse(&scan.scan_id)?;
         let egg_id = if scan.egg_id.is_empty() { None } else { Some(EggId::parse(&scan.egg_id)?) };
@@ -127,11 +148,7 @@ impl ScanMeta {
         texts::BATCH_ID.check(&scan.batch_id)?;
         texts::COIL.check(&scan.coil)?;
         let rescan_of = texts::rescan_of(&scan.rescan_of)?;
-        let purpose = match pb::Purpose::try_from(scan.purpose) {
-            Ok(pb::Purpose::Unspecified) => pb::Purpose::Production,
-            Ok(known) => known,
-            Err(_) => return Err(Invalid::field("purpose", scan.purpose, "1 to 3")),
-        };
+        let purpose = purpose(scan.purpose)?;
         let acquired_at = match scan.acquired_at {
             Some(at) => time::from_pb("acquired_at", at)?,
             None => now,
@@ -147,45 +164,37 @@ impl ScanMeta {
             acquired_at,
             received_at: now,
             clock_suspect: time::is_suspect(acquired_at, now),
-            checksum: 0,
+            image: Image::Broken,
         })
     }
 
     /// What the scan is known by.
     pub fn key(&self) -> ScanKey {
-        ScanKey::new(&self.place.site, &self.scan_id)
+        ScanKey::new(self.place.site(), &self.scan_id)
     }
 
     /// The error for this scan when its id came before with other samples.
     pub fn reused(&self) -> Invalid {
         let message = format!(
             "this id came before with other samples (these have CRC-32C {:08x}); give each scan its own id",
-            self.checksum
+            self.image.checksum()
         );
         let error = Invalid::field("scan_id", &self.scan_id, "an id of its own for each scan");
         error.because(pb::RejectCode::IdReused, message)
     }
 
     /// The record of this scan: a pure function of what was received, released and configured.
-    pub fn row(&self, line: &LineConfig, verdict: pb::Verdict, preview: Option<pb::Preview>) -> pb::Row {
-        pb::Row {
-            scan_id: self.scan_id.to_string(),
-            egg_id: self.egg_id.as_ref().map(EggId::to_string).unwrap_or_default(),
-            place: Some(self.place.to_pb()),
-            batch_id: self.batch_id.clone(),
-            coil: self.coil.clone(),
-            purpose: self.purpose.into(),
-            rescan_of: self.rescan_of.as_ref().map(ScanId::to_string).unwrap_or_default(),
-            owner: line.owner.clone(),
-            acquired_at: Some(time::to_pb(self.acquired_at)),
-            received_at: Some(time::to_pb(self.received_at)),
-            stored_at: None,
-            clock_suspect: self.clock_suspect,
-            volume_crc32c: self.checksum,
-            verdict: Some(verdict),
-            preview,
-            settled: false,
-        }
+    pub fn row(self, line: &LineConfig, verdict: Verdict, preview: Option<pb::Preview>) -> Row {
+        Row { meta: self, owner: line.owner.clone(), stored_at: None, verdict, preview, settled: false }
+    }
+}
+
+/// What is not specified counts.
+pub(crate) fn purpose(purpose: i32) -> Result<pb::Purpose, Invalid> {
+    match pb::Purpose::try_from(purpose) {
+        Ok(pb::Purpose::Unspecified) => Ok(pb::Purpose::Production),
+        Ok(known) => Ok(known),
+        Err(_) => Err(Invalid::field("purpose", purpose, "1 to 3")),
     }
 }
 

@@ -7,8 +7,7 @@ use std::error::Error;
 use clap::Parser;
 use http::Uri;
 use ovomesh_client::pb::query::v1::WatchRequest;
-use ovomesh_client::pb::scan::v1::Row;
-use ovomesh_client::{Connector, Query, Watch, WatchEvent};
+use ovomesh_client::{Connector, Query, Row, Watch, WatchEvent};
 
 /// Follows the live feed.
 #[derive(Parser)]
@@ -26,8 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut feed = open(Args::parse()).await?;
     loop {
         for row in next(&mut feed).await? {
-            let verdict = row.verdict.unwrap_or_default();
-            println!("{}: {:?}", row.scan_id, verdict.call());
+            println!("{}: {}", row.key(), row.verdict.call.name());
         }
     }
 }

@@ -59,8 +59,8 @@ mod session;
 mod watch;
 
 pub use error::Error;
-pub use ovomesh_api::pb;
+pub use ovomesh_api::{Call, Reason, Row, ScanKey, Verdict, pb};
 pub use ovomesh_mesh::Connector;
-pub use query::Query;
+pub use query::{Page, Query};
 pub use scanner::{Event, Keep, Scanner, ScannerConfig, SendError};
 pub use watch::{Watch, WatchEvent};

@@ -5,9 +5,9 @@ use std::time::Duration;
 use http::Uri;
 use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
 use ovomesh_api::pb::query::v1::{
-    GetEggRequest, GetEggResponse, GetScanRequest, GetScanResponse, ListLinesRequest, ListLinesResponse,
-    ListScansRequest, ListScansResponse, WatchRequest,
+    GetEggRequest, GetScanRequest, ListLinesRequest, ListLinesResponse, ListScansRequest, WatchRequest,
 };
+use ovomesh_api::{EncodedRow, Row};
 use ovomesh_mesh::{Backoff, Connector, explain};
 use tokio::time::Instant;
 use tonic::transport::Channel;
@@ -22,6 +22,19 @@ const ANSWER_BYTES: usize = 16 << 20;
 const DEADLINE: Duration = Duration::from_secs(10);
 /// Tries of one question. Questions change nothing, so each may be asked again.
 const TRIES: u32 = 3;
+
+/// A page of a line's scans.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// In order of `acquired_at`, then scan id, without previews.
+    pub rows: Vec<Row>,
+    /// Token of the next page; empty when this was the last.
+    pub next_page_token: String,
+}
+
+fn read(answer: &EncodedRow) -> Result<Row, &'static str> {
+    answer.parse().map_err(|_| "a row that it sent cannot be read")
+}
 
 /// A client of the query service, cheap to clone. It connects again when its connection broke.
 #[derive(Clone, Debug)]
@@ -56,24 +69,28 @@ impl Query {
     ///
     /// # Errors
     /// `NotFound` when there is none, `FailedPrecondition` when several sites have an egg of this name.
-    pub async fn get_egg(&self, question: GetEggRequest) -> Result<GetEggResponse, Error> {
-        self.ask(question, async |mut client, question| client.get_egg(question).await).await
+    pub async fn get_egg(&self, question: GetEggRequest) -> Result<Vec<Row>, Error> {
+        let answer = self.ask(question, async |mut client, question| client.get_egg(question).await).await?;
+        self.read(&answer.rows)
     }
 
     /// One scan, with its picture.
     ///
     /// # Errors
     /// `NotFound` when there is none, `FailedPrecondition` when several sites have a scan of this id.
-    pub async fn get_scan(&self, question: GetScanRequest) -> Result<GetScanResponse, Error> {
-        self.ask(question, async |mut client, question| client.get_scan(question).await).await
+    pub async fn get_scan(&self, question: GetScanRequest) -> Result<Row, Error> {
+        let answer = self.ask(question, async |mut client, question| client.get_scan(question).await).await?;
+        read(&answer.row.unwrap_or_default()).map_err(|what| self.violation(what))
     }
 
     /// One page of a line's scans.
     ///
     /// # Errors
     /// When the question is invalid, or the service or its store do not answer in time.
-    pub async fn list_scans(&self, question: ListScansRequest) -> Result<ListScansResponse, Error> {
-        self.ask(question, async |mut client, question| client.list_scans(question).await).await
+    pub async fn list_scans(&self, question: ListScansRequest) -> Result<Page, Error> {
+        let answer =
+            self.ask(question, async |mut client, question| client.list_scans(question).await).await?;
+        Ok(Page { rows: self.read(&answer.rows)?, next_page_token: answer.next_page_token })
     }
 
     /// Which lines have stored scans.
@@ -90,6 +107,14 @@ impl Query {
     /// When it cannot be opened. Later breaks are events.
     pub async fn watch(&self, request: WatchRequest) -> Result<Watch, Error> {
         Watch::open(self.clone(), request).await
+    }
+
+    pub(crate) fn read(&self, answers: &[EncodedRow]) -> Result<Vec<Row>, Error> {
+        answers.iter().map(read).collect::<Result<_, _>>().map_err(|what| self.violation(what))
+    }
+
+    fn violation(&self, what: &'static str) -> Error {
+        Error::Violation { server: name(&self.server), what }
     }
 
     async fn ask<Q: Clone, A>(

@@ -56,10 +56,10 @@ impl Session {
         let mut client = ScannerServiceClient::new(channel);
         let mut answers = client.connect(hello.chain(outgoing)).await.map_err(failed)?.into_inner();
         match answers.message().await.map_err(failed)? {
-            Some(ConnectResponse { message: Some(Down::Welcome(welcome)) }) => {
+            Some(ConnectResponse { message: Some(Down::Welcome(welcome)), .. }) => {
                 Ok(Self { server, welcome, scans: Some(scans), answers })
             }
-            Some(ConnectResponse { message: Some(Down::Rejected(rejected)) }) => {
+            Some(ConnectResponse { message: Some(Down::Rejected(rejected)), .. }) => {
                 Err(Error::HelloRefused { server: name(&server), rejected: Box::new(rejected) })
             }
             Some(_) => {

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use ovomesh_api::pb::query::v1::watch_response::Message;
 use ovomesh_api::pb::query::v1::{WatchRequest, WatchResponse};
-use ovomesh_api::pb::scan::v1::Row;
+use ovomesh_api::{Row, ScanKey};
 use ovomesh_mesh::Backoff;
-use prost::Message as _;
 use tokio::time::{Instant, Sleep};
 use tonic::Streaming;
 
@@ -87,7 +86,7 @@ impl Watch {
                 return Ok(event);
             }
             if let Some(first) = self.first.take() {
-                let event = self.take(first);
+                let event = self.take(first)?;
                 self.events.extend(event);
                 continue;
             }
@@ -106,7 +105,7 @@ impl Watch {
                 },
                 State::Open(feed) => match feed.message().await {
                     Ok(Some(message)) => {
-                        if let Some(event) = self.take(message) {
+                        if let Some(event) = self.take(message)? {
                             return Ok(event);
                         }
                     }
@@ -117,22 +116,23 @@ impl Watch {
         }
     }
 
-    fn take(&mut self, message: WatchResponse) -> Option<WatchEvent> {
+    fn take(&mut self, message: WatchResponse) -> Result<Option<WatchEvent>, Error> {
         self.heard = Instant::now();
         self.tries = 0;
         self.backoff.reset();
         if !message.resume_token.is_empty() {
             self.request.resume_token = message.resume_token;
         }
-        match message.message {
-            Some(Message::Rows(mut found)) => {
-                found.rows.retain(|row| self.recent.is_new(row));
-                (!found.rows.is_empty()).then_some(WatchEvent::Rows(found.rows))
+        Ok(match message.message {
+            Some(Message::Rows(found)) => {
+                let mut rows = self.query.read(&found.rows)?;
+                rows.retain(|row| self.recent.is_new(row));
+                (!rows.is_empty()).then_some(WatchEvent::Rows(rows))
             }
             Some(Message::Lagged(lagged)) => Some(WatchEvent::Lagged(lagged.rows)),
             // A message of a later version of the contract.
             None => None,
-        }
+        })
     }
 
     fn broke(&mut self, error: Error) -> Result<(), Error> {
@@ -167,15 +167,14 @@ async fn open(query: Query, request: WatchRequest) -> Result<Feed, Error> {
 /// Rows of the last minutes, by what they say.
 #[derive(Default)]
 struct Recent {
-    rows: HashMap<(String, String), u64>,
-    order: VecDeque<(String, String)>,
+    rows: HashMap<ScanKey, u64>,
+    order: VecDeque<ScanKey>,
 }
 
 impl Recent {
     /// Whether this row was not returned before, or differs from what was.
     fn is_new(&mut self, row: &Row) -> bool {
-        let site = row.place.as_ref().map_or(String::new(), |place| place.site.clone());
-        let key = (site, row.scan_id.clone());
+        let key = row.key();
         let says = fingerprint(row);
         match self.rows.insert(key.clone(), says) {
             Some(before) => before != says,
@@ -195,6 +194,6 @@ impl Recent {
 /// What a row says. Every repeat of one is identical but for `stored_at`.
 fn fingerprint(row: &Row) -> u64 {
     let mut hasher = DefaultHasher::new();
-    Row { stored_at: None, ..row.clone() }.encode_to_vec().hash(&mut hasher);
+    Row { stored_at: None, ..row.clone() }.encode().hash(&mut hasher);
     hasher.finish()
 }

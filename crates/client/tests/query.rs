@@ -12,8 +12,8 @@ use ovomesh_client::pb::query::v1::{
     GetEggRequest, GetEggResponse, GetScanRequest, GetScanResponse, Lagged, ListLinesRequest,
     ListLinesResponse, ListScansRequest, ListScansResponse, Rows, WatchRequest, WatchResponse,
 };
-use ovomesh_client::pb::scan::v1::{Call, Place, Row, Verdict};
-use ovomesh_client::{Connector, Error, Query, WatchEvent};
+use ovomesh_client::pb::scan::v1::{self as pb, Place, Verdict};
+use ovomesh_client::{Call, Connector, Error, Query, Reason, Row, WatchEvent};
 use ovomesh_mesh::Lifecycle;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
@@ -76,17 +76,23 @@ async fn serve(service: &Service) -> Query {
 }
 
 fn row(site: &str, scan_id: &str, call: Call, stored: i64) -> Row {
-    Row {
+    let at = Some(prost_types::Timestamp { seconds: stored, nanos: 0 });
+    let row = pb::Row {
         scan_id: scan_id.into(),
         place: Some(Place { site: site.into(), line: "1".into(), ..Place::default() }),
-        stored_at: Some(prost_types::Timestamp { seconds: stored, nanos: 0 }),
-        verdict: Some(Verdict { call: call.into(), ..Verdict::default() }),
-        ..Row::default()
-    }
+        acquired_at: Some(prost_types::Timestamp::default()),
+        received_at: Some(prost_types::Timestamp::default()),
+        stored_at: at,
+        verdict: Some(Verdict { scan_id: scan_id.into(), ..Verdict::default() }),
+        ..pb::Row::default()
+    };
+    let mut row = Row::parse(row).unwrap();
+    row.verdict.call = call;
+    row
 }
 
 fn rows(rows: &[Row], token: &str) -> Result<WatchResponse, Status> {
-    let message = Some(Message::Rows(Rows { rows: rows.to_vec() }));
+    let message = Some(Message::Rows(Rows { rows: rows.iter().map(Into::into).collect() }));
     Ok(WatchResponse { message, resume_token: token.into() })
 }
 
@@ -125,7 +131,7 @@ async fn a_feed_continues_where_it_broke_and_repeats_nothing_but_what_was_decide
             rows(&[], "t2"),
             // Stored again, of another site, decided anew.
             rows(&[row("north", "b", Call::Male, 9), row("south", "b", Call::Male, 1)], "t3"),
-            rows(&[row("north", "a", Call::Undecided, 9)], "t4"),
+            rows(&[row("north", "a", Call::Undecided(Reason::PoorImage, String::new()), 9)], "t4"),
             Ok(WatchResponse {
                 message: Some(Message::Lagged(Lagged { rows: 7 })),
                 resume_token: "t5".into(),
@@ -143,7 +149,7 @@ async fn a_feed_continues_where_it_broke_and_repeats_nothing_but_what_was_decide
                 WatchEvent::Broken(_) => "broken".to_owned(),
                 WatchEvent::Lagged(rows) => format!("lagged {rows}"),
                 WatchEvent::Rows(rows) => {
-                    let name = |row: &Row| format!("{}/{}", row.place.as_ref().unwrap().site, row.scan_id);
+                    let name = |row: &Row| row.key().to_string();
                     rows.iter().map(name).collect::<Vec<_>>().join(" ")
                 }
             });

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use ovomesh_api::intake::{Fields, Origin};
 use ovomesh_api::line::NoLine;
 use ovomesh_api::pb::scan::v1 as pb;
-use ovomesh_api::{LineBook, Place, ScanId, ScanKey, ScanMeta, time};
+use ovomesh_api::{Image, LineBook, Place, ScanId, ScanKey, ScanMeta, time};
 use ovomesh_imaging::dicom::{self, Acquired, Attributes, Series};
 
 use crate::{Error, acquired_at, wire};
@@ -65,7 +65,7 @@ impl Intake {
     /// The scan with this id that images which came so are of.
     pub fn key(&self, id: &str, origin: &ImageOrigin, attributes: &Attributes) -> Result<ScanKey, Error> {
         let (place, _) = self.identify(origin, attributes)?;
-        Ok(ScanKey::new(&place.site, &ScanId::parse(id)?))
+        Ok(ScanKey::new(place.site(), &ScanId::parse(id)?))
     }
 
     /// A series as a scan with this id, and notes for people.
@@ -80,8 +80,8 @@ impl Intake {
             scan_id: id,
             egg_id: fields.egg_id.map(|id| id.to_string()).unwrap_or_default(),
             place: Some(pb::Place {
-                site: place.site.to_string(),
-                line: place.line.to_string(),
+                site: place.site().to_string(),
+                line: place.line().to_string(),
                 tray_run: place.tray_run,
                 slot: place.slot,
             }),
@@ -96,7 +96,7 @@ impl Intake {
         Ok((scan, notes))
     }
 
-    /// What is to be stored of a scan that is no whole volume. It has no checksum: 0 stands for that.
+    /// What is to be stored of a scan that is no whole volume. It has no checksum.
     pub fn broken(
         &self,
         id: &str,
@@ -121,7 +121,7 @@ impl Intake {
             acquired_at,
             received_at: now,
             clock_suspect: time::is_suspect(acquired_at, now),
-            checksum: 0,
+            image: Image::Broken,
         })
     }
 

@@ -116,7 +116,7 @@ impl Judged {
             return Call::Undecided;
         };
         let quality = PbQuality { snr, motion, coverage, clipped, egg_ml };
-        policy.judge_quality(&quality).unwrap_or_else(|| policy.decide(&wire(&self.scores), &quality)).call
+        policy.judge_quality(&quality).unwrap_or_else(|| policy.decide(&wire(&self.scores), &quality)).to_pb()
     }
 
     pub(crate) fn is_living(&self) -> bool {

@@ -1,8 +1,10 @@
 //! Which rows somebody wants.
 
 use ovomesh_api::pb::query::v1::Filter;
-use ovomesh_api::pb::scan::v1::{Call, Purpose, Row};
-use ovomesh_api::{Invalid, Line, Site};
+use ovomesh_api::pb::scan::v1::{Call, Purpose};
+use ovomesh_api::{EncodedRow, Invalid, Line, Row, Site};
+
+use crate::stored::Stored;
 
 /// A checked filter: a row is kept when it matches all of what is set.
 #[derive(Debug, Clone, Default)]
@@ -41,27 +43,21 @@ impl Wanted {
     /// Whether it wants this row.
     pub fn keeps(&self, row: &Row) -> bool {
         let Filter { calls, purposes, tray_run, batch_id } = &self.filter;
-        let place = row.place.as_ref();
-        let same = |wanted: &str, is: Option<&str>| wanted.is_empty() || is == Some(wanted);
-        same(&self.site, place.map(|p| p.site.as_str()))
-            && same(&self.line, place.map(|p| p.line.as_str()))
-            && same(tray_run, place.map(|p| p.tray_run.as_str()))
-            && same(batch_id, Some(&row.batch_id))
-            && (calls.is_empty() || calls.contains(&call_of(row)))
-            && (purposes.is_empty() || purposes.contains(&purpose_of(row)))
+        let (meta, place) = (&row.meta, &row.meta.place);
+        let same = |wanted: &str, is: &str| wanted.is_empty() || is == wanted;
+        same(&self.site, place.site().as_str())
+            && same(&self.line, place.line().as_str())
+            && same(tray_run, &place.tray_run)
+            && same(batch_id, &meta.batch_id)
+            && (calls.is_empty() || calls.contains(&row.verdict.call.to_pb().into()))
+            && (purposes.is_empty() || purposes.contains(&meta.purpose.into()))
     }
-}
 
-/// A call that is missing or unknown counts as UNDECIDED, as the contract says.
-fn call_of(row: &Row) -> i32 {
-    let call = row.verdict.as_ref().map_or(0, |verdict| verdict.call);
-    let known = Call::try_from(call).is_ok_and(|call| call != Call::Unspecified);
-    if known { call } else { Call::Undecided.into() }
-}
-
-/// UNSPECIFIED means PRODUCTION.
-fn purpose_of(row: &Row) -> i32 {
-    if row.purpose == 0 { Purpose::Production.into() } else { row.purpose }
+    /// The answers that it wants of these.
+    pub fn answers(&self, rows: &[Stored]) -> Vec<EncodedRow> {
+        let kept = rows.iter().filter(|stored| self.keeps(&stored.row));
+        kept.map(|stored| stored.answer.clone()).collect()
+    }
 }
 
 /// The name of a site in a question, where it is not part of a place.
@@ -85,18 +81,14 @@ fn renamed(error: Invalid, from: &str, field: &'static str) -> Invalid {
 
 #[cfg(test)]
 mod tests {
-    use ovomesh_api::pb::scan::v1::{Place, Verdict};
-
     use super::*;
+    use crate::testing;
 
     #[test]
     fn a_row_must_match_all_of_what_is_set() {
-        let row = Row {
-            place: Some(Place { site: "n".into(), line: "1".into(), tray_run: "t".into(), slot: 1 }),
-            purpose: Purpose::Test.into(),
-            verdict: Some(Verdict { call: Call::Male.into(), ..Default::default() }),
-            ..Default::default()
-        };
+        let mut row = testing::row("n", "1", "s");
+        row.meta.place.tray_run = "t".into();
+        row.meta.purpose = Purpose::Test;
         let keeps = |site: &str, filter: Filter| {
             Wanted::at(site.into(), String::new(), Some(filter)).unwrap().keeps(&row)
         };
@@ -107,14 +99,6 @@ mod tests {
         assert!(keeps("n", male.clone()));
         assert!(!keeps("n", Filter { purposes: vec![Purpose::Production.into()], ..male.clone() }));
         assert!(!keeps("n", Filter { batch_id: "b".into(), ..male }));
-    }
-
-    #[test]
-    fn what_a_row_leaves_open_is_read_as_the_contract_says() {
-        let keeps = |filter| Wanted::anywhere(Some(filter)).unwrap().keeps(&Row::default());
-        assert!(keeps(Filter { calls: vec![Call::Undecided.into()], ..Default::default() }));
-        assert!(keeps(Filter { purposes: vec![Purpose::Production.into()], ..Default::default() }));
-        assert!(!keeps(Filter { purposes: vec![Purpose::Test.into()], ..Default::default() }));
     }
 
     #[test]

@@ -8,12 +8,12 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::pb::store::v1::ListLineRequest;
-use ovomesh_api::time;
+use ovomesh_api::{LineId, Row, time};
 use tokio::time::Instant;
 use tonic::Status;
 
+use crate::stored::Stored;
 use crate::stores::Stores;
 
 /// Lines remembered, and for how long after their last row.
@@ -34,7 +34,7 @@ const PAGE: u32 = 1_000;
 /// What was seen of late.
 #[derive(Default)]
 pub struct Seen {
-    lines: HashMap<(String, String), Instant>,
+    lines: HashMap<LineId, Instant>,
     hasher: RandomState,
     scans: HashSet<u64>,
     before: HashSet<u64>,
@@ -42,17 +42,16 @@ pub struct Seen {
 
 impl Seen {
     /// Takes note of rows. At most `SCANS` scans and `LINES` lines are remembered.
-    pub fn note(&mut self, rows: &[Row]) {
+    pub fn note(&mut self, rows: &[Stored]) {
         let now = Instant::now();
-        for row in rows {
+        for Stored { row, .. } in rows {
             if self.scans.len() >= SCANS / 2 {
                 self.before = std::mem::take(&mut self.scans);
             }
             self.scans.insert(self.hash(row));
-            let Some(place) = &row.place else { continue };
-            let line = (place.site.clone(), place.line.clone());
-            if self.lines.len() < LINES || self.lines.contains_key(&line) {
-                self.lines.insert(line, now);
+            let line = &row.meta.place.line_id;
+            if self.lines.len() < LINES || self.lines.contains_key(line) {
+                self.lines.insert(line.clone(), now);
             }
         }
     }
@@ -65,32 +64,29 @@ impl Seen {
 
     /// Of what its scan is known by.
     fn hash(&self, row: &Row) -> u64 {
-        self.hasher.hash_one((row.place.as_ref().map(|place| &place.site), &row.scan_id))
+        self.hasher.hash_one((row.meta.place.site(), &row.meta.scan_id))
     }
 
     /// The lines that had rows of late.
-    pub fn lines(&mut self) -> Vec<(String, String)> {
+    pub fn lines(&mut self) -> Vec<LineId> {
         self.lines.retain(|_, last| last.elapsed() < QUIET);
         self.lines.keys().cloned().collect()
     }
 }
 
 /// The rows of `lines` that were written since `since`, or a little before.
-pub async fn search(
-    stores: &Stores,
-    lines: Vec<(String, String)>,
-    since: Timestamp,
-) -> Result<Vec<Row>, Status> {
+pub async fn search(stores: &Stores, lines: Vec<LineId>, since: Timestamp) -> Result<Vec<Stored>, Status> {
     let written = since.checked_sub(BEFORE).unwrap_or(since);
     let from = written.checked_sub(AGE).unwrap_or(written);
     let mut found = Vec::new();
-    for (site, line) in lines {
+    for LineId { site, line } in lines {
+        let (site, line) = (site.to_string(), line.to_string());
         let (from, limit) = (Some(time::to_pb(from)), PAGE);
         let mut ask = ListLineRequest { site, line, from, limit, ..Default::default() };
         for _ in 0..PAGES {
             let page = stores.list_line(ask.clone()).await?;
-            found.extend(page.rows.into_iter().filter(|row| is_since(row, written)));
-            ask.token = page.next_token;
+            found.extend(page.rows.into_iter().filter(|stored| is_since(&stored.row, written)));
+            ask.token = page.next;
             if ask.token.is_empty() || found.len() >= ROWS {
                 break;
             }
@@ -103,37 +99,31 @@ pub async fn search(
 }
 
 fn is_since(row: &Row, written: Timestamp) -> bool {
-    let at = row.stored_at.and_then(|at| time::from_pb("stored_at", at).ok());
-    at.is_some_and(|at| at >= written)
+    row.stored_at.is_some_and(|at| at >= written)
 }
 
 #[cfg(test)]
 mod tests {
-    use ovomesh_api::pb::scan::v1::Place;
-
     use super::*;
+    use crate::testing;
 
     #[test]
     fn a_scan_of_another_site_with_the_same_id_is_another_scan() {
-        let at = |site: &str| {
-            let place = Place { site: site.into(), ..Default::default() };
-            Row { scan_id: "1".into(), place: Some(place), ..Default::default() }
-        };
+        let at = |site| testing::row(site, "1", "1");
         let mut seen = Seen::default();
-        seen.note(&[at("north")]);
+        seen.note(&[at("north").into()]);
         assert!(!seen.is_new(&at("north")) && seen.is_new(&at("south")));
     }
 
     fn row(n: usize) -> Row {
-        let place = Place { site: "s".into(), line: (n % 9_000).to_string(), ..Default::default() };
-        Row { scan_id: format!("scan-{n}"), place: Some(place), ..Default::default() }
+        testing::row("s", &(n % 9_000).to_string(), &format!("scan-{n}"))
     }
 
     #[test]
     fn what_is_remembered_is_bounded_and_the_latest_is_known() {
         let mut seen = Seen::default();
         for n in 0..2 * SCANS {
-            seen.note(&[row(n)]);
+            seen.note(&[row(n).into()]);
         }
         assert!(seen.scans.len() + seen.before.len() <= SCANS && seen.lines().len() <= LINES);
         assert!((2 * SCANS - SCANS / 2..2 * SCANS).all(|n| !seen.is_new(&row(n))));

@@ -12,7 +12,10 @@ mod position;
 mod ring;
 mod service;
 mod store;
+mod stored;
 mod stores;
+#[cfg(test)]
+mod testing;
 mod token;
 mod watch;
 

@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::pb::store::v1::SubscribeResponse;
 use ovomesh_mesh::{Backoff, Lifecycle};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -16,6 +14,7 @@ use crate::gaps::{self, Seen};
 use crate::position::{Position, feed};
 use crate::ring::{Cursor, Next, Ring, Step};
 use crate::store::Store;
+use crate::stored::{FeedPart, Stored};
 use crate::stores::Stores;
 
 /// Rows kept for watchers that are behind: 8 s of the headline rate, about 10 MiB.
@@ -174,13 +173,14 @@ impl Live {
         };
         loop {
             match feed.message().await {
-                Ok(Some(mut message)) => {
-                    if message.lagged > 0
+                Ok(Some(message)) => {
+                    let mut part = FeedPart::from(message);
+                    if part.lagged > 0
                         && let Ok(rows) = self.search(stores, *since).await
                     {
-                        message.rows.splice(0..0, rows);
+                        part.rows.splice(0..0, rows);
                     }
-                    self.push(number, message);
+                    self.push(number, part);
                     backoff.reset();
                     *since = Timestamp::now();
                 }
@@ -191,16 +191,16 @@ impl Live {
     }
 
     /// Rows in the database that no store has told.
-    async fn search(&self, stores: &Stores, since: Timestamp) -> Result<Vec<Row>, Status> {
+    async fn search(&self, stores: &Stores, since: Timestamp) -> Result<Vec<Stored>, Status> {
         let lines = self.state.lock().seen.lines();
         let mut rows = gaps::search(stores, lines, since).await?;
         let state = self.state.lock();
-        rows.retain(|row| state.seen.is_new(row));
+        rows.retain(|stored| state.seen.is_new(&stored.row));
         Ok(rows)
     }
 
     /// Tells rows that were found; they have no position of their own.
-    fn push_found(&self, rows: Vec<Row>) {
+    fn push_found(&self, rows: Vec<Stored>) {
         let mut state = self.state.lock();
         state.seen.note(&rows);
         if let Some(ring) = state.ring.as_mut().filter(|_| !rows.is_empty()) {
@@ -211,8 +211,8 @@ impl Live {
         }
     }
 
-    fn push(&self, number: usize, message: SubscribeResponse) {
-        let SubscribeResponse { rows, token, mut lagged } = message;
+    fn push(&self, number: usize, part: FeedPart) {
+        let FeedPart { rows, token, mut lagged } = part;
         let mut state = self.state.lock();
         state.seen.note(&rows);
         let feed = &mut state.feeds[number];

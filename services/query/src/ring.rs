@@ -3,15 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ovomesh_api::pb::scan::v1::Row;
-
 use crate::position::Position;
+use crate::stored::Stored;
 
 /// One message of a store's feed, shared by all watchers.
 #[derive(Debug, Default)]
 pub struct Step {
     /// Rows, without previews.
-    pub rows: Vec<Row>,
+    pub rows: Vec<Stored>,
     /// Where to go on after them, in the feeds of all stores.
     pub at: Position,
     /// Rows that were missed before these, at least.
@@ -127,6 +126,11 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::row;
+
+    fn rows(count: usize) -> Vec<Stored> {
+        vec![row("n", "1", "a").into(); count]
+    }
 
     /// The position after so many rows of these feeds.
     fn all<const N: usize>(feeds: [(u64, u64); N]) -> Position {
@@ -143,7 +147,7 @@ mod tests {
     fn ring(steps: u64) -> Ring {
         let mut ring = Ring::new(token(1, 0), 50);
         for n in 1..=steps {
-            ring.push(Step { rows: vec![Row::default(); 10], at: token(1, 10 * n), lagged: 0 });
+            ring.push(Step { rows: rows(10), at: token(1, 10 * n), lagged: 0 });
         }
         ring
     }
@@ -196,7 +200,7 @@ mod tests {
     fn tokens_of_both_feeds_are_here_after_the_store_was_restarted() {
         let mut ring = ring(3);
         ring.push(Step { at: token(9, 4), lagged: 1, ..Step::default() });
-        ring.push(Step { at: token(9, 14), rows: vec![Row::default(); 10], ..Step::default() });
+        ring.push(Step { at: token(9, 14), rows: rows(10), ..Step::default() });
         let next = |from: &Position| match ring.next(ring.after(from).expect("it is here")) {
             Next::Step(step, _) => (step.lagged, step.at.clone()),
             other => panic!("{other:?}"),

@@ -74,6 +74,7 @@ impl QueryService for Service {
         if rows.is_empty() {
             return Err(Status::not_found(format!("egg {egg_id}{of_site} has no stored scan")));
         }
+        let rows = rows.into_iter().map(|stored| stored.answer).collect();
         Ok(Response::new(GetEggResponse { rows }))
     }
 
@@ -81,8 +82,8 @@ impl QueryService for Service {
         let GetScanRequest { scan_id, site } = request.into_inner();
         ScanId::parse(&scan_id).map_err(invalid)?;
         filter::site_if_any(&site).map_err(invalid)?;
-        let row = self.stores.get_scan(store::GetScanRequest { scan_id, site }).await?;
-        Ok(Response::new(GetScanResponse { row }))
+        let stored = self.stores.get_scan(store::GetScanRequest { scan_id, site }).await?;
+        Ok(Response::new(GetScanResponse { row: Some(stored.answer) }))
     }
 
     async fn list_scans(
@@ -94,8 +95,8 @@ impl QueryService for Service {
         let mut rows = Vec::new();
         for _ in 0..READS {
             let read = self.stores.list_line(ask.clone()).await?;
-            rows.extend(read.rows.into_iter().filter(|row| wanted.keeps(row)));
-            ask.token = read.next_token;
+            rows.extend(wanted.answers(&read.rows));
+            ask.token = read.next;
             // What is still missing of the page, so that no row is read and then left out.
             ask.limit = u32::try_from(size.saturating_sub(rows.len())).unwrap_or(0);
             if ask.token.is_empty() || ask.limit == 0 {

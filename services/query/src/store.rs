@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovomesh_api::pb::scan::v1::Row;
+use bytes::Bytes;
 use ovomesh_api::pb::store::v1::store_service_client::StoreServiceClient;
 use ovomesh_api::pb::store::v1::{
     GetScanRequest, ListEggRequest, ListLineRequest, ListLineResponse, ListLinesRequest, ListLinesResponse,
@@ -13,10 +13,21 @@ use ovomesh_mesh::{Connector, explain};
 use tonic::transport::{Channel, Uri};
 use tonic::{Code, Response, Status, Streaming};
 
+use crate::stored::{self, Stored};
+
 /// A page of a thousand rows has about 500 KB.
 const MAX_MESSAGE_BYTES: usize = 8 << 20;
 /// The longest that a read may take: a page comes from disk in milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A page of a line.
+#[derive(Debug)]
+pub struct Page {
+    /// In order of acquired_at, then scan_id.
+    pub rows: Vec<Stored>,
+    /// Token of the next page; empty when this was the last.
+    pub next: Bytes,
+}
 
 /// A client of one results-store. Cheap to clone.
 #[derive(Clone)]
@@ -39,21 +50,22 @@ impl Store {
     }
 
     /// One scan; NOT_FOUND when there is none.
-    pub async fn get_scan(&self, request: GetScanRequest) -> Result<Option<Row>, Status> {
+    pub async fn get_scan(&self, request: GetScanRequest) -> Result<Stored, Status> {
         let mut client = self.client.clone();
-        Ok(self.answer(client.get_scan(request)).await?.row)
+        stored::read(&self.answer(client.get_scan(request)).await?.row)
     }
 
     /// The scans of an egg, newest first.
-    pub async fn list_egg(&self, request: ListEggRequest) -> Result<Vec<Row>, Status> {
+    pub async fn list_egg(&self, request: ListEggRequest) -> Result<Vec<Stored>, Status> {
         let mut client = self.client.clone();
-        Ok(self.answer(client.list_egg(request)).await?.rows)
+        stored::read_all(&self.answer(client.list_egg(request)).await?.rows)
     }
 
     /// A page of a line.
-    pub async fn list_line(&self, request: ListLineRequest) -> Result<ListLineResponse, Status> {
+    pub async fn list_line(&self, request: ListLineRequest) -> Result<Page, Status> {
         let mut client = self.client.clone();
-        self.answer(client.list_line(request)).await
+        let ListLineResponse { rows, next_token } = self.answer(client.list_line(request)).await?;
+        Ok(Page { rows: stored::read_all(&rows)?, next: next_token })
     }
 
     /// The lines of a site, or of all.

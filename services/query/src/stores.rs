@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::pb::store::v1::{
-    GetScanRequest, ListEggRequest, ListLineRequest, ListLineResponse, ListLinesResponse,
-};
+use ovomesh_api::pb::store::v1::{GetScanRequest, ListEggRequest, ListLineRequest, ListLinesResponse};
 use ovomesh_mesh::Connector;
 use tonic::transport::Uri;
 use tonic::{Code, Status};
 
-use crate::store::Store;
+use crate::store::{Page, Store};
+use crate::stored::Stored;
 
 /// The stores. Cheap to clone.
 #[derive(Clone)]
@@ -44,7 +42,7 @@ impl Stores {
     }
 
     /// One scan; NOT_FOUND when there is none.
-    pub async fn get_scan(&self, request: GetScanRequest) -> Result<Option<Row>, Status> {
+    pub async fn get_scan(&self, request: GetScanRequest) -> Result<Stored, Status> {
         self.any(|store| {
             let request = request.clone();
             async move { store.get_scan(request).await }
@@ -53,7 +51,7 @@ impl Stores {
     }
 
     /// The scans of an egg, newest first.
-    pub async fn list_egg(&self, request: ListEggRequest) -> Result<Vec<Row>, Status> {
+    pub async fn list_egg(&self, request: ListEggRequest) -> Result<Vec<Stored>, Status> {
         self.any(|store| {
             let request = request.clone();
             async move { store.list_egg(request).await }
@@ -62,7 +60,7 @@ impl Stores {
     }
 
     /// A page of a line.
-    pub async fn list_line(&self, request: ListLineRequest) -> Result<ListLineResponse, Status> {
+    pub async fn list_line(&self, request: ListLineRequest) -> Result<Page, Status> {
         self.any(|store| {
             let request = request.clone();
             async move { store.list_line(request).await }

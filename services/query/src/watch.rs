@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ovomesh_api::EncodedRow;
 use ovomesh_api::pb::query::v1::watch_response::Message;
 use ovomesh_api::pb::query::v1::{Lagged, Rows, WatchResponse};
-use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::pb::store::v1::SubscribeResponse;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +16,7 @@ use crate::filter::Wanted;
 use crate::live::{Behind, Live};
 use crate::position::{Position, feed};
 use crate::ring::{Cursor, Next};
+use crate::stored::FeedPart;
 use crate::stores::Stores;
 use crate::token;
 
@@ -108,8 +108,8 @@ impl Watcher {
                 }
             }
             let Some(reading) = feeds.get_mut(&number) else { continue };
-            let SubscribeResponse { rows, token, lagged } = match reading.message().await {
-                Ok(Some(message)) => message,
+            let FeedPart { rows, token, lagged } = match reading.message().await {
+                Ok(Some(message)) => message.into(),
                 Ok(None) => {
                     return self.end(Status::unavailable("the store ended its feed; try again")).await;
                 }
@@ -123,7 +123,7 @@ impl Watcher {
             if lagged > 0 {
                 self.lagged(lagged, &at).await?;
             }
-            let kept: Vec<_> = rows.into_iter().filter(|row| self.wanted.keeps(row)).collect();
+            let kept = self.wanted.answers(&rows);
             if !kept.is_empty() {
                 self.rows(kept, &at).await?;
             }
@@ -140,8 +140,7 @@ impl Watcher {
                     if step.lagged > 0 {
                         self.lagged(step.lagged, &step.at).await?;
                     }
-                    let kept: Vec<_> =
-                        step.rows.iter().filter(|row| self.wanted.keeps(row)).cloned().collect();
+                    let kept = self.wanted.answers(&step.rows);
                     if kept.is_empty() && told.elapsed() < QUIET {
                         continue;
                     }
@@ -157,7 +156,7 @@ impl Watcher {
         }
     }
 
-    async fn rows(&self, rows: Vec<Row>, at: &Position) -> Result<(), Gone> {
+    async fn rows(&self, rows: Vec<EncodedRow>, at: &Position) -> Result<(), Gone> {
         self.tell(Message::Rows(Rows { rows }), at).await
     }
 

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{LIMIT, Query, at, query, row, store};
+use common::{LIMIT, Query, at, query, read, row, store};
 use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
 use ovomesh_api::pb::query::v1::{Filter, GetEggRequest, GetScanRequest, ListLinesRequest, ListScansRequest};
 use ovomesh_api::pb::scan::v1::{Call, Place, Purpose, Row};
@@ -33,8 +33,9 @@ async fn pages(
         pages += 1;
         assert!(pages < 10_000, "the pages come to an end");
         assert!(request.page_size == 0 || page.rows.len() <= request.page_size as usize);
-        assert!(page.rows.iter().all(|row| row.preview.is_none()), "lists carry no pictures");
-        ids.extend(page.rows.into_iter().map(|row| row.scan_id));
+        let rows: Vec<_> = page.rows.iter().map(read).collect();
+        assert!(rows.iter().all(|row| row.preview.is_none()), "lists carry no pictures");
+        ids.extend(rows.into_iter().map(|row| row.scan_id));
         if page.next_page_token.is_empty() {
             return (ids, pages);
         }
@@ -57,13 +58,17 @@ async fn an_egg_and_a_scan_are_found_and_a_scan_has_its_picture() {
         .await
         .unwrap()
         .into_inner();
-    assert_eq!(egg.rows.iter().map(|r| r.scan_id.as_str()).collect::<Vec<_>>(), ["scan-00007", "scan-00006"]);
+    assert_eq!(
+        egg.rows.iter().map(|row| read(row).scan_id).collect::<Vec<_>>(),
+        ["scan-00007", "scan-00006"]
+    );
     let scan = client
         .get_scan(GetScanRequest { scan_id: "scan-00007".into(), ..Default::default() })
         .await
         .unwrap()
         .into_inner();
     let found = scan.row.unwrap();
+    let found = read(&found);
     assert_eq!(found.preview, row(7).preview);
     assert!(found.stored_at.is_some());
     for status in [
@@ -225,7 +230,7 @@ async fn a_question_about_what_two_sites_have_must_name_the_site() {
     let of_egg = [egg("south").await, egg("").await, egg("west").await, egg("a site").await];
     for [named, ambiguous, elsewhere, wrong] in [of_scan, of_egg] {
         let named = named.unwrap();
-        assert!(named.len() == 1 && named[0].place.as_ref().unwrap().site == "south", "{named:?}");
+        assert!(named.len() == 1 && read(&named[0]).place.unwrap().site == "south", "{named:?}");
         let ambiguous = ambiguous.unwrap_err();
         assert_eq!(ambiguous.code(), Code::FailedPrecondition);
         assert!(ambiguous.message().contains("is known at more than one site: north, south;"), "{ambiguous}");

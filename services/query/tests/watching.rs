@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use common::{LIMIT, Query, next, query, query_of, row, rows, store, watch};
+use common::{LIMIT, Query, next, query, query_of, read, row, rows, store, watch};
 use ovomesh_api::pb::query::v1::{Filter, GetScanRequest, WatchRequest};
 use ovomesh_api::pb::scan::v1::{Call, Row};
 use tokio::time::timeout;
@@ -234,7 +234,7 @@ async fn the_feeds_of_all_stores_are_watched_and_a_dead_one_holds_nobody_up() {
     assert_eq!(rows(&mut watcher, 1).await.0, ["scan-00020"]);
     let scan = GetScanRequest { scan_id: "scan-00020".into(), ..Default::default() };
     let found = timeout(LIMIT, client.clone().get_scan(scan)).await.expect("an answer").unwrap();
-    assert_eq!(found.into_inner().row.unwrap().scan_id, "scan-00020", "the other one is asked");
+    assert_eq!(read(&found.into_inner().row.unwrap()).scan_id, "scan-00020", "the other one is asked");
     let mut back = watch(&client, from(&token)).await;
     assert_eq!(rows(&mut back, 1).await.0, ["scan-00020"], "this query knows what the dead one had told");
     let late = query_of(&addresses, true).await;

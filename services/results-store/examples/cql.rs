@@ -185,17 +185,17 @@ impl Bare {
             }
             Statement::Egg(record) => {
                 let (at, nanos, _) = when(&record);
-                let egg_id = record.egg_id.as_ref().unwrap().as_str();
-                let site = record.place.site.as_str();
-                let values = (egg_id, site, at, nanos, record.scan_id.as_str(), &*record.row);
+                let egg_id = record.row.meta.egg_id.as_ref().unwrap().as_str();
+                let site = record.row.meta.place.site().as_str();
+                let values = (egg_id, site, at, nanos, record.row.meta.scan_id.as_str(), &*record.encoded);
                 self.session.execute_unpaged(&self.egg, values).await.map(drop)
             }
             Statement::Scan(record) => {
-                let ((at, nanos, hour), place) = (when(&record), &record.place);
-                let (site, line) = (place.site.as_str(), place.line.as_str());
-                let egg_id = record.egg_id.as_ref().unwrap().as_str();
+                let ((at, nanos, hour), place) = (when(&record), &record.row.meta.place);
+                let (site, line) = (place.site().as_str(), place.line().as_str());
+                let egg_id = record.row.meta.egg_id.as_ref().unwrap().as_str();
                 let preview = record.preview.as_deref();
-                let values = (record.scan_id.as_str(), site, line, hour, at, nanos, egg_id, preview);
+                let values = (record.row.meta.scan_id.as_str(), site, line, hour, at, nanos, egg_id, preview);
                 self.session.execute_unpaged(&self.scan, values).await.map(drop)
             }
         }
@@ -219,25 +219,25 @@ type Line<'a> = (
 );
 
 fn line(record: &Record) -> Line<'_> {
-    let ((at, nanos, hour), place) = (when(record), &record.place);
+    let ((at, nanos, hour), place) = (when(record), &record.row.meta.place);
     (
-        place.site.as_str(),
-        place.line.as_str(),
+        place.site().as_str(),
+        place.line().as_str(),
         hour,
         at,
         nanos,
-        record.scan_id.as_str(),
-        record.egg_id.as_ref().unwrap().as_str(),
+        record.row.meta.scan_id.as_str(),
+        record.row.meta.egg_id.as_ref().unwrap().as_str(),
         place.tray_run.as_str(),
         place.slot.cast_signed(),
         "FEMALE",
-        record.p_female,
-        &record.row,
+        record.row.verdict.p_female,
+        &record.encoded,
     )
 }
 
 fn when(record: &Record) -> (CqlTimestamp, i32, CqlTimestamp) {
-    let millis = record.acquired_at.as_millisecond();
-    let nanos = record.acquired_at.subsec_nanosecond() % 1_000_000;
+    let millis = record.row.meta.acquired_at.as_millisecond();
+    let nanos = record.row.meta.acquired_at.subsec_nanosecond() % 1_000_000;
     (CqlTimestamp(millis), nanos, CqlTimestamp(millis / 3_600_000 * 3_600_000))
 }

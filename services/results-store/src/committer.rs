@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::time;
 use ovomesh_mesh::Lifecycle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
@@ -46,7 +45,7 @@ impl Committer {
     ///
     /// # Errors
     /// Also when one stands that differs.
-    pub async fn append(&self, row: Row) -> Result<prost_types::Timestamp, StoreError> {
+    pub async fn append(&self, row: Row) -> Result<Timestamp, StoreError> {
         let now = Timestamp::now();
         let record = Record::parse(row, now)?;
         let (answer, answered) = oneshot::channel();
@@ -54,8 +53,8 @@ impl Committer {
             || StoreError::Unavailable { place: "this process".into(), reason: "it is ending".into() };
         self.queue.send((record, answer)).await.map_err(|_| ended())?;
         match answered.await.unwrap_or_else(|_| Err(ended()))? {
-            Outcome::Written => Ok(time::to_pb(now)),
-            Outcome::Stands(since) => Ok(since.unwrap_or_else(|| time::to_pb(now))),
+            Outcome::Written => Ok(now),
+            Outcome::Stands(since) => Ok(since.unwrap_or(now)),
             Outcome::Refused(invalid) => Err(invalid.into()),
         }
     }
@@ -104,7 +103,7 @@ async fn commit<S: Store>(
 
 async fn write<S: Store>(store: &S, records: Vec<Record>, feed: &Feed) -> Result<Vec<Outcome>, StoreError> {
     let begun = Instant::now();
-    let rows: Vec<_> = records.iter().map(|record| record.row.clone()).collect();
+    let rows: Vec<_> = records.iter().map(|record| record.encoded.clone()).collect();
     let count = rows.len();
     let result = store.append(records).await;
     metrics::histogram!("ovomesh_store_commit_seconds").record(begun.elapsed().as_secs_f64());

@@ -3,16 +3,16 @@
 //! Names end with a zero, which their alphabet does not have, so that no name is a prefix of another one's key.
 
 use jiff::Timestamp;
-use ovomesh_api::{EggId, Line, ScanId, Site};
+use ovomesh_api::{EggId, LineId, ScanId, Site};
 
 /// site, line, acquired_at, scan_id: a line in order of time.
-pub fn line(site: &Site, line: &Line, at: Timestamp, scan_id: &ScanId) -> Vec<u8> {
-    token(site, line, at, scan_id.as_str())
+pub fn line(line: &LineId, at: Timestamp, scan_id: &ScanId) -> Vec<u8> {
+    token(line, at, scan_id.as_str())
 }
 
 /// The first key of a line that is not before `at`.
-pub fn line_from(site: &Site, line: &Line, at: Timestamp) -> Vec<u8> {
-    let mut key = line_prefix(site, line);
+pub fn line_from(line: &LineId, at: Timestamp) -> Vec<u8> {
+    let mut key = line_prefix(line);
     key.extend(ascending(at));
     key
 }
@@ -23,15 +23,14 @@ pub fn site_prefix(site: &Site) -> Vec<u8> {
 }
 
 /// The line that a key belongs to.
-pub fn read_line(key: &[u8]) -> Option<(Site, Line)> {
+pub fn read_line(key: &[u8]) -> Option<LineId> {
     let mut names = key.split(|byte| *byte == 0).map(std::str::from_utf8);
-    let (site, line) = (names.next()?.ok()?, names.next()?.ok()?);
-    Some((Site::parse(site).ok()?, Line::parse(line).ok()?))
+    LineId::parse(names.next()?.ok()?, names.next()?.ok()?).ok()
 }
 
 /// A bound between the keys of a line and those of all later lines.
-pub fn after_line(site: &Site, line: &Line) -> Vec<u8> {
-    let mut key = line_prefix(site, line);
+pub fn after_line(line: &LineId) -> Vec<u8> {
+    let mut key = line_prefix(line);
     // Names have no byte below the hyphen.
     key.pop();
     key.push(1);
@@ -39,32 +38,32 @@ pub fn after_line(site: &Site, line: &Line) -> Vec<u8> {
 }
 
 /// What all keys of a line begin with.
-pub fn line_prefix(site: &Site, line: &Line) -> Vec<u8> {
-    let mut key = name(site.as_str());
-    key.extend(line.as_str().as_bytes());
+pub fn line_prefix(line: &LineId) -> Vec<u8> {
+    let mut key = name(line.site.as_str());
+    key.extend(line.line.as_str().as_bytes());
     key.push(0);
     key
 }
 
 /// All that [`line`] was made of.
-pub fn read_row(key: &[u8]) -> Option<(Site, Line, Timestamp, ScanId)> {
+pub fn read_row(key: &[u8]) -> Option<(LineId, Timestamp, ScanId)> {
     let mut names = key.splitn(3, |byte| *byte == 0);
     let mut name = || std::str::from_utf8(names.next()?).ok();
-    let (site, line) = (Site::parse(name()?).ok()?, Line::parse(name()?).ok()?);
-    let (at, scan_id) = read_token(&site, &line, key)?;
-    Some((site, line, at, scan_id))
+    let line = LineId::parse(name()?, name()?).ok()?;
+    let (at, scan_id) = read_token(&line, key)?;
+    Some((line, at, scan_id))
 }
 
 /// Where a page of a line goes on: after the row that was its last.
-pub fn token(site: &Site, line: &Line, at: Timestamp, scan_id: &str) -> Vec<u8> {
-    let mut key = line_from(site, line, at);
+pub fn token(line: &LineId, at: Timestamp, scan_id: &str) -> Vec<u8> {
+    let mut key = line_from(line, at);
     key.extend(scan_id.as_bytes());
     key
 }
 
 /// The time and the scan of a token that [`token`] made for this line.
-pub fn read_token(site: &Site, line: &Line, token: &[u8]) -> Option<(Timestamp, ScanId)> {
-    let rest = token.strip_prefix(line_prefix(site, line).as_slice())?;
+pub fn read_token(line: &LineId, token: &[u8]) -> Option<(Timestamp, ScanId)> {
+    let rest = token.strip_prefix(line_prefix(line).as_slice())?;
     let (at, scan_id) = rest.split_first_chunk()?;
     let nanos = (u128::from_be_bytes(*at) ^ (1 << 127)).cast_signed();
     let at = Timestamp::from_nanosecond(nanos).ok()?;
@@ -144,7 +143,7 @@ mod tests {
         #[test]
         fn keys_of_a_line_sort_by_site_line_time_and_scan(a in key(), b in key()) {
             let encode = |(s, l, t, id): &(String, String, Timestamp, String)| {
-                line(&Site::parse(s).unwrap(), &Line::parse(l).unwrap(), *t, &ScanId::parse(id).unwrap())
+                line(&LineId::parse(s, l).unwrap(), *t, &ScanId::parse(id).unwrap())
             };
             prop_assert_eq!(encode(&a).cmp(&encode(&b)), a.cmp(&b));
         }
@@ -152,22 +151,21 @@ mod tests {
         #[test]
         fn tokens_are_read_back_and_those_of_other_lines_are_none(a in key(), b in key()) {
             let names = |key: &(String, String, Timestamp, String)| {
-                (Site::parse(&key.0).unwrap(), Line::parse(&key.1).unwrap(), key.2, ScanId::parse(&key.3).unwrap())
+                (LineId::parse(&key.0, &key.1).unwrap(), key.2, ScanId::parse(&key.3).unwrap())
             };
-            let ((site, name, at, id), (other_site, other_line, ..)) = (names(&a), names(&b));
-            let token = line(&site, &name, at, &id);
-            prop_assert_eq!(read_token(&site, &name, &token), Some((at, id.clone())));
-            prop_assert_eq!(read_row(&token), Some((site.clone(), name.clone(), at, id)));
-            let same = (&site, &name) == (&other_site, &other_line);
-            prop_assert!(same || read_token(&other_site, &other_line, &token).is_none());
+            let ((name, at, id), (other, ..)) = (names(&a), names(&b));
+            let token = line(&name, at, &id);
+            prop_assert_eq!(read_token(&name, &token), Some((at, id.clone())));
+            prop_assert_eq!(read_row(&token), Some((name.clone(), at, id)));
+            prop_assert!(name == other || read_token(&other, &token).is_none());
         }
 
         #[test]
         fn the_bound_after_a_line_is_between_it_and_the_next(a in key(), b in key()) {
-            let (site, name) = (Site::parse(&a.0).unwrap(), Line::parse(&a.1).unwrap());
-            let key = line(&Site::parse(&b.0).unwrap(), &Line::parse(&b.1).unwrap(), b.2, &ScanId::parse(&b.3).unwrap());
-            prop_assert_eq!(after_line(&site, &name) < key, (&a.0, &a.1) < (&b.0, &b.1));
-            prop_assert_eq!(read_line(&key), Some((Site::parse(&b.0).unwrap(), Line::parse(&b.1).unwrap())));
+            let (first, second) = (LineId::parse(&a.0, &a.1).unwrap(), LineId::parse(&b.0, &b.1).unwrap());
+            let key = line(&second, b.2, &ScanId::parse(&b.3).unwrap());
+            prop_assert_eq!(after_line(&first) < key, first < second);
+            prop_assert_eq!(read_line(&key), Some(second));
         }
 
         #[test]

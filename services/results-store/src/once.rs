@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 
-use ovomesh_api::pb::scan::v1::{Place, RejectCode, Row, Verdict};
-use ovomesh_api::{Invalid, ScanKey};
+use jiff::Timestamp;
+use ovomesh_api::pb::scan::v1::RejectCode;
+use ovomesh_api::{Image, Invalid, Row, ScanKey};
 
 use crate::record::Record;
 
@@ -17,7 +18,7 @@ pub enum Outcome {
     /// It is durable in every table.
     Written,
     /// What is stored since then says the same of the same scan, and stands.
-    Stands(Option<prost_types::Timestamp>),
+    Stands(Option<Timestamp>),
     /// It can never be stored: what is stored differs, and stands.
     Refused(Invalid),
 }
@@ -43,9 +44,8 @@ pub fn plan(records: Vec<Record>, stored: &HashMap<ScanKey, Row>) -> Plan {
     let mut writes = HashMap::<ScanKey, Write>::with_capacity(records.len());
     let one = |mut record: Record| {
         let key = record.key();
-        let before = writes.get(&key).map(|write| write.record.decoded());
-        let before = before.as_ref().or_else(|| stored.get(&key));
-        let repeats = match before.map(|before| rule(before, &record.decoded())) {
+        let before = writes.get(&key).map(|write| &*write.record.row).or_else(|| stored.get(&key));
+        let repeats = match before.map(|before| rule(before, &record.row)) {
             Some(Err(invalid)) => return Outcome::Refused(invalid),
             Some(Ok(Rule::Stands(since))) => return Outcome::Stands(since),
             Some(Ok(Rule::Replaces)) => false,
@@ -71,7 +71,7 @@ enum Rule {
     /// Another, in place of one that no agent stands for.
     Replaces,
     /// Another that says the same: the one that is stored since then stands.
-    Stands(Option<prost_types::Timestamp>),
+    Stands(Option<Timestamp>),
 }
 
 fn rule(stored: &Row, row: &Row) -> Result<Rule, Invalid> {
@@ -92,14 +92,15 @@ fn rule(stored: &Row, row: &Row) -> Result<Rule, Invalid> {
 
 /// In what a row that was decided anew is of another scan, or says something else of it.
 fn difference(stored: &Row, row: &Row) -> Option<&'static str> {
-    let decision = |row: &Row| row.verdict.as_ref().map(|verdict: &Verdict| (verdict.call, verdict.reason));
+    let decision = |row: &Row| (row.verdict.call.to_pb(), row.verdict.call.reason());
     // What has no time of its own was stamped anew when it came again. Images that could not be read have no checksum:
     // then the time must tell.
-    let is_other_time = row.volume_crc32c == 0 && stored.acquired_at != row.acquired_at;
+    let (was, is) = (&stored.meta, &row.meta);
+    let is_other_time = is.image == Image::Broken && was.acquired_at != is.acquired_at;
     [
-        (stored.egg_id != row.egg_id, "egg"),
-        (stored.place != row.place, "place"),
-        (stored.volume_crc32c != row.volume_crc32c, "image"),
+        (was.egg_id != is.egg_id, "egg"),
+        (was.place != is.place, "place"),
+        (was.image != is.image, "image"),
         (is_other_time, "time"),
         (decision(stored) != decision(row), "decision"),
     ]
@@ -108,10 +109,9 @@ fn difference(stored: &Row, row: &Row) -> Option<&'static str> {
 }
 
 fn reused(row: &Row, why: &str) -> Invalid {
-    let Place { site, .. } = row.place.clone().unwrap_or_default();
-    let message =
-        format!("scan {} of site {site} {why}; give each scan of a site an id of its own", row.scan_id);
-    Invalid::field("scan_id", &row.scan_id, "an id of its own for each scan of a site")
+    let (scan_id, site) = (&row.meta.scan_id, row.meta.place.site());
+    let message = format!("scan {scan_id} of site {site} {why}; give each scan of a site an id of its own");
+    Invalid::field("scan_id", scan_id, "an id of its own for each scan of a site")
         .because(RejectCode::IdReused, message)
 }
 
@@ -122,25 +122,28 @@ fn essence(row: &Row) -> Row {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-    use ovomesh_api::pb::scan::v1::{Call, Preview};
+    use ovomesh_api::pb::scan::v1::{DecidedBy, Preview, Purpose};
+    use ovomesh_api::{Call, EggId, Line, LineId, Place, ScanId, ScanMeta, Verdict};
 
     use super::*;
 
     fn row() -> Row {
-        let verdict = Verdict { scan_id: "1".into(), call: Call::Male.into(), ..Default::default() };
-        Row {
-            scan_id: "1".into(),
-            egg_id: "e".into(),
-            place: Some(Place { site: "north".into(), line: "l".into(), ..Default::default() }),
-            acquired_at: Some(prost_types::Timestamp { seconds: 5, nanos: 0 }),
-            received_at: Some(prost_types::Timestamp { seconds: 6, nanos: 0 }),
-            volume_crc32c: 7,
-            owner: "o".into(),
-            settled: true,
-            verdict: Some(verdict),
-            ..Default::default()
-        }
+        let line_id = LineId::parse("north", "l").unwrap();
+        let meta = ScanMeta {
+            scan_id: ScanId::parse("1").unwrap(),
+            egg_id: Some(EggId::parse("e").unwrap()),
+            place: Place { line_id, tray_run: String::new(), slot: 0 },
+            batch_id: String::new(),
+            coil: String::new(),
+            purpose: Purpose::Production,
+            rescan_of: None,
+            acquired_at: Timestamp::constant(5, 0),
+            received_at: Timestamp::constant(6, 0),
+            clock_suspect: false,
+            image: Image::Whole(7),
+        };
+        let verdict = Verdict::new(Call::Male, DecidedBy::Mesh);
+        Row { meta, owner: "o".into(), stored_at: None, verdict, preview: None, settled: true }
     }
 
     fn changed(change: impl FnOnce(&mut Row)) -> Row {
@@ -149,24 +152,24 @@ mod tests {
         row
     }
 
-    fn at(seconds: i64) -> Option<prost_types::Timestamp> {
-        Some(prost_types::Timestamp { seconds, nanos: 0 })
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
     }
 
     #[test]
     fn the_first_row_of_a_settled_scan_stands() {
-        let stored = changed(|row| row.stored_at = at(900));
+        let stored = changed(|row| row.stored_at = Some(at(900)));
         assert_eq!(rule(&stored, &row()), Ok(Rule::Repeats), "a retry of the same write");
-        let again = changed(|row| (row.received_at, row.acquired_at) = (at(999), at(999)));
-        assert_eq!(rule(&stored, &again), Ok(Rule::Stands(at(900))), "decided again, and alike");
+        let again = changed(|row| (row.meta.received_at, row.meta.acquired_at) = (at(999), at(999)));
+        assert_eq!(rule(&stored, &again), Ok(Rule::Stands(Some(at(900)))), "decided again, and alike");
         type Change = fn(&mut Row);
         let others: [(&str, Change); 6] = [
-            ("another egg", |row| row.egg_id = "f".into()),
-            ("another place", |row| row.place.as_mut().unwrap().line = "m".into()),
-            ("another image", |row| row.volume_crc32c = 8),
-            ("another decision", |row| row.verdict.as_mut().unwrap().call = Call::Female.into()),
+            ("another egg", |row| row.meta.egg_id = None),
+            ("another place", |row| row.meta.place.line_id.line = Line::parse("m").unwrap()),
+            ("another image", |row| row.meta.image = Image::Whole(8)),
+            ("another decision", |row| row.verdict.call = Call::Female),
             ("another owner", |row| row.owner = "p".into()),
-            ("another image", |row| (row.settled, row.volume_crc32c) = (false, 8)),
+            ("another image", |row| (row.settled, row.meta.image) = (false, Image::Whole(8))),
         ];
         for (what, change) in others {
             let error = rule(&stored, &changed(change)).unwrap_err();
@@ -180,17 +183,19 @@ mod tests {
 
     #[test]
     fn images_that_could_not_be_read_are_told_apart_by_their_time() {
-        let broken = changed(|row| row.volume_crc32c = 0);
-        let again = Row { received_at: at(999), ..broken.clone() };
+        let broken = changed(|row| row.meta.image = Image::Broken);
+        let mut again = broken.clone();
+        again.meta.received_at = at(999);
         assert_eq!(rule(&broken, &again), Ok(Rule::Stands(None)));
-        let other = rule(&broken, &Row { acquired_at: at(999), ..again }).unwrap_err();
+        again.meta.acquired_at = at(999);
+        let other = rule(&broken, &again).unwrap_err();
         assert!(other.message.contains("another time"), "{other}");
     }
 
     #[test]
     fn a_row_that_no_agent_stands_for_is_replaced_but_only_for_its_owner() {
         let stored = changed(|row| row.settled = false);
-        let other = changed(|row| row.volume_crc32c = 8);
+        let other = changed(|row| row.meta.image = Image::Whole(8));
         assert_eq!(rule(&stored, &other), Ok(Rule::Replaces));
         assert!(rule(&stored, &Row { owner: String::new(), ..other }).is_err());
     }
@@ -202,12 +207,12 @@ mod tests {
             pixels: vec![pixel].into(),
             ..Default::default()
         });
-        Record::parse(Row { preview, ..row }, Timestamp::UNIX_EPOCH).unwrap()
+        Record::parse(Row { preview, ..row }.to_pb(), Timestamp::UNIX_EPOCH).unwrap()
     }
 
     #[test]
     fn a_batch_is_ruled_as_if_its_rows_came_one_after_the_other() {
-        let other = changed(|row| row.volume_crc32c = 8);
+        let other = changed(|row| row.meta.image = Image::Whole(8));
         let records = vec![record(row(), Some(1)), record(other, None), record(row(), None)];
         let Plan { outcomes, writes } = plan(records, &HashMap::new());
         assert!(
@@ -221,7 +226,7 @@ mod tests {
     fn a_picture_stays_with_its_own_row_only() {
         let (first, second) = (
             changed(|row| row.settled = false),
-            changed(|row| (row.settled, row.volume_crc32c) = (false, 8)),
+            changed(|row| (row.settled, row.meta.image) = (false, Image::Whole(8))),
         );
         let records = |second: &Row| vec![record(first.clone(), Some(1)), record(second.clone(), None)];
         let Plan { writes, .. } = plan(records(&second), &HashMap::new());

@@ -13,7 +13,7 @@ use ovomesh_api::pb::store::v1::{
     SubscribeResponse,
 };
 use ovomesh_api::stages::Append;
-use ovomesh_api::{EggId, Invalid, Line, ScanId, Site, time};
+use ovomesh_api::{EggId, Invalid, LineId, ScanId, Site, time};
 use ovomesh_mesh::{Done, Lifecycle, Load, ResponseStream, StageError, StageServer, Work};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -71,7 +71,7 @@ impl<S> Service<S> {
 /// One row through the committer.
 pub async fn append(committer: Committer, work: Work<Row>) -> Result<Done<Appended>, StageError> {
     let begun = Instant::now();
-    let body = Appended { stored_at: Some(committer.append(work.body).await?) };
+    let body = Appended { stored_at: Some(time::to_pb(committer.append(work.body).await?)) };
     Ok(Done { body, queued: Duration::ZERO, worked: begun.elapsed() })
 }
 
@@ -93,7 +93,7 @@ impl<S: Store> StoreService for Service<S> {
         let site = site(&request.site).map_err(StoreError::from)?;
         let of_site = site.as_ref().map(|site| format!(" of site {site}")).unwrap_or_default();
         match self.store.get_scan(scan_id.clone(), site).await? {
-            Some(row) => Ok(Response::new(GetScanResponse { row: Some(row) })),
+            Some(row) => Ok(Response::new(GetScanResponse { row })),
             None => Err(Status::not_found(format!("scan {scan_id}{of_site} is not stored"))),
         }
     }
@@ -122,8 +122,7 @@ impl<S: Store> StoreService for Service<S> {
         let site = request.into_inner().site;
         let site = (!site.is_empty()).then(|| Site::parse(&site)).transpose().map_err(StoreError::from)?;
         let found = self.store.list_lines(site, LINES).await?;
-        let stored =
-            |(site, line): (Site, Line)| StoredLine { site: site.to_string(), line: line.to_string() };
+        let stored = |id: LineId| StoredLine { site: id.site.to_string(), line: id.line.to_string() };
         let lines = found.lines.into_iter().map(stored).collect();
         Ok(Response::new(ListLinesResponse { lines, more: found.more }))
     }
@@ -163,8 +162,7 @@ fn range(request: ListLineRequest) -> Result<LineRange, Invalid> {
     let bound =
         |field, at: Option<prost_types::Timestamp>, open| at.map_or(Ok(open), |at| time::from_pb(field, at));
     Ok(LineRange {
-        site: Site::parse(&request.site)?,
-        line: Line::parse(&request.line)?,
+        line: LineId::parse(&request.site, &request.line)?,
         from: bound("from", request.from, Timestamp::MIN)?,
         to: bound("to", request.to, Timestamp::MAX)?,
         limit: limit(request.limit)?,

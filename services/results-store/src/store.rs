@@ -1,14 +1,14 @@
 //! What a store of decisions must do, whatever it is made of.
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::{EggId, Line, ScanId, Site};
+use ovomesh_api::{EggId, LineId, ScanId, Site};
 
 use crate::StoreError;
 use crate::once::Outcome;
 use crate::record::Record;
 
-/// Keeps rows. A scan is known by its site and its id. Writes may be repeated in any order; what becomes of a row when
+/// Keeps rows, and hands them out encoded, as they were stored. A scan is known by its site and its id. Writes may be repeated in any order; what becomes of a row when
 /// another one of its scan is stored is ruled by [`crate::once`].
 pub trait Store: Send + Sync + 'static {
     /// Appends that may be on their way at once; more than one when a row may wait for another's disk.
@@ -24,7 +24,7 @@ pub trait Store: Send + Sync + 'static {
         &self,
         scan_id: ScanId,
         site: Option<Site>,
-    ) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Option<Bytes>, StoreError>> + Send;
 
     /// At most `limit` rows of an egg, newest first, without previews. Without a site: of the only one that has it, else
     /// [`StoreError::Ambiguous`].
@@ -33,7 +33,7 @@ pub trait Store: Send + Sync + 'static {
         egg_id: EggId,
         site: Option<Site>,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Bytes>, StoreError>> + Send;
 
     /// A page of a line, without previews. A token that is none of this line is [`StoreError::Invalid`].
     fn list_line(&self, range: LineRange) -> impl Future<Output = Result<LinePage, StoreError>> + Send;
@@ -60,7 +60,7 @@ pub trait Store: Send + Sync + 'static {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StoredLines {
     /// In order of site, then line.
-    pub lines: Vec<(Site, Line)>,
+    pub lines: Vec<LineId>,
     /// Whether there are more than these.
     pub more: bool,
 }
@@ -86,10 +86,8 @@ pub fn only<T>(what: impl std::fmt::Display, found: Vec<(Site, T)>) -> Result<Op
 /// A range of one line.
 #[derive(Debug, Clone)]
 pub struct LineRange {
-    /// The hatchery.
-    pub site: Site,
     /// The line.
-    pub line: Line,
+    pub line: LineId,
     /// First time, inclusive.
     pub from: Timestamp,
     /// Last time, exclusive.
@@ -104,7 +102,7 @@ pub struct LineRange {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LinePage {
     /// In order of time, then scan id.
-    pub rows: Vec<Row>,
+    pub rows: Vec<Bytes>,
     /// Token of the next page; empty when this was the last.
     pub next: Vec<u8>,
 }

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::pb::store::v1::SubscribeResponse;
-use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -65,9 +63,8 @@ impl Subscriber {
     /// False when the reader is gone.
     async fn send(&mut self, part: Part) -> bool {
         self.from = part.next;
-        let decode = |row| Row::decode(row).expect("this process encoded it");
         let message = SubscribeResponse {
-            rows: part.rows.into_iter().map(decode).collect(),
+            rows: part.rows,
             token: self.feed.token(part.next).into(),
             lagged: part.lagged,
         };

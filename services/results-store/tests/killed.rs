@@ -64,7 +64,7 @@ async fn stored(process: &Process) -> BTreeSet<String> {
     loop {
         let page =
             timeout(LIMIT, client.list_line(ask.clone())).await.expect("an answer").unwrap().into_inner();
-        ids.extend(page.rows.into_iter().map(|row| row.scan_id));
+        ids.extend(page.rows.into_iter().map(|row| support::read(row).scan_id));
         if page.next_token.is_empty() {
             return ids;
         }

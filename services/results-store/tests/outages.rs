@@ -93,7 +93,7 @@ async fn rows_wait_for_the_only_node_and_arrive_and_memory_is_bounded() {
         .get_scan(GetScanRequest { scan_id, ..Default::default() })
         .await
         .unwrap();
-    assert!(found.into_inner().row.unwrap().preview.is_some());
+    assert!(support::read(found.into_inner().row).preview.is_some());
     drop(cassandra);
 }
 

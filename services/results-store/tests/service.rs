@@ -91,8 +91,9 @@ async fn read(feed: &mut Streaming<SubscribeResponse>, count: usize) -> (Vec<Str
     while ids.len() < count {
         let part = next(feed).await;
         assert_eq!(part.lagged, 0);
-        assert!(part.rows.iter().all(|row| row.preview.is_none() && row.stored_at.is_some()));
-        ids.extend(part.rows.into_iter().map(|row| row.scan_id));
+        let rows: Vec<_> = part.rows.into_iter().map(support::read).collect();
+        assert!(rows.iter().all(|row| row.preview.is_none() && row.stored_at.is_some()));
+        ids.extend(rows.into_iter().map(|row| row.scan_id));
         token = part.token;
     }
     (ids, token)
@@ -108,8 +109,8 @@ async fn a_row_that_was_acknowledged_is_found_by_every_question() {
         .await
         .unwrap()
         .into_inner()
-        .row
-        .unwrap();
+        .row;
+    let found = support::read(found);
     assert!(found.preview.is_some() && found.stored_at.is_some());
     let rows = client
         .list_egg(ListEggRequest { egg_id: "egg".into(), ..Default::default() })
@@ -117,7 +118,7 @@ async fn a_row_that_was_acknowledged_is_found_by_every_question() {
         .unwrap()
         .into_inner()
         .rows;
-    assert_eq!(rows, [Row { preview: None, ..found }]);
+    assert_eq!(support::read(rows[0].clone()), Row { preview: None, ..found });
     let ask = ListLineRequest { site: "s".into(), line: "l".into(), ..Default::default() };
     assert_eq!(client.list_line(ask).await.unwrap().into_inner().rows, rows, "without bounds: all");
     store.end().await;
@@ -216,7 +217,11 @@ impl Store for Failing {
         self.inner.append(records).await
     }
 
-    async fn get_scan(&self, scan_id: ScanId, site: Option<Site>) -> Result<Option<Row>, StoreError> {
+    async fn get_scan(
+        &self,
+        scan_id: ScanId,
+        site: Option<Site>,
+    ) -> Result<Option<bytes::Bytes>, StoreError> {
         self.inner.get_scan(scan_id, site).await
     }
 
@@ -225,7 +230,7 @@ impl Store for Failing {
         egg_id: EggId,
         site: Option<Site>,
         limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
+    ) -> Result<Vec<bytes::Bytes>, StoreError> {
         self.inner.list_egg(egg_id, site, limit).await
     }
 

@@ -17,8 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use ovomesh_api::pb::scan::v1::{self as pb, RejectCode, Row};
-use ovomesh_api::pb::scanner::v1::Line;
-use ovomesh_api::{Invalid, LineBook, Scan, ScanKey, ScanMeta, time, undecided};
+use ovomesh_api::{Invalid, LineBook, LineId, Reason, Scan, ScanKey, ScanMeta, Verdict, time};
 use ovomesh_mesh::Lifecycle;
 use ovomesh_spool::{Entry, Error, Released, Spool, SpoolContents};
 use parking_lot::Mutex;
@@ -110,7 +109,7 @@ impl Agent {
     pub fn take(
         self: &Arc<Self>,
         mut scan: pb::Scan,
-        lines: &[Line],
+        lines: &[LineId],
         most: u64,
         received: Instant,
     ) -> Result<Admission, Invalid> {
@@ -121,7 +120,7 @@ impl Agent {
         let bytes = sample_bytes(&scan);
         let Scan { meta, budget, .. } = Scan::parse(scan.clone(), most, now)?;
         meta.place.must_be_one_of(lines)?;
-        let line = self.settings.lines.get(&meta.place);
+        let line = self.settings.lines.get(&meta.place.line_id);
         let in_flight = Arc::new(InFlightScan::new(&meta, bytes, received + line.budget(budget)));
         let known = match self.scans.lock().entry(in_flight.key.clone()) {
             MapEntry::Occupied(known) => known.get().clone(),
@@ -183,13 +182,13 @@ impl Agent {
         let (verdict, preview) = tokio::select! {
             biased;
             Ok(decided) = decided => decided,
-            () = tokio::time::sleep_until(in_flight.deadline) => (undecided::timed_out(&meta), None),
+            () = tokio::time::sleep_until(in_flight.deadline) => (Verdict::timed_out(), None),
         };
         // Whatever comes from now on comes too late.
         in_flight.is_decided();
         self.clock.correct_times(&mut meta, stamp);
-        let line = self.settings.lines.get(&meta.place);
-        let row = meta.row(&line, verdict, preview);
+        let line = self.settings.lines.get(&meta.place.line_id);
+        let row = meta.row(&line, verdict, preview).to_pb();
         let (released, at) = self.record(&in_flight, &row).await;
         self.spool.decided(&entry);
         self.settle(in_flight, Arc::new(row), released, at).await;
@@ -301,9 +300,7 @@ impl Agent {
             }
             Err(error) => {
                 let detail = format!("the agent could not read it from its spool: {error}");
-                let verdict =
-                    undecided::undecided(key.scan_id.as_str(), pb::UndecidedReason::Failed, &detail);
-                self.decided(key, (verdict, None));
+                self.decided(key, (Verdict::undecided(Reason::Failed, &detail), None));
                 None
             }
         }
@@ -416,7 +413,7 @@ fn sample_bytes(scan: &pb::Scan) -> u64 {
 
 fn must_be_same(meta: &ScanMeta, checksum: u32) -> Result<(), Invalid> {
     match checksum {
-        _ if meta.checksum == checksum => Ok(()),
+        _ if meta.image.checksum() == checksum => Ok(()),
         0 => Err(Invalid {
             message: "this id came before with an image that cannot be used, and its egg is UNDECIDED; give another scan of \
                       the egg an id of its own, with rescan_of"

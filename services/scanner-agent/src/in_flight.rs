@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use ovomesh_api::pb::scan::v1::{Preview, Row, Verdict};
-use ovomesh_api::{Invalid, ScanKey, ScanMeta};
+use ovomesh_api::pb::scan::v1::{Preview, Row};
+use ovomesh_api::{Invalid, ScanKey, ScanMeta, Verdict};
 use ovomesh_spool::{Entry, Released};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{oneshot, watch};
@@ -73,12 +73,12 @@ impl InFlightScan {
     pub fn new(meta: &ScanMeta, bytes: u64, deadline: Instant) -> Self {
         let key = meta.key();
         let record = key.to_string();
-        Self::with(key, record, meta.checksum, bytes, deadline)
+        Self::with(key, record, meta.image.checksum(), bytes, deadline)
     }
 
     /// A scan whose record was found after a restart.
     pub fn of_entry(entry: &Entry, meta: &ScanMeta, bytes: u64, deadline: Instant) -> Self {
-        Self::with(meta.key(), entry.id.clone(), meta.checksum, bytes, deadline)
+        Self::with(meta.key(), entry.id.clone(), meta.image.checksum(), bytes, deadline)
     }
 
     /// A scan whose recorded verdict was found after a restart.

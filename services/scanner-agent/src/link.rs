@@ -12,9 +12,8 @@ use ovomesh_api::pb::gateway::v1::gateway_service_client::GatewayServiceClient;
 use ovomesh_api::pb::gateway::v1::{
     ConnectRequest, ConnectResponse, Decided, Hello, Settled, SpoolStatus, Welcome,
 };
-use ovomesh_api::pb::scan::v1::{Place, Rejected, UndecidedReason};
-use ovomesh_api::undecided::undecided;
-use ovomesh_api::{ScanKey, time};
+use ovomesh_api::pb::scan::v1::{Place, Rejected};
+use ovomesh_api::{Reason, ScanKey, Verdict, time};
 use ovomesh_mesh::{Backoff, Connector, explain};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -258,7 +257,7 @@ impl Link {
         match response.message {
             Some(Down::Decided(Decided { verdict: Some(verdict), preview })) => {
                 if let Some(waiting) = self.answered(&Named { site, scan_id: verdict.scan_id.clone() }) {
-                    self.agent.decided(&waiting.key, (verdict, preview));
+                    self.agent.decided(&waiting.key, (Verdict::from_pb(verdict), preview));
                 }
             }
             Some(Down::Rejected(rejected)) => self.rejected(site, &rejected),
@@ -296,7 +295,7 @@ impl Link {
             self.agent.queue.scan(waiting);
             return;
         }
-        let verdict = undecided(&rejected.scan_id, UndecidedReason::Rejected, &rejected.message);
+        let verdict = Verdict::undecided(Reason::Rejected, &rejected.message);
         self.agent.decided(&waiting.key, (verdict, None));
     }
 

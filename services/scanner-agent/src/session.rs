@@ -9,10 +9,8 @@ use ovomesh_api::ids::NAME_BYTES;
 use ovomesh_api::pb::scan::v1::{RejectCode, Row, Scan};
 use ovomesh_api::pb::scanner::v1::connect_request::Message as Up;
 use ovomesh_api::pb::scanner::v1::connect_response::Message as Down;
-use ovomesh_api::pb::scanner::v1::{
-    Accepted, Committed, ConnectRequest, ConnectResponse, Hello, Line, Welcome,
-};
-use ovomesh_api::{Advisor, Invalid, time};
+use ovomesh_api::pb::scanner::v1::{Accepted, Committed, ConnectRequest, ConnectResponse, Hello, Welcome};
+use ovomesh_api::{Advisor, Invalid, LineId, time};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -63,7 +61,7 @@ struct Session {
 }
 
 struct Open {
-    lines: Vec<Line>,
+    lines: Vec<LineId>,
     max_volume_bytes: u64,
 }
 
@@ -164,7 +162,12 @@ impl Session {
         let most = self.agent.settings.max_volume_bytes;
         let max_volume_bytes =
             if hello.max_volume_bytes == 0 { most } else { hello.max_volume_bytes.min(most) };
-        self.open = Some(Open { lines: hello.lines, max_volume_bytes });
+        let lines = hello.lines.iter().map(|line| LineId::parse(&line.site, &line.line));
+        let lines = match lines.collect() {
+            Ok(lines) => lines,
+            Err(invalid) => return self.reject(&invalid).await,
+        };
+        self.open = Some(Open { lines, max_volume_bytes });
         let welcome = Welcome {
             server_time: Some(time::to_pb(self.agent.clock.now())),
             max_in_flight: u32::try_from(IN_FLIGHT).unwrap_or(u32::MAX),

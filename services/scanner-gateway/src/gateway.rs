@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use ovomesh_api::pb::scan::v1::{self as pb, Rejected, Row};
-use ovomesh_api::pb::scanner::v1::Line;
-use ovomesh_api::{Invalid, Place, Scan, texts};
+use ovomesh_api::pb::scan::v1::{self as pb, Rejected};
+use ovomesh_api::{Call, Invalid, LineId, Reason, Row, Scan};
 use ovomesh_bootstrap::trace;
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -50,7 +49,7 @@ impl Gateway {
         self: Arc<Self>,
         scan: pb::Scan,
         max_volume: u64,
-        allowed: Arc<[Line]>,
+        allowed: Arc<[LineId]>,
         received: Instant,
     ) -> Answer {
         let in_flight = self.backlog.enter(received);
@@ -64,7 +63,7 @@ impl Gateway {
         answer
     }
 
-    fn check(&self, scan: pb::Scan, max_volume: u64, allowed: &[Line]) -> Result<Scan, Invalid> {
+    fn check(&self, scan: pb::Scan, max_volume: u64, allowed: &[LineId]) -> Result<Scan, Invalid> {
         let scan = Scan::parse(scan, max_volume, Timestamp::now())?;
         scan.meta.place.must_be_one_of(allowed)?;
         Ok(scan)
@@ -80,8 +79,9 @@ impl Gateway {
                 }
                 Seen::InFlight(mut answer) => {
                     // An error means that the other session broke: the scan is new again.
-                    if let Ok(row) = answer.wait_for(Option::is_some).await.map(|row| row.clone()) {
-                        return Answer::Decided(Box::new(row.unwrap_or_default()));
+                    let answer = answer.wait_for(Option::is_some).await.map(|row| row.clone());
+                    if let Ok(Some(row)) = answer {
+                        return Answer::Decided(Box::new(row));
                     }
                 }
                 Seen::New(ticket) => return self.decide(scan, received, ticket).await,
@@ -91,16 +91,15 @@ impl Gateway {
 
     async fn decide(&self, scan: Scan, received: Instant, ticket: Ticket<'_>) -> Answer {
         let Scan { meta, budget, traceparent, volume } = scan;
-        let line = self.lines.get(&meta.place);
+        let line = self.lines.get(&meta.place.line_id);
         let clock = Clock { received, deadline: received + line.budget(budget) };
         let span = trace::enter(&traceparent, rand::random());
         let traceparent = trace::traceparent(&span);
-        let deciding = self.pipeline.decide(meta.scan_id.as_str(), volume, &line, clock, &traceparent);
+        let deciding = self.pipeline.decide(&meta.scan_id, volume, &line, clock, &traceparent);
         match deciding.instrument(span).await {
             Outcome::Verdict(verdict, preview) => {
                 // A repeat with time left may do better than these.
-                let reason = verdict.reason();
-                let keep = !matches!(reason, pb::UndecidedReason::Expired | pb::UndecidedReason::Failed);
+                let keep = !matches!(verdict.call, Call::Undecided(Reason::Expired | Reason::Failed, _));
                 let row = meta.row(&line, *verdict, preview);
                 ticket.answered(row.clone(), keep);
                 Answer::Decided(Box::new(row))
@@ -111,13 +110,13 @@ impl Gateway {
 
     /// The row of an agent, held to the lines of its session and to the limits of texts as scans are, with what only the
     /// gateway may say.
-    pub fn settle(&self, mut row: Row, allowed: &[Line]) -> Result<Row, Invalid> {
-        let place = Place::parse(row.place.clone())?;
+    pub fn settle(&self, row: pb::Row, allowed: &[LineId]) -> Result<Row, Invalid> {
+        let row = Row::parse(row)?;
+        let place = &row.meta.place;
         place.must_be_one_of(allowed)?;
-        texts::check_row(&row)?;
-        row.owner.clone_from(&self.lines.get(&place).owner);
-        row.settled = true;
-        Ok(row)
+        row.check()?;
+        let owner = self.lines.get(&place.line_id).owner.clone();
+        Ok(Row { owner, stored_at: None, settled: true, ..row })
     }
 }
 
@@ -125,13 +124,12 @@ impl Answer {
     fn count(&self) {
         let (call, reason) = match self {
             Self::Decided(row) => {
-                let nothing = pb::Verdict::default();
-                let verdict = row.verdict.as_ref().unwrap_or(&nothing);
+                let verdict = &row.verdict;
                 if let Some(timings) = &verdict.timings {
                     metrics::histogram!("ovomesh_gateway_verdict_seconds")
                         .record(f64::from(timings.total_us) / 1e6);
                 }
-                (verdict.call().as_str_name(), verdict.reason().as_str_name())
+                (verdict.call.to_pb().as_str_name(), verdict.call.reason_to_pb().as_str_name())
             }
             Self::Rejected(rejected) => ("REJECTED", rejected.code().as_str_name()),
         };

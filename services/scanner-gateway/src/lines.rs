@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ovomesh_api::{LineBook, LineConfig, Place};
+use ovomesh_api::{LineBook, LineConfig, LineId};
 use tokio::sync::watch;
 
 #[cfg(feature = "kubernetes")]
@@ -20,8 +20,8 @@ impl Lines {
         Self(watch::channel(book).1)
     }
 
-    /// The configuration of a place's line.
-    pub fn get(&self, place: &Place) -> Arc<LineConfig> {
-        self.0.borrow().get(place)
+    /// The configuration of a line.
+    pub fn get(&self, line: &LineId) -> Arc<LineConfig> {
+        self.0.borrow().get(line)
     }
 }

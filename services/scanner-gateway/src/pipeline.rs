@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use ovomesh_api::pb::inference::v1::Inferred;
 use ovomesh_api::pb::preprocess::v1::Prepared;
-use ovomesh_api::pb::scan::v1::{self as pb, RejectCode, UndecidedReason};
+use ovomesh_api::pb::scan::v1::{self as pb, RejectCode};
 use ovomesh_api::stages::{Infer, Prepare};
-use ovomesh_api::{Decision, Invalid, LineConfig, Volume, policy, texts};
+use ovomesh_api::{Call, Invalid, LineConfig, Reason, ScanId, Verdict, Volume, policy, texts};
 use ovomesh_mesh::{CallError, Request, StreamPool};
 use tokio::time::Instant;
 
@@ -31,7 +31,7 @@ pub struct Pipeline {
 #[derive(Debug)]
 pub enum Outcome {
     /// A verdict, and the picture if there is one.
-    Verdict(Box<pb::Verdict>, Option<pb::Preview>),
+    Verdict(Box<Verdict>, Option<pb::Preview>),
     /// It cannot be taken as it is.
     Rejected(Invalid),
 }
@@ -59,7 +59,7 @@ impl Pipeline {
     /// Decides one scan. Always answers, at the deadline at the latest.
     pub async fn decide(
         &self,
-        scan_id: &str,
+        scan_id: &ScanId,
         volume: Volume,
         line: &LineConfig,
         clock: Clock,
@@ -68,11 +68,11 @@ impl Pipeline {
         let mut verdict = Drafted::new(scan_id, line, clock);
         if line.quarantined {
             let detail = "the line is quarantined: its scans are stored and not judged";
-            return verdict.finish(&Decision::undecided(UndecidedReason::Quarantined, detail));
+            return verdict.finish(undecided(Reason::Quarantined, detail));
         }
         self.demand.arrived();
         if clock.left() <= self.usual.both() + self.pace.ahead() {
-            return verdict.finish(&expired("before any work, behind what had come before it", clock));
+            return verdict.finish(expired("before any work, behind what had come before it", clock));
         }
         let passage = self.pace.enter();
         let dims = volume.dims();
@@ -89,17 +89,14 @@ impl Pipeline {
             Err(error) => return verdict.fail(error, "preprocess", dims),
         };
         verdict.preview = prepared.preview.clone();
-        if let Some(decision) = verdict.judge_image(&prepared, line) {
-            return verdict.finish(&decision);
+        if let Some(call) = verdict.judge_image(&prepared, line) {
+            return verdict.finish(call);
         }
         if clock.left() <= self.usual.inferred_only() {
-            return verdict.finish(&expired("before inference", clock));
+            return verdict.finish(expired("before inference", clock));
         }
         let Some(volume) = prepared.volume else {
-            return verdict.finish(&Decision::undecided(
-                UndecidedReason::Failed,
-                "preprocess answered without a volume",
-            ));
+            return verdict.finish(undecided(Reason::Failed, "preprocess answered without a volume"));
         };
         let grid = Grid { origin: volume.origin.unwrap_or_default(), step: volume.step.unwrap_or_default() };
         let request = clock.request(volume, trace);
@@ -112,8 +109,8 @@ impl Pipeline {
                 passage.through(Instant::now());
                 verdict.timings.inference_queued_us = micros(reply.waited + reply.queued);
                 verdict.timings.inference_us = micros(reply.worked);
-                let decision = verdict.judge_scores(reply.body, &grid, line);
-                verdict.finish(&decision)
+                let call = verdict.judge_scores(reply.body, &grid, line);
+                verdict.finish(call)
             }
             Err(error) => verdict.fail(error, "inference", dims),
         }
@@ -148,23 +145,21 @@ impl Grid {
 }
 
 /// A verdict that is being filled in.
-struct Drafted {
-    verdict: pb::Verdict,
+struct Drafted<'a> {
+    scan_id: &'a ScanId,
+    /// Its call comes last.
+    verdict: Verdict,
     timings: pb::Timings,
     preview: Option<pb::Preview>,
     clock: Clock,
 }
 
-impl Drafted {
-    fn new(scan_id: &str, line: &LineConfig, clock: Clock) -> Self {
+impl<'a> Drafted<'a> {
+    fn new(scan_id: &'a ScanId, line: &LineConfig, clock: Clock) -> Self {
         let provenance = pb::Provenance { policy: line.policy.label(), ..Default::default() };
-        let verdict = pb::Verdict {
-            scan_id: scan_id.to_owned(),
-            provenance: Some(provenance),
-            decided_by: pb::DecidedBy::Mesh.into(),
-            ..Default::default()
-        };
-        Self { verdict, timings: pb::Timings::default(), preview: None, clock }
+        let open = Call::Undecided(Reason::Failed, String::new());
+        let verdict = Verdict { provenance: Some(provenance), ..Verdict::new(open, pb::DecidedBy::Mesh) };
+        Self { scan_id, verdict, timings: pb::Timings::default(), preview: None, clock }
     }
 
     fn provenance(&mut self) -> &mut pb::Provenance {
@@ -172,36 +167,33 @@ impl Drafted {
     }
 
     /// Notes the quality; some images need no model.
-    fn judge_image(&mut self, prepared: &Prepared, line: &LineConfig) -> Option<Decision> {
+    fn judge_image(&mut self, prepared: &Prepared, line: &LineConfig) -> Option<Call> {
         self.provenance().preprocess.clone_from(&prepared.version);
         self.verdict.quality = prepared.quality;
         if !prepared.not_an_egg.is_empty() {
-            return Some(Decision::undecided(UndecidedReason::NotAnEgg, &prepared.not_an_egg));
+            return Some(undecided(Reason::NotAnEgg, &prepared.not_an_egg));
         }
         let Some(quality) = &prepared.quality else {
-            return Some(Decision::undecided(
-                UndecidedReason::Failed,
-                "preprocess answered without a quality",
-            ));
+            return Some(undecided(Reason::Failed, "preprocess answered without a quality"));
         };
         line.policy.judge_quality(quality)
     }
 
-    fn judge_scores(&mut self, inferred: Inferred, grid: &Grid, line: &LineConfig) -> Decision {
+    fn judge_scores(&mut self, inferred: Inferred, grid: &Grid, line: &LineConfig) -> Call {
         if let Some(by) = inferred.provenance {
             let own = self.provenance();
             *own = pb::Provenance { preprocess: own.preprocess.clone(), policy: own.policy.clone(), ..by };
         }
         let Some(mut scores) = inferred.scores else {
-            return Decision::undecided(UndecidedReason::Failed, "inference answered without scores");
+            return undecided(Reason::Failed, "inference answered without scores");
         };
         let quality = self.verdict.quality.unwrap_or_default();
-        let decision = line.policy.decide(&scores, &quality);
+        let call = line.policy.decide(&scores, &quality);
         self.mark(&scores);
         scores.gonads = scores.gonads.map(|gonads| grid.as_sent(gonads));
         self.verdict.p_female = policy::p_female(&scores);
         self.verdict.scores = Some(scores);
-        decision
+        call
     }
 
     /// Marks the located point on the picture, whose pixels are the prepared grid's millimetres.
@@ -215,7 +207,7 @@ impl Drafted {
         match error {
             CallError::Expired { .. } => {
                 let clock = self.clock;
-                self.finish(&expired(&format!("in {stage}"), clock))
+                self.finish(expired(&format!("in {stage}"), clock))
             }
             CallError::Overloaded { .. } => Outcome::Rejected(
                 Invalid::field("scan", "", "within the gateway's room")
@@ -228,26 +220,27 @@ impl Drafted {
             }
             // Also a scan that was lost with two replicas: it is set aside by being answered and stored.
             other => {
-                tracing::warn!(scan_id = self.verdict.scan_id, stage, error = %other, "scan failed");
-                self.finish(&Decision::undecided(UndecidedReason::Failed, other.to_string()))
+                tracing::warn!(scan_id = %self.scan_id, stage, error = %other, "scan failed");
+                self.finish(undecided(Reason::Failed, &other.to_string()))
             }
         }
     }
 
-    fn finish(mut self, decision: &Decision) -> Outcome {
+    fn finish(mut self, call: Call) -> Outcome {
         self.timings.total_us = micros(self.clock.received.elapsed());
-        self.verdict.call = decision.call.into();
-        self.verdict.reason = decision.reason.into();
-        self.verdict.detail = texts::detail(&decision.detail);
-        self.verdict.timings = Some(self.timings);
-        Outcome::Verdict(Box::new(self.verdict), self.preview)
+        let verdict = Verdict { call, timings: Some(self.timings), ..self.verdict };
+        Outcome::Verdict(Box::new(verdict), self.preview)
     }
 }
 
-fn expired(at: &str, clock: Clock) -> Decision {
+fn expired(at: &str, clock: Clock) -> Call {
     let budget = clock.deadline.saturating_duration_since(clock.received).as_millis();
     let detail = format!("the budget of {budget} ms ran out {at}");
-    Decision::undecided(UndecidedReason::Expired, detail)
+    undecided(Reason::Expired, &detail)
+}
+
+fn undecided(reason: Reason, detail: &str) -> Call {
+    Call::Undecided(reason, texts::detail(detail))
 }
 
 fn micros(duration: Duration) -> u32 {

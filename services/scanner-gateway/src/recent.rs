@@ -5,8 +5,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::{Place, ScanId, ScanMeta};
+use ovomesh_api::{Image, LineId, Row, ScanId, ScanMeta};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -38,7 +37,7 @@ pub struct Ticket<'a> {
     waiting: watch::Sender<Option<Row>>,
 }
 
-type Key = (Place, ScanId);
+type Key = (LineId, ScanId);
 
 #[derive(Debug)]
 enum State {
@@ -52,7 +51,7 @@ pub struct Recent(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    scans: HashMap<Key, (u32, State)>,
+    scans: HashMap<Key, (Image, State)>,
     order: VecDeque<(Instant, Key)>,
 }
 
@@ -62,12 +61,12 @@ impl Recent {
         let mut inner = self.0.lock();
         let key = key(meta);
         match inner.scans.get(&key) {
-            Some((checksum, _)) if *checksum != meta.checksum => Seen::Reused,
+            Some((image, _)) if *image != meta.image => Seen::Reused,
             Some((_, State::Answered(row))) => Seen::Answered(row.clone()),
             Some((_, State::InFlight(answer))) => Seen::InFlight(answer.clone()),
             None => {
                 let (waiting, answer) = watch::channel(None);
-                inner.scans.insert(key.clone(), (meta.checksum, State::InFlight(answer)));
+                inner.scans.insert(key.clone(), (meta.image, State::InFlight(answer)));
                 Seen::New(Ticket { recent: self, key, waiting })
             }
         }
@@ -114,25 +113,24 @@ impl Inner {
     }
 }
 
-/// An id belongs to its line: a scanner cannot ask for another line's answers. The slot is no part of it.
+/// An id belongs to its line: a scanner cannot ask for another line's answers.
 fn key(meta: &ScanMeta) -> Key {
-    let place = Place { tray_run: String::new(), slot: 0, ..meta.place.clone() };
-    (place, meta.scan_id.clone())
+    (meta.place.line_id.clone(), meta.scan_id.clone())
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use jiff::Timestamp;
-    use ovomesh_api::{Line, Site, pb};
+    use ovomesh_api::{Call, LineConfig, Place, Verdict, pb};
 
     use super::*;
 
     fn meta(id: &str, checksum: u32) -> ScanMeta {
-        let (site, line) = (Site::parse("n").unwrap(), Line::parse("1").unwrap());
+        let line_id = LineId::parse("n", "1").unwrap();
         ScanMeta {
             scan_id: ScanId::parse(id).unwrap(),
             egg_id: None,
-            place: Place { site, line, tray_run: String::new(), slot: 0 },
+            place: Place { line_id, tray_run: String::new(), slot: 0 },
             batch_id: String::new(),
             coil: String::new(),
             purpose: pb::scan::v1::Purpose::Test,
@@ -140,8 +138,14 @@ mod tests {
             acquired_at: Timestamp::UNIX_EPOCH,
             received_at: Timestamp::UNIX_EPOCH,
             clock_suspect: false,
-            checksum,
+            image: Image::Whole(checksum),
         }
+    }
+
+    /// A MALE of a scan.
+    pub(crate) fn row(id: &str) -> Row {
+        let verdict = Verdict::new(Call::Male, pb::scan::v1::DecidedBy::Mesh);
+        meta(id, 1).row(&LineConfig::default(), verdict, None)
     }
 
     fn new<'a>(recent: &'a Recent, meta: &ScanMeta) -> Ticket<'a> {
@@ -156,7 +160,7 @@ mod tests {
         let recent = Recent::default();
         let ticket = new(&recent, &meta("a", 1));
         let Seen::InFlight(mut answer) = recent.see(&meta("a", 1)) else { panic!() };
-        let row = Row { scan_id: "a".into(), ..Default::default() };
+        let row = row("a");
         ticket.answered(row.clone(), true);
         assert_eq!(answer.wait_for(Option::is_some).await.unwrap().as_ref(), Some(&row));
         assert!(matches!(recent.see(&meta("a", 1)), Seen::Answered(kept) if *kept == row));
@@ -178,7 +182,7 @@ mod tests {
     async fn an_answer_that_may_improve_is_not_kept() {
         let recent = Recent::default();
         let ticket = new(&recent, &meta("a", 1));
-        ticket.answered(Row::default(), false);
+        ticket.answered(row("a"), false);
         new(&recent, &meta("a", 1));
     }
 
@@ -187,7 +191,7 @@ mod tests {
         let recent = Recent::default();
         for n in 0..MOST + 100 {
             let ticket = new(&recent, &meta(&n.to_string(), 1));
-            ticket.answered(Row::default(), true);
+            ticket.answered(row("a"), true);
         }
         assert_eq!(recent.0.lock().scans.len(), MOST);
     }

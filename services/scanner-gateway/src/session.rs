@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use ovomesh_api::ids::NAME_BYTES;
-use ovomesh_api::pb::scan::v1::{Place, Rejected, Row};
-use ovomesh_api::pb::scanner::v1::{Advice, Line};
-use ovomesh_api::{Advisor, Invalid};
+use ovomesh_api::pb::scan::v1::{self as pb, Place, Rejected};
+use ovomesh_api::pb::scanner::v1::Advice;
+use ovomesh_api::{Advisor, Invalid, LineId, Row};
 use ovomesh_mesh::Lifecycle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -82,7 +82,7 @@ struct Session<D: Dialect> {
 /// What Hello brought.
 struct Open {
     room: Room,
-    lines: Arc<[Line]>,
+    lines: Arc<[LineId]>,
     max_volume_bytes: u64,
     bytes_in_flight: u64,
     advisor: Advisor,
@@ -187,7 +187,7 @@ impl<D: Dialect> Session<D> {
 
     fn read(&mut self, up: Up, deciding: usize, storing: usize) -> Next {
         match up {
-            Up::Hello(hello) => self.hello(hello),
+            Up::Hello(hello) => self.hello(&hello),
             Up::Note => {}
             Up::Unknown => self.reject(
                 "",
@@ -200,7 +200,7 @@ impl<D: Dialect> Session<D> {
         Next::Nothing
     }
 
-    fn hello(&mut self, hello: Hello) {
+    fn hello(&mut self, hello: &Hello) {
         if self.open.is_some() {
             return self.reject("", "", &Invalid::field("hello", "a second one", "sent once"));
         }
@@ -212,6 +212,11 @@ impl<D: Dialect> Session<D> {
                 &Invalid::field("hello.protocol_version", hello.protocol_version, limit),
             );
         }
+        let lines = hello.lines.iter().map(|line| LineId::parse(&line.site, &line.line));
+        let lines: Vec<_> = match lines.collect() {
+            Ok(lines) => lines,
+            Err(invalid) => return self.reject("", "", &invalid),
+        };
         let most = self.gateway.max_volume_bytes;
         let max_volume_bytes =
             if hello.max_volume_bytes == 0 { most } else { hello.max_volume_bytes.min(most) };
@@ -222,12 +227,12 @@ impl<D: Dialect> Session<D> {
         tracing::info!(peer = hello.name, bytes = room.bytes, "session opened");
         let settled = u32::try_from(SETTLED).unwrap_or(u32::MAX);
         self.send("", Down::welcome(&room, settled, max_volume_bytes));
-        let lines = hello.lines.into();
+        let lines = lines.into();
         let advisor = Advisor::default();
         self.open = Some(Open { room, lines, max_volume_bytes, bytes_in_flight: 0, advisor });
     }
 
-    fn scan(&mut self, scan: Box<ovomesh_api::pb::scan::v1::Scan>, deciding: usize) -> Next {
+    fn scan(&mut self, scan: Box<pb::Scan>, deciding: usize) -> Next {
         let Some(open) = &mut self.open else {
             let error = Invalid::field("hello", "", "the first message of a session");
             self.reject(&site_of(scan.place.as_ref()), &scan.scan_id, &error);
@@ -244,10 +249,8 @@ impl<D: Dialect> Session<D> {
         }
         let place = if D::SETTLES { None } else { self.gateway.storing.place() };
         if !D::SETTLES && place.is_none() {
-            let error = Invalid::field("scan", "", "within the gateway's room for rows").because(
-                ovomesh_api::pb::scan::v1::RejectCode::Overloaded,
-                "the store is behind; send it again later",
-            );
+            let error = Invalid::field("scan", "", "within the gateway's room for rows")
+                .because(pb::RejectCode::Overloaded, "the store is behind; send it again later");
             self.reject(&site_of(scan.place.as_ref()), &scan.scan_id, &error);
             return Next::Nothing;
         }
@@ -256,7 +259,7 @@ impl<D: Dialect> Session<D> {
         Next::Decide(scan, place)
     }
 
-    fn settled(&mut self, row: Option<Box<Row>>, storing: usize) -> Next {
+    fn settled(&mut self, row: Option<Box<pb::Row>>, storing: usize) -> Next {
         let Some(row) = row else {
             self.send("", Down::Refused(String::new(), "settled.row is missing".into()));
             return Next::Nothing;
@@ -297,7 +300,7 @@ impl<D: Dialect> Session<D> {
 
     fn decide(
         &self,
-        scan: ovomesh_api::pb::scan::v1::Scan,
+        scan: pb::Scan,
         place: Option<OwnedSemaphorePermit>,
         received: Instant,
     ) -> impl Future<Output = Answered> + use<D> {
@@ -328,7 +331,7 @@ impl<D: Dialect> Session<D> {
                 None
             }
             Answer::Decided(row) => {
-                let verdict = Box::new(row.verdict.clone().unwrap_or_default());
+                let verdict = Box::new(row.verdict.to_pb(&row.meta.scan_id));
                 let preview = if D::SETTLES { row.preview.clone() } else { None };
                 self.send(&site, Down::Verdict(verdict, preview));
                 place.map(|place| (*row, place))
@@ -378,7 +381,7 @@ impl<D: Dialect> Session<D> {
 /// What a message leads to.
 enum Next {
     Nothing,
-    Decide(Box<ovomesh_api::pb::scan::v1::Scan>, Option<OwnedSemaphorePermit>),
+    Decide(Box<pb::Scan>, Option<OwnedSemaphorePermit>),
     Store(Box<Row>, OwnedSemaphorePermit),
 }
 
@@ -387,7 +390,7 @@ pub(crate) fn site_of(place: Option<&Place>) -> String {
     place.filter(|place| place.site.len() <= NAME_BYTES).map(|place| place.site.clone()).unwrap_or_default()
 }
 
-fn scan_bytes(scan: &ovomesh_api::pb::scan::v1::Scan) -> u64 {
+fn scan_bytes(scan: &pb::Scan) -> u64 {
     scan.volume.as_ref().map_or(0, |volume| volume.samples.len() as u64)
 }
 

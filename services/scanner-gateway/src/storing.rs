@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use ovomesh_api::pb::scan::v1::Row;
+use ovomesh_api::Row;
+use ovomesh_api::pb;
 use ovomesh_api::stages::Append;
 use ovomesh_mesh::{Backoff, CallError, Request, StreamPool};
 use parking_lot::Mutex;
@@ -13,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use crate::describe::describe;
 use crate::load::Demand;
 use crate::outage::{News, Outage};
-use crate::session::site_of;
 
 /// Hands rows to results-store.
 #[derive(Clone)]
@@ -67,13 +67,14 @@ impl Storing {
     }
 
     /// Rows have no deadline: they are small, and each must be stored.
-    fn request(row: &Row) -> Request<Row> {
+    fn request(row: &pb::scan::v1::Row) -> Request<pb::scan::v1::Row> {
         Request { body: row.clone(), deadline: None, traceparent: String::new() }
     }
 
     /// Stores a row. Comes back when it is durable, refused, or when the gateway leaves.
     pub async fn store(self, row: Row, place: OwnedSemaphorePermit) -> Stored {
-        let (site, scan_id) = (site_of(row.place.as_ref()), row.scan_id.clone());
+        let (site, scan_id) = (row.meta.place.site().to_string(), row.meta.scan_id.to_string());
+        let row = row.to_pb();
         let mut backoff = Backoff::default();
         let mut delayed: Option<Delayed<'_>> = None;
         let going = self.demand.store.begin();
@@ -163,7 +164,7 @@ mod tests {
         let pool = StreamPool::start(config, Connector::default(), discover::fixed([]), &lifecycle);
         let storing = Storing::new(pool, 1, CancellationToken::new(), demand);
         let place = storing.place().unwrap();
-        let storing_it = storing.clone().store(Row::default(), place);
+        let storing_it = storing.clone().store(crate::recent::tests::row("a"), place);
         assert!(tokio::time::timeout(std::time::Duration::from_secs(3), storing_it).await.is_err());
         let next = storing.outage.lock().failed(true, Instant::now());
         assert_eq!(next, Some(News::Begun), "nothing waited any more");

@@ -11,7 +11,7 @@ use ovomesh_api::pb::query::v1::GetScanRequest;
 use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
 use ovomesh_api::pb::scan::v1::{DecidedBy, UndecidedReason, Verdict};
 use ovomesh_testkit::Process;
-use ovomesh_tests::{Answer, Session, programs, scan};
+use ovomesh_tests::{Answer, Session, programs, scan, stored};
 use serde_json::json;
 use tonic::transport::Endpoint;
 
@@ -171,7 +171,8 @@ fn audit(world: &World, query: &Process, told: &[Told]) {
                     .get_scan(GetScanRequest { scan_id: id.clone(), ..Default::default() })
                     .await
                     .unwrap();
-                assert_eq!(found.into_inner().row.unwrap().verdict.as_ref(), Some(verdict));
+                let row = stored(&found.into_inner().row.unwrap());
+                assert_eq!(row.verdict.as_ref(), Some(verdict));
                 took.push(*after);
             }
         }

@@ -13,7 +13,7 @@ use ovomesh_api::pb::query::v1::GetScanRequest;
 use ovomesh_api::pb::scan::v1::{Call, Scan, UndecidedReason, Verdict, Volume};
 use ovomesh_phantom::Class;
 use ovomesh_testkit::{Fleet, Shape};
-use ovomesh_tests::{Answer, LIMIT, Session, phantom, programs, query, scan};
+use ovomesh_tests::{Answer, LIMIT, Session, phantom, programs, query, scan, stored};
 
 /// Innocent scans, half of them before the poisonous one; so many on their way that all processes have work.
 const INNOCENT: usize = 400;
@@ -102,7 +102,11 @@ async fn a_scan_that_crashes_inference_kills_two_processes_at_most_and_everyone_
             .unwrap()
             .into_inner()
             .row;
-        assert_eq!(row.unwrap().verdict.as_ref(), Some(told), "the store says something else than was told");
+        assert_eq!(
+            stored(&row.unwrap()).verdict.as_ref(),
+            Some(told),
+            "the store says something else than was told"
+        );
     }
     let dead_ones = dead(&mut fleet);
     assert!((1..=2).contains(&dead_ones.len()), "{dead_ones:?} died of one scan");

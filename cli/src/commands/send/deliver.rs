@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use ovomesh_api::Verdict;
 use ovomesh_api::pb::scanner::v1::Hello;
 use ovomesh_client::{Error, Event, Scanner, ScannerConfig};
 use tokio::sync::mpsc;
@@ -86,7 +87,7 @@ impl Delivery {
             }
             Event::Verdict(verdict) => {
                 if let Some((item, sent_at)) = self.items.remove(&verdict.scan_id) {
-                    tell.verdict(&item, &verdict, sent_at.elapsed())?;
+                    tell.verdict(&item, &Verdict::from_pb(*verdict), sent_at.elapsed())?;
                 }
             }
             Event::Rejected(rejected) => {

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ovomesh_api::pb::scan::v1::{Call, UndecidedReason, Verdict};
+use ovomesh_api::pb::scan::v1::DecidedBy;
+use ovomesh_api::{Call, Reason, Verdict};
 use serde_json::json;
 
 use super::scans::Item;
@@ -36,7 +37,7 @@ impl<'a> Tell<'a> {
 
     /// A scan was decided, so long after it was sent.
     pub(crate) fn verdict(&mut self, item: &Item, verdict: &Verdict, took: Duration) -> anyhow::Result<()> {
-        self.calls[rows::column(verdict.call())] += 1;
+        self.calls[rows::column(verdict.call.to_pb())] += 1;
         let Self { out, progress, .. } = self;
         progress.suspend(|| {
             if out.is_json() {
@@ -49,12 +50,7 @@ impl<'a> Tell<'a> {
 
     /// An image that cannot be judged: UNDECIDED like an egg without a verdict, which is what a sorter makes of it.
     pub(crate) fn rejected(&mut self, item: Option<&Item>, why: &str) -> anyhow::Result<()> {
-        let verdict = Verdict {
-            call: Call::Undecided.into(),
-            reason: UndecidedReason::Rejected.into(),
-            detail: why.to_owned(),
-            ..Default::default()
-        };
+        let verdict = Verdict::new(Call::Undecided(Reason::Rejected, why.to_owned()), DecidedBy::Unspecified);
         self.rejected += 1;
         match item {
             Some(item) => self.verdict(item, &verdict, Duration::ZERO),
@@ -110,8 +106,7 @@ impl<'a> Tell<'a> {
 
 fn lines(out: &mut Out, item: &Item, verdict: &Verdict, took: Duration) -> anyhow::Result<()> {
     let egg = if item.scan.egg_id.is_empty() { "-" } else { &item.scan.egg_id };
-    let call =
-        colours::paint_call(&format!("{:<9}", rows::call_name(verdict.call())), verdict.call(), out.colour);
+    let call = colours::paint_call(&format!("{:<9}", verdict.call.name()), &verdict.call, out.colour);
     let p_female = verdict.p_female.map_or("    -".into(), |p| format!("{p:.3}"));
     let snr = verdict.quality.as_ref().map_or("   -".into(), |q| format!("{:>4.0}", q.snr));
     let ms = took.as_secs_f64() * 1000.0;
@@ -128,7 +123,7 @@ fn lines(out: &mut Out, item: &Item, verdict: &Verdict, took: Duration) -> anyho
 }
 
 fn object(item: &Item, verdict: &Verdict, took: Duration) -> serde_json::Value {
-    let mut object = rows::verdict_json(verdict);
+    let mut object = ovomesh_api::json::verdict(verdict);
     object["scan_id"] = json!(item.scan.scan_id);
     object["egg_id"] = json!(item.scan.egg_id);
     object["files"] = json!(item.files);

@@ -150,9 +150,8 @@ impl Ledger {
         }
         let took = at.saturating_sub(self.plan.sends[n as usize].at);
         self.counts.verdicts += 1;
-        let reason = rows::reason_name(verdict);
         if rows::column(verdict.call()) == 3 {
-            let reason = if reason.is_empty() { "UNSPECIFIED" } else { reason };
+            let reason = verdict.reason().as_str_name().trim_start_matches("UNDECIDED_REASON_");
             *self.counts.undecided_by_reason.entry(reason).or_default() += 1;
         }
         let (egg, class) = self.tour.egg_of(n);

@@ -187,12 +187,12 @@ mod tests {
                 timings: Some(timings),
                 ..Default::default()
             };
-            assert_eq!(ledger.verdict(&verdict, due + ms(8)), Some(n));
-            assert_eq!(ledger.committed(&tour.scan_id(n), due + ms(16)), Some(n));
+            ledger.verdict(&verdict, due + ms(8));
+            ledger.committed(&tour.scan_id(n), due + ms(16));
         }
         ledger.sent(5, ms(530), Duration::ZERO);
         let (scan_id, message) = (tour.scan_id(5), format!("scan {}: no room", tour.scan_id(5)));
-        assert_eq!(ledger.rejected(&Rejected { scan_id, message, ..Default::default() }), Some(5));
+        ledger.rejected(&Rejected { scan_id, message, ..Default::default() });
         ledger
     }
 

@@ -124,7 +124,7 @@ pub(crate) mod tests {
         let meta = checked.meta;
         assert_eq!((meta.scan_id.as_str(), meta.egg_id.unwrap().as_str()), ("sim-5f0c-17", "egg-7-1"));
         assert_eq!(
-            (meta.place.line.as_str(), meta.place.slot, meta.place.tray_run.as_str()),
+            (meta.place.line().as_str(), meta.place.slot, meta.place.tray_run.as_str()),
             ("line-2", 2, "5f0c-4-2")
         );
         assert_eq!(meta.acquired_at.as_millisecond(), 5);

@@ -11,7 +11,7 @@ use ovomesh_api::pb::gateway::v1::connect_response::Message as Down;
 use ovomesh_api::pb::gateway::v1::gateway_service_client::GatewayServiceClient;
 use ovomesh_api::pb::gateway::v1::{ConnectRequest, Hello, Settled};
 use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::{LineBook, LineConfig, Scan, ScanKey, Spooled, pb, thousands, undecided};
+use ovomesh_api::{LineBook, LineConfig, Scan, ScanKey, Spooled, Verdict, pb, thousands};
 use ovomesh_bootstrap::configuration;
 use ovomesh_intake::Intake;
 use ovomesh_mesh::Backoff;
@@ -166,7 +166,7 @@ fn undecided_row(spooled: bytes::Bytes) -> anyhow::Result<Row> {
     // Its agent had heard of no gateway's clock: nobody can vouch for its times.
     meta.clock_suspect |= spooled.clock_correction_us.is_none();
     // The gateway sets what comes from the line's configuration.
-    Ok(meta.row(&LineConfig::default(), undecided::timed_out(&meta), None))
+    Ok(meta.row(&LineConfig::default(), Verdict::timed_out(), None).to_pb())
 }
 
 impl Done {

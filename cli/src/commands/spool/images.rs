@@ -5,9 +5,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use jiff::Timestamp;
-use ovomesh_api::pb::scan::v1::UndecidedReason;
 use ovomesh_api::pb::spool::v1::Image;
-use ovomesh_api::{LineConfig, undecided};
+use ovomesh_api::{LineConfig, Reason, Verdict};
 use ovomesh_imaging::dicom;
 use ovomesh_intake::{ImageOrigin, Intake};
 use ovomesh_spool::{Released, Spool, images};
@@ -60,12 +59,12 @@ pub(super) async fn decide(
     // It came earlier, and nobody can tell when.
     meta.clock_suspect = true;
     let verdict = match expected {
-        Some(expected) if came >= expected => undecided::timed_out(&meta),
-        _ => undecided::undecided(series, UndecidedReason::Rejected, &missing(came, expected)),
+        Some(expected) if came >= expected => Verdict::timed_out(),
+        _ => Verdict::undecided(Reason::Rejected, &missing(came, expected)),
     };
     // The gateway sets what comes from the line's configuration.
     let row = meta.row(&LineConfig::default(), verdict, None);
-    let released = spool.release(&meta.key().to_string(), row.encode_to_vec().into()).await?;
+    let released = spool.release(&row.key().to_string(), row.encode()).await?;
     std::fs::remove_file(images::path(folder, series))?;
     Ok(Series::Undecided(released))
 }

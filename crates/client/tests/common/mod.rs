@@ -50,7 +50,7 @@ impl Session {
     }
 
     pub async fn say(&self, message: Down) -> Result<(), Status> {
-        let answer = ConnectResponse { message: Some(message) };
+        let answer = ConnectResponse { message: Some(message), ..ConnectResponse::default() };
         self.answers.send(Ok(answer)).await.map_err(|_| Status::cancelled("the client has left"))
     }
 

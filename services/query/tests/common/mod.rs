@@ -11,7 +11,7 @@ use ovomesh_api::pb::query::v1::watch_response::Message;
 use ovomesh_api::pb::query::v1::{WatchRequest, WatchResponse};
 use ovomesh_api::pb::scan::v1::{Call, Place, Preview, Purpose, Row, Verdict};
 use ovomesh_api::stages::Append;
-use ovomesh_api::time;
+use ovomesh_api::{EncodedRow, time};
 use ovomesh_mesh::{Connector, Lifecycle, PoolConfig, Request, StreamPool, discover};
 use tokio::net::TcpListener;
 use tonic::Streaming;
@@ -114,10 +114,15 @@ pub async fn next(watch: &mut Streaming<WatchResponse>) -> (Result<Vec<String>, 
     let message = tokio::time::timeout(LIMIT, watch.message()).await.expect("a message in time");
     let WatchResponse { message, resume_token } = message.unwrap().expect("the watch goes on");
     let ids = match message.unwrap() {
-        Message::Rows(rows) => Ok(rows.rows.into_iter().map(|row| row.scan_id).collect()),
+        Message::Rows(rows) => Ok(rows.rows.iter().map(|row| read(row).scan_id).collect()),
         Message::Lagged(lagged) => Err(lagged.rows),
     };
     (ids, resume_token)
+}
+
+/// An answered row, field by field.
+pub fn read(answer: &EncodedRow) -> Row {
+    answer.parse().expect("a row").to_pb()
 }
 
 /// Reads until `count` rows came; the token of the last message. Must not lag.
@@ -151,6 +156,7 @@ pub fn row(n: i64) -> Row {
         }),
         purpose: purpose.into(),
         acquired_at: Some(time::to_pb(at(n))),
+        received_at: Some(time::to_pb(at(n))),
         verdict: Some(Verdict { scan_id: scan_id.clone(), call: call.into(), ..Default::default() }),
         preview: Some(Preview { columns: 2, rows: 1, pixels: vec![0x1f].into(), ..Default::default() }),
         scan_id,

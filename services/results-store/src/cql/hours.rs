@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use ovomesh_api::{Line, Site};
+use ovomesh_api::LineId;
 use parking_lot::Mutex;
 
 /// Hours remembered: those of a thousand lines and some late ones. When there are more, all are forgotten and marked anew.
@@ -14,15 +14,14 @@ const FRESH: Duration = Duration::from_secs(12 * 3_600);
 /// An hour of a line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Hour {
-    pub site: Site,
-    pub line: Line,
+    pub line: LineId,
     /// Its beginning, in milliseconds since 1970.
     pub hour: i64,
 }
 
 impl Hour {
-    pub fn new(site: &Site, line: &Line, hour: i64) -> Self {
-        Self { site: site.clone(), line: line.clone(), hour }
+    pub fn new(line: &LineId, hour: i64) -> Self {
+        Self { line: line.clone(), hour }
     }
 }
 
@@ -53,8 +52,8 @@ mod tests {
 
     #[test]
     fn an_hour_is_marked_once_and_what_is_remembered_is_bounded() {
-        let (hours, line) = (Hours::default(), Line::parse("1").unwrap());
-        let hour = |n| Hour::new(&Site::parse("s").unwrap(), &line, n);
+        let (hours, line) = (Hours::default(), LineId::parse("s", "1").unwrap());
+        let hour = |n| Hour::new(&line, n);
         hours.marked(vec![hour(0)]);
         assert!(hours.is_marked(&hour(0)) && !hours.is_marked(&hour(1)));
         (0..3 * KEPT as i64).for_each(|n| hours.marked(vec![hour(n)]));

@@ -1,6 +1,6 @@
 //! Which lines have rows: the partitions of `hours_by_line`, of which there is one for each line.
 
-use ovomesh_api::{Line, Site};
+use ovomesh_api::{LineId, Site};
 use scylla::response::PagingState;
 
 use super::read::{ReadError, damaged, page};
@@ -15,8 +15,7 @@ impl Tables {
             let (keys, next) = page::<(String, String)>(&self.session, &self.list_lines, (), state).await?;
             for (of, line) in keys {
                 if site.is_none_or(|site| site.as_str() == of) {
-                    let names = (Site::parse(&of).map_err(damaged)?, Line::parse(&line).map_err(damaged)?);
-                    found.lines.push(names);
+                    found.lines.push(LineId::parse(&of, &line).map_err(damaged)?);
                 }
             }
             found.more = found.lines.len() > limit;

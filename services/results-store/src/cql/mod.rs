@@ -23,7 +23,7 @@ mod write;
 
 use std::sync::Arc;
 
-use ovomesh_api::pb::scan::v1::Row;
+use bytes::Bytes;
 use ovomesh_api::{EggId, Invalid, ScanId, Site};
 use ovomesh_mesh::Lifecycle;
 use scylla::policies::timestamp_generator::{MonotonicTimestampGenerator, TimestampGenerator as _};
@@ -96,7 +96,7 @@ impl Store for Cql {
         Ok(outcomes)
     }
 
-    async fn get_scan(&self, scan_id: ScanId, site: Option<Site>) -> Result<Option<Row>, StoreError> {
+    async fn get_scan(&self, scan_id: ScanId, site: Option<Site>) -> Result<Option<Bytes>, StoreError> {
         let found = self.read(async |tables| tables.get_scan(&scan_id, site.as_ref()).await).await?;
         only(format_args!("scan {scan_id}"), found)
     }
@@ -106,17 +106,17 @@ impl Store for Cql {
         egg_id: EggId,
         site: Option<Site>,
         limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
+    ) -> Result<Vec<Bytes>, StoreError> {
         let found = self.read(async |tables| tables.list_egg(&egg_id, site.as_ref(), limit).await).await?;
         Ok(only(format_args!("egg {egg_id}"), found)?.unwrap_or_default())
     }
 
     async fn list_line(&self, range: LineRange) -> Result<LinePage, StoreError> {
-        let LineRange { site, line, token, .. } = &range;
+        let LineRange { line, token, .. } = &range;
         let after = match token.is_empty() {
             true => None,
-            false => Some(keys::read_token(site, line, token).ok_or_else(|| {
-                let limit = format!("the next token of a page of site {site}, line {line}");
+            false => Some(keys::read_token(line, token).ok_or_else(|| {
+                let limit = format!("the next token of a page of line {line}");
                 Invalid::field("token", "another line's", limit)
             })?),
         };

@@ -7,10 +7,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
 
+use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use ovomesh_api::pb::scan::v1::{Preview, Row};
-use ovomesh_api::{EggId, Line, ScanId, ScanKey, Site};
-use prost::Message as _;
+use ovomesh_api::{EggId, LineId, Row, ScanId, ScanKey, Site};
 use scylla::client::session::Session;
 use scylla::deserialize::row::DeserializeRow;
 use scylla::errors::ExecutionError;
@@ -23,7 +22,7 @@ use super::tables::Tables;
 use super::when::When;
 use super::words;
 use crate::keys;
-use crate::record::Record;
+use crate::record::{Record, with_preview};
 use crate::store::{LinePage, LineRange, SITES};
 
 /// Checks of rows on their way at once.
@@ -53,7 +52,7 @@ type Found = (CqlTimestamp, i32, String, Vec<u8>);
 
 impl Tables {
     /// The scan of this id of one site, or those of all sites, with their pictures: at most [`SITES`].
-    pub async fn get_scan(&self, scan_id: &ScanId, site: Option<&Site>) -> Result<Vec<(Site, Row)>> {
+    pub async fn get_scan(&self, scan_id: &ScanId, site: Option<&Site>) -> Result<Vec<(Site, Bytes)>> {
         let id = scan_id.as_str();
         let mut found = Vec::new();
         for Scan { site: of, line, hour, acquired_at, nanos, preview, .. } in self.find(id).await? {
@@ -64,9 +63,7 @@ impl Tables {
             let keys = (of.as_str(), line, hour, acquired_at, nanos, id);
             // Its other table may not have it yet: then it is not acknowledged either.
             let Some((row,)) = self.first::<(Vec<u8>,)>(&self.get_row, keys).await? else { continue };
-            let mut row: Row = decode(&row, id)?;
-            row.preview = preview.map(|preview| decode::<Preview>(&preview, id)).transpose()?;
-            found.push((of, row));
+            found.push((of, with_preview(&row, preview.as_deref())));
         }
         Ok(found)
     }
@@ -96,7 +93,7 @@ impl Tables {
             let keys = (site, line, hour, acquired_at, nanos, scan_id);
             let row = self.first::<(Vec<u8>,)>(&self.get_row, keys).await?;
             // One that cannot be read stands for nothing.
-            Ok::<_, ReadError>(row.and_then(|(row,)| Some((key, Row::decode(&*row).ok()?))))
+            Ok::<_, ReadError>(row.and_then(|(row,)| Some((key, Row::decode(&row).ok()?))))
         });
         rows.buffer_unordered(in_flight).try_filter_map(async |row| Ok(row)).try_collect().await
     }
@@ -131,7 +128,7 @@ impl Tables {
         egg_id: &EggId,
         site: Option<&Site>,
         limit: usize,
-    ) -> Result<Vec<(Site, Vec<Row>)>> {
+    ) -> Result<Vec<(Site, Vec<Bytes>)>> {
         let old = self.old_of_egg(egg_id).await?;
         let sites = match site {
             Some(site) => vec![site.to_string()],
@@ -155,7 +152,7 @@ impl Tables {
         site: &str,
         old: Vec<Found>,
         limit: usize,
-    ) -> Result<Vec<Row>> {
+    ) -> Result<Vec<Bytes>> {
         let stands = |place: &Place, at: When| place.egg_id == egg_id.as_str() && place.is_at(at);
         let (mut rows, mut state) = (self.standing(site, old, stands).await?, PagingState::start());
         let from_old = rows.len();
@@ -172,7 +169,7 @@ impl Tables {
         rows.sort_by(|(a, a_id, _), (b, b_id, _)| b.cmp(a).then_with(|| a_id.cmp(b_id)));
         rows.dedup_by(|(a, a_id, _), (b, b_id, _)| a == b && a_id == b_id);
         rows.truncate(limit);
-        rows.into_iter().map(|(_, id, row)| decode(&row, &id)).collect()
+        Ok(rows.into_iter().map(|(_, _, row)| row.into()).collect())
     }
 
     /// Rows of an egg that an older release wrote and that may not be in the new tables yet, with their sites.
@@ -180,8 +177,10 @@ impl Tables {
         let Some(old) = self.old() else { return Ok(Vec::new()) };
         let found = self.all::<Found>(&old.list_egg, (egg_id.as_str(),)).await?;
         let with_site = found.into_iter().map(|found| {
-            let row: Row = decode(&found.3, &found.2)?;
-            Ok((row.place.unwrap_or_default().site, found))
+            let row = Row::decode(&found.3).map_err(|error| {
+                ReadError::Damaged(format!("what is stored of scan {} cannot be read: {error}", found.2))
+            })?;
+            Ok((row.meta.place.site().to_string(), found))
         });
         with_site.collect()
     }
@@ -201,7 +200,7 @@ impl Tables {
 
     /// A page of a line. `after` is the last row of the page before.
     pub async fn list_line(&self, range: &LineRange, after: Option<(When, ScanId)>) -> Result<LinePage> {
-        let LineRange { site, line, limit, .. } = range;
+        let LineRange { line, limit, .. } = range;
         let (begin, end) = (When::from(range.from), When::from(range.to));
         let mut from = (begin, String::new());
         if let Some((when, id)) = after {
@@ -215,7 +214,7 @@ impl Tables {
         while rows.len() <= *limit {
             if hours.is_empty() {
                 let Some(first) = next_hour.filter(|_| from.0 < end) else { break };
-                hours.extend(self.hours(site, line, first, end.hour()).await?);
+                hours.extend(self.hours(line, first, end.hour()).await?);
                 // Fewer than were asked for: there are no more.
                 next_hour = hours.back().map(|last| last + 1).filter(|_| hours.len() >= HOURS);
             }
@@ -227,22 +226,23 @@ impl Tables {
                 from = (When { millis: at.0, nanos: *nanos }, format!("{id}\0"));
                 hours.push_front(hour);
             }
-            let stands = |place: &Place, at| place.line == line.as_str() && place.is_at(at);
-            rows.extend(self.standing(site.as_str(), found, stands).await?);
+            let stands = |place: &Place, at| place.line == line.line.as_str() && place.is_at(at);
+            rows.extend(self.standing(line.site.as_str(), found, stands).await?);
         }
         let more = rows.len() > *limit;
         rows.truncate(*limit);
         let next = match rows.last() {
-            Some((when, id, _)) if more => keys::token(site, line, (*when).into(), id),
+            Some((when, id, _)) if more => keys::token(line, (*when).into(), id),
             _ => Vec::new(),
         };
-        let rows = rows.into_iter().map(|(_, id, row)| decode(&row, &id)).collect::<Result<_>>()?;
+        let rows = rows.into_iter().map(|(_, _, row)| row.into()).collect();
         Ok(LinePage { rows, next })
     }
 
     /// The hours that may have rows, at most [`HOURS`], in order.
-    async fn hours(&self, site: &Site, line: &Line, from: i64, to: i64) -> Result<Vec<i64>> {
-        let keys = (site.as_str(), line.as_str(), CqlTimestamp(from), CqlTimestamp(to), HOURS as i32);
+    async fn hours(&self, line: &LineId, from: i64, to: i64) -> Result<Vec<i64>> {
+        let keys =
+            (line.site.as_str(), line.line.as_str(), CqlTimestamp(from), CqlTimestamp(to), HOURS as i32);
         let hours = self.all::<(CqlTimestamp,)>(&self.list_hours, keys).await?;
         Ok(hours.into_iter().map(|(hour,)| hour.0).collect())
     }
@@ -257,7 +257,7 @@ impl Tables {
     ) -> Result<Vec<Found>> {
         let (when, id) = from;
         let limit = i32::try_from(limit).unwrap_or(i32::MAX);
-        let (site, line) = (range.site.as_str(), range.line.as_str());
+        let (site, line) = (range.line.site.as_str(), range.line.line.as_str());
         let hour = CqlTimestamp(hour);
         self.all(
             &self.list_line,
@@ -375,10 +375,4 @@ where
 
 pub(super) fn damaged(error: impl std::fmt::Display) -> ReadError {
     ReadError::Damaged(format!("an answer is not what the tables should give: {error}"))
-}
-
-fn decode<T: prost::Message + Default>(bytes: &[u8], scan_id: &str) -> Result<T> {
-    T::decode(bytes).map_err(|error| {
-        ReadError::Damaged(format!("what is stored of scan {scan_id} cannot be decoded: {error}"))
-    })
 }

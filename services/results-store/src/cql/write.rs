@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use ovomesh_api::{EggId, Line, Site};
+use ovomesh_api::{EggId, LineId};
 use scylla::errors::ExecutionError;
 use scylla::statement::batch::{Batch, BatchType};
 use scylla::statement::prepared::PreparedStatement;
@@ -65,19 +65,20 @@ impl Writer<'_> {
     }
 
     fn statements<'a>(&self, planned: &'a [once::Write]) -> (Vec<Write<'a>>, Vec<Hour>) {
-        let mut partitions = HashMap::<(&Site, &Line, i64), Vec<&Record>>::new();
+        let mut partitions = HashMap::<(&LineId, i64), Vec<&Record>>::new();
         for once::Write { record, .. } in planned {
-            let hour = When::from(record.acquired_at).hour();
-            partitions.entry((&record.place.site, &record.place.line, hour)).or_default().push(record);
+            let meta = &record.row.meta;
+            let hour = When::from(meta.acquired_at).hour();
+            partitions.entry((&meta.place.line_id, hour)).or_default().push(record);
         }
-        let hours = partitions.keys().map(|(site, line, hour)| Hour::new(site, line, *hour));
+        let hours = partitions.keys().map(|(line, hour)| Hour::new(line, *hour));
         let hours: Vec<_> = hours.filter(|hour| !self.hours.is_marked(hour)).collect();
         let mut writes: Vec<_> = hours.iter().cloned().map(Write::Hour).collect();
         for records in partitions.into_values() {
             writes.extend(batches(records).into_iter().map(Write::Line));
         }
         for write in planned {
-            writes.extend(write.record.egg_id.is_some().then_some(Write::Egg(&write.record)));
+            writes.extend(write.record.row.meta.egg_id.is_some().then_some(Write::Egg(&write.record)));
             writes.push(Write::Scan(write));
         }
         (writes, hours)
@@ -95,15 +96,16 @@ impl Writer<'_> {
                 let values: Vec<_> = records.iter().map(|record| line_values(record)).collect();
                 session.batch(&batch, values).await
             }
-            Write::Hour(Hour { site, line, hour }) => {
-                let values = (site.as_str(), line.as_str(), CqlTimestamp(hour));
+            Write::Hour(Hour { line, hour }) => {
+                let values = (line.site.as_str(), line.line.as_str(), CqlTimestamp(hour));
                 session.execute_unpaged(&self.timed(&tables.put_hour), values).await
             }
             Write::Egg(record) => {
-                let when = When::from(record.acquired_at);
-                let egg_id = record.egg_id.as_ref().map(EggId::as_str).unwrap_or_default();
-                let (site, scan_id) = (record.place.site.as_str(), record.scan_id.as_str());
-                let values = (egg_id, site, when.at(), when.nanos, scan_id, &*record.row);
+                let meta = &record.row.meta;
+                let when = When::from(meta.acquired_at);
+                let egg_id = meta.egg_id.as_ref().map(EggId::as_str).unwrap_or_default();
+                let (site, scan_id) = (meta.place.site().as_str(), meta.scan_id.as_str());
+                let values = (egg_id, site, when.at(), when.nanos, scan_id, &*record.encoded);
                 session.execute_unpaged(&self.timed(&tables.put_egg), values).await
             }
             Write::Scan(write) => {
@@ -136,22 +138,23 @@ type LineValues<'a> = (
 );
 
 fn line_values(record: &Record) -> LineValues<'_> {
-    let (place, when) = (&record.place, When::from(record.acquired_at));
+    let meta = &record.row.meta;
+    let (place, when) = (&meta.place, When::from(meta.acquired_at));
     let slot = i32::try_from(place.slot).ok().filter(|slot| *slot > 0);
     let tray_run = Some(place.tray_run.as_str()).filter(|tray_run| !tray_run.is_empty());
     (
-        place.site.as_str(),
-        place.line.as_str(),
+        place.site().as_str(),
+        place.line().as_str(),
         CqlTimestamp(when.hour()),
         when.at(),
         when.nanos,
-        record.scan_id.as_str(),
-        MaybeUnset::from_option(record.egg_id.as_ref().map(EggId::as_str)),
+        meta.scan_id.as_str(),
+        MaybeUnset::from_option(meta.egg_id.as_ref().map(EggId::as_str)),
         MaybeUnset::from_option(tray_run),
         MaybeUnset::from_option(slot),
-        record.call.as_str_name().trim_start_matches("CALL_"),
-        MaybeUnset::from_option(record.p_female),
-        &record.row,
+        record.row.verdict.call.name(),
+        MaybeUnset::from_option(record.row.verdict.p_female),
+        &record.encoded,
     )
 }
 
@@ -160,16 +163,17 @@ type ScanValues<'a> =
 
 fn scan_values(write: &once::Write) -> ScanValues<'_> {
     let once::Write { record, replaces } = write;
-    let (place, when) = (&record.place, When::from(record.acquired_at));
+    let meta = &record.row.meta;
+    let (place, when) = (&meta.place, When::from(meta.acquired_at));
     (
-        record.scan_id.as_str(),
-        place.site.as_str(),
-        place.line.as_str(),
+        meta.scan_id.as_str(),
+        place.site().as_str(),
+        place.line().as_str(),
         CqlTimestamp(when.hour()),
         when.at(),
         when.nanos,
         // Empty and not unset: it says that the scan is no longer among those of an egg that it had before.
-        record.egg_id.as_ref().map(EggId::as_str).unwrap_or_default(),
+        meta.egg_id.as_ref().map(EggId::as_str).unwrap_or_default(),
         // Unset: the one that is there is of the same row. Null: it is of another.
         match record.preview.as_deref() {
             None if !replaces => MaybeUnset::Unset,
@@ -189,7 +193,7 @@ fn batches(records: Vec<&Record>) -> Vec<Vec<&Record>> {
                 bytes = 0;
             }
         }
-        bytes += record.row.len();
+        bytes += record.encoded.len();
     }
     batches
 }
@@ -198,23 +202,21 @@ fn batches(records: Vec<&Record>) -> Vec<Vec<&Record>> {
 mod tests {
     use bytes::Bytes;
     use jiff::Timestamp;
-    use ovomesh_api::pb::scan::v1::Call;
-    use ovomesh_api::{Place, ScanId};
+    use ovomesh_api::pb::scan::v1 as pb;
 
     use super::*;
 
     fn record(bytes: usize) -> Record {
-        let (site, line) = (Site::parse("s").unwrap(), Line::parse("l").unwrap());
-        Record {
-            scan_id: ScanId::parse("i").unwrap(),
-            egg_id: None,
-            place: Place { site, line, tray_run: String::new(), slot: 0 },
-            acquired_at: Timestamp::UNIX_EPOCH,
-            call: Call::Male,
-            p_female: None,
-            row: Bytes::from(vec![0; bytes]),
-            preview: None,
-        }
+        let row = pb::Row {
+            scan_id: "i".into(),
+            place: Some(pb::Place { site: "s".into(), line: "l".into(), ..Default::default() }),
+            acquired_at: Some(prost_types::Timestamp::default()),
+            received_at: Some(prost_types::Timestamp::default()),
+            verdict: Some(pb::Verdict { scan_id: "i".into(), ..Default::default() }),
+            ..Default::default()
+        };
+        let record = Record::parse(row, Timestamp::UNIX_EPOCH).unwrap();
+        Record { encoded: Bytes::from(vec![0; bytes]), ..record }
     }
 
     #[test]

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use fjall::{Database, Keyspace, PersistMode, Readable as _};
 use ovomesh_api::pb::scan::v1::Row;
+use ovomesh_api::{EggId, LineId, ScanId, Site, time};
 use prost::Message as _;
 
 use super::segment::{Segment, options};
-use super::tables::{ReadError, egg_key_of};
+use super::tables::ReadError;
 use crate::keys;
 
 /// The keyspace without which there is nothing to be done: scan id to line key.
@@ -78,7 +79,7 @@ fn step(database: &Database, segment: &Segment, old: &Old, most: usize) -> Resul
     let (mut last, mut rows) = (None, 0);
     for entry in now.range(&segment.rows, (from, Bound::Unbounded)).take(most) {
         let (key, row) = entry.into_inner()?;
-        let Some((site, _, _, scan_id)) = keys::read_row(&key) else {
+        let Some((LineId { site, .. }, _, scan_id)) = keys::read_row(&key) else {
             return Err(ReadError::Damaged(format!("a row has a key that is none: {key:?}")));
         };
         let scan_key = keys::scan(&scan_id, &site);
@@ -103,6 +104,12 @@ fn step(database: &Database, segment: &Segment, old: &Old, most: usize) -> Resul
     Ok(rows)
 }
 
+/// Where a row is among its egg's.
+fn egg_key_of(row: &Row, site: &Site, scan_id: &ScanId) -> Option<Vec<u8>> {
+    let acquired_at = time::from_pb("acquired_at", row.acquired_at?).ok()?;
+    Some(keys::egg(&EggId::parse(&row.egg_id).ok()?, site, acquired_at, scan_id))
+}
+
 /// Whether a row had a picture of its own. One that was decided without an image, in place of another, was left with that
 /// one's.
 fn has_picture(row: &Row) -> bool {
@@ -115,7 +122,6 @@ pub(super) mod written;
 
 #[cfg(test)]
 mod tests {
-    use ovomesh_api::{EggId, ScanId, time};
 
     use jiff::Timestamp;
 
@@ -129,6 +135,11 @@ mod tests {
     /// A hundred rows of two sites, each with an egg and a picture.
     fn rows() -> Vec<Row> {
         (0..100).map(|n| written::row(if n % 2 == 0 { "north" } else { "south" }, n, true)).collect()
+    }
+
+    fn stored(tables: &Tables, scan_id: &ScanId) -> Vec<Row> {
+        let found = tables.get_scan(scan_id, None).unwrap_or_default();
+        found.into_iter().map(|(_, row)| Row::decode(row).unwrap()).collect()
     }
 
     #[test]
@@ -148,11 +159,7 @@ mod tests {
             for row in rows() {
                 let (scan_id, egg_id) =
                     (ScanId::parse(&row.scan_id).unwrap(), EggId::parse(&row.egg_id).unwrap());
-                let found = tables.get_scan(&scan_id, None).unwrap_or_default();
-                assert_eq!(
-                    found.into_iter().map(|(_, row)| row).collect::<Vec<_>>(),
-                    std::slice::from_ref(&row)
-                );
+                assert_eq!(stored(&tables, &scan_id), std::slice::from_ref(&row));
                 let eggs = tables.list_egg(&egg_id, None, 10).unwrap_or_default();
                 assert_eq!(eggs.into_iter().map(|(_, rows)| rows.len()).collect::<Vec<_>>(), [1]);
             }
@@ -175,7 +182,7 @@ mod tests {
         row.verdict.as_mut().unwrap().quality = None;
         written::embedded(folder.path(), std::slice::from_ref(&row));
         let tables = open(folder.path());
-        let found = tables.get_scan(&ScanId::parse(&row.scan_id).unwrap(), None).unwrap_or_default();
-        assert_eq!(found[0].1, Row { preview: None, ..row });
+        let found = stored(&tables, &ScanId::parse(&row.scan_id).unwrap());
+        assert_eq!(found, [Row { preview: None, ..row }]);
     }
 }

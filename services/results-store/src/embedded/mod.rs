@@ -20,7 +20,7 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 
-use ovomesh_api::pb::scan::v1::Row;
+use bytes::Bytes;
 use ovomesh_api::{EggId, ScanId, Site};
 use tokio::sync::Semaphore;
 
@@ -83,7 +83,7 @@ impl Store for Embedded {
         })
     }
 
-    async fn get_scan(&self, scan_id: ScanId, site: Option<Site>) -> Result<Option<Row>, StoreError> {
+    async fn get_scan(&self, scan_id: ScanId, site: Option<Site>) -> Result<Option<Bytes>, StoreError> {
         let found = self
             .read({
                 let scan_id = scan_id.clone();
@@ -98,7 +98,7 @@ impl Store for Embedded {
         egg_id: EggId,
         site: Option<Site>,
         limit: usize,
-    ) -> Result<Vec<Row>, StoreError> {
+    ) -> Result<Vec<Bytes>, StoreError> {
         let found = self
             .read({
                 let egg_id = egg_id.clone();

@@ -2,18 +2,19 @@
 
 use std::ops::Bound;
 
+use bytes::Bytes;
 use fjall::Readable as _;
-use ovomesh_api::pb::scan::v1::{Preview, Row};
 use ovomesh_api::{EggId, Invalid, ScanId, Site};
 
 use super::merged::Merged;
-use super::tables::{ReadError, Tables, decode};
+use super::tables::{ReadError, Tables};
 use crate::keys;
+use crate::record::with_preview;
 use crate::store::{LinePage, LineRange, SITES, StoredLines};
 
 impl Tables {
     /// The scan of this id of one site, or those of all sites: at most [`SITES`].
-    pub fn get_scan(&self, scan_id: &ScanId, site: Option<&Site>) -> Result<Vec<(Site, Row)>, ReadError> {
+    pub fn get_scan(&self, scan_id: &ScanId, site: Option<&Site>) -> Result<Vec<(Site, Bytes)>, ReadError> {
         let (now, segments) = self.segments.view();
         let prefix = keys::scans(scan_id);
         let from = site.map_or_else(|| prefix.clone(), |site| keys::scan(scan_id, site));
@@ -23,11 +24,8 @@ impl Tables {
             let at = keys::site_after(&prefix, &entry.key);
             let Some(at) = at.filter(|at| site.is_none_or(|site| site == at)) else { break };
             let Some(row) = now.get(&entry.segment.rows, &entry.value)? else { continue };
-            let mut row: Row = decode(&row, scan_id)?;
-            if let Some(preview) = now.get(&entry.segment.pictures, &entry.key)? {
-                row.preview = Some(decode::<Preview>(&preview, scan_id)?);
-            }
-            found.push((at, row));
+            let preview = now.get(&entry.segment.pictures, &entry.key)?;
+            found.push((at, with_preview(&row, preview.as_deref())));
             if found.len() == SITES {
                 break;
             }
@@ -41,7 +39,7 @@ impl Tables {
         egg_id: &EggId,
         site: Option<&Site>,
         limit: usize,
-    ) -> Result<Vec<(Site, Vec<Row>)>, ReadError> {
+    ) -> Result<Vec<(Site, Vec<Bytes>)>, ReadError> {
         let (now, segments) = self.segments.view();
         let prefix = keys::eggs(egg_id);
         let mut from = site.map_or_else(|| prefix.clone(), |site| keys::egg_of_site(egg_id, site));
@@ -55,7 +53,7 @@ impl Tables {
             let mut rows = Vec::new();
             while let Some(entry) = next.filter(|entry| rows.len() < limit && entry.key.starts_with(&egg)) {
                 if let Some(row) = now.get(&entry.segment.rows, &entry.value)? {
-                    rows.push(decode(&row, egg_id)?);
+                    rows.push(Bytes::copy_from_slice(&row));
                 }
                 next = eggs.next()?;
             }
@@ -70,15 +68,15 @@ impl Tables {
     }
 
     pub fn list_line(&self, range: &LineRange) -> Result<LinePage, ReadError> {
-        let LineRange { site, line, limit, token, .. } = range;
-        let from = keys::line_from(site, line, range.from);
-        let to = keys::line_from(site, line, range.to);
+        let LineRange { line, limit, token, .. } = range;
+        let from = keys::line_from(line, range.from);
+        let to = keys::line_from(line, range.to);
         // A token is the last key of the page before.
         let after = match token.is_empty() {
             true => Vec::new(),
-            false if token.starts_with(&keys::line_prefix(site, line)) => [token, &[0][..]].concat(),
+            false if token.starts_with(&keys::line_prefix(line)) => [token, &[0][..]].concat(),
             false => {
-                let limit = format!("the next token of a page of site {site}, line {line}");
+                let limit = format!("the next token of a page of line {line}");
                 return Err(ReadError::Invalid(Invalid::field("token", "another line's", limit)));
             }
         };
@@ -93,7 +91,7 @@ impl Tables {
             if page.rows.len() == *limit {
                 return Ok(page);
             }
-            page.rows.push(decode(&entry.value, &format_args!("a row of site {site}, line {line}"))?);
+            page.rows.push(Bytes::copy_from_slice(&entry.value));
             page.next = if page.rows.len() == *limit { entry.key.to_vec() } else { Vec::new() };
         }
         // Nothing follows.
@@ -111,17 +109,17 @@ impl Tables {
             let after = (Bound::Included(from), Bound::Unbounded);
             let first = Merged::range(&now, &segments, |segment| &segment.rows, after)?.next()?;
             let Some(key) = first.map(|entry| entry.key) else { break };
-            let (at, line) = keys::read_line(&key)
+            let line = keys::read_line(&key)
                 .ok_or_else(|| ReadError::Damaged(format!("the key {key:?} names no line")))?;
-            if site.is_some_and(|site| *site != at) {
+            if site.is_some_and(|site| *site != line.site) {
                 break;
             }
             if found.lines.len() == limit {
                 found.more = true;
                 break;
             }
-            from = keys::after_line(&at, &line);
-            found.lines.push((at, line));
+            from = keys::after_line(&line);
+            found.lines.push(line);
         }
         Ok(found)
     }
@@ -130,7 +128,8 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use ovomesh_api::Line;
+    use ovomesh_api::LineId;
+    use ovomesh_api::pb::scan::v1::Row;
     use proptest::prelude::*;
 
     use super::*;
@@ -164,8 +163,8 @@ mod tests {
         let mut answers = format!("{:?}", ok(tables.list_lines(None, 9)));
         for site in ["north", "south"].map(|site| Site::parse(site).unwrap()) {
             let (from, to) = (Timestamp::MIN, Timestamp::MAX);
-            let line = Line::parse("l").unwrap();
-            let mut range = LineRange { site: site.clone(), line, from, to, limit, token: Vec::new() };
+            let line = LineId::parse(site.as_str(), "l").unwrap();
+            let mut range = LineRange { line, from, to, limit, token: Vec::new() };
             loop {
                 let page = ok(tables.list_line(&range));
                 answers += &format!("{page:?}");

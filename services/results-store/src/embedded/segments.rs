@@ -134,11 +134,11 @@ fn first_acquired(database: &Database, segment: &Segment) -> Result<Option<Times
     let (mut first, mut from) = (None, Vec::new());
     while let Some(entry) = now.range(&segment.rows, from..).next() {
         let key = entry.key()?;
-        let Some((site, line, at, _)) = keys::read_row(&key) else {
+        let Some((line, at, _)) = keys::read_row(&key) else {
             return Err(ReadError::Damaged(format!("a row has a key that is none: {key:?}")));
         };
         first = Some(first.map_or(at, |first: Timestamp| first.min(at)));
-        from = keys::after_line(&site, &line);
+        from = keys::after_line(&line);
     }
     Ok(first)
 }
@@ -148,7 +148,7 @@ mod tests {
     use std::path::Path;
 
     use ovomesh_api::pb::scan::v1::Row;
-    use ovomesh_api::{EggId, Line, ScanId, Site};
+    use ovomesh_api::{EggId, LineId, ScanId};
 
     use super::super::migration::written;
     use super::super::tables::Tables;
@@ -164,6 +164,10 @@ mod tests {
     fn append(tables: &Tables, rows: impl IntoIterator<Item = Row>) -> Vec<Outcome> {
         let record = |row| Record::parse(row, Timestamp::now()).unwrap();
         tables.append(rows.into_iter().map(record).collect()).unwrap_or_else(|_| panic!("they are stored"))
+    }
+
+    fn read(encoded: &bytes::Bytes) -> Row {
+        prost::Message::decode(encoded.clone()).unwrap()
     }
 
     fn row(n: i64) -> Row {
@@ -185,15 +189,14 @@ mod tests {
     /// The scans that are found in each way. All must agree.
     fn scans(tables: &Tables) -> Vec<i64> {
         let range = LineRange {
-            site: Site::parse("north").unwrap(),
-            line: Line::parse("l").unwrap(),
+            line: LineId::parse("north", "l").unwrap(),
             from: Timestamp::MIN,
             to: Timestamp::MAX,
             limit: 1_000,
             token: Vec::new(),
         };
         let page = tables.list_line(&range).unwrap_or_else(|_| panic!("a page"));
-        let listed: Vec<i64> = page.rows.iter().map(|row| row.scan_id.parse().unwrap()).collect();
+        let listed: Vec<i64> = page.rows.iter().map(|row| read(row).scan_id.parse().unwrap()).collect();
         for n in 0..40 {
             let (scan_id, egg_id) =
                 (ScanId::parse(&n.to_string()).unwrap(), EggId::parse(&format!("egg-{n}")).unwrap());
@@ -201,7 +204,7 @@ mod tests {
             let egg = tables.list_egg(&egg_id, None, 9).unwrap_or_else(|_| panic!("an answer"));
             assert_eq!(found.len(), usize::from(listed.contains(&n)), "scan {n}");
             assert_eq!(egg.len(), found.len(), "the egg of scan {n}");
-            assert!(found.iter().all(|(_, row)| row.preview.is_some()), "the picture of scan {n}");
+            assert!(found.iter().all(|(_, row)| read(row).preview.is_some()), "the picture of scan {n}");
         }
         listed
     }

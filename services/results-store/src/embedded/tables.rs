@@ -10,9 +10,7 @@ use std::sync::Arc;
 
 use fjall::{Database, OwnedWriteBatch, PersistMode, Readable as _, Snapshot, UserValue};
 use jiff::Timestamp;
-use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::{EggId, Invalid, ScanId, ScanKey, Site, time};
-use prost::Message as _;
+use ovomesh_api::{Invalid, Row, ScanKey, ScanMeta};
 
 use super::segment::Segment;
 use super::segments::{Listed, Segments};
@@ -68,7 +66,7 @@ impl Tables {
         let (before, segments) = self.segments.view();
         let mut found = HashMap::new();
         for record in &records {
-            if let Some(stored) = find(&before, &segments, &record.scan_id, &record.place.site)? {
+            if let Some(stored) = find(&before, &segments, &record.key())? {
                 found.insert(record.key(), stored);
             }
         }
@@ -96,16 +94,11 @@ pub(super) fn database(folder: &Path) -> fjall::Result<Database> {
 }
 
 /// Looks in the newest segments first: most scans that come again are recent.
-fn find(
-    now: &Snapshot,
-    segments: &Listed,
-    scan_id: &ScanId,
-    site: &Site,
-) -> Result<Option<Stored>, ReadError> {
-    let scan_key = keys::scan(scan_id, site);
+fn find(now: &Snapshot, segments: &Listed, scan: &ScanKey) -> Result<Option<Stored>, ReadError> {
+    let scan_key = keys::scan(&scan.scan_id, &scan.site);
     for segment in segments.iter().rev() {
         if let Some(key) = now.get(&segment.scans, &scan_key)? {
-            let row = now.get(&segment.rows, &key)?.and_then(|row| Row::decode(&*row).ok());
+            let row = now.get(&segment.rows, &key)?.and_then(|row| Row::decode(&row).ok());
             return Ok(Some(Stored { segment: segment.clone(), key, row }));
         }
     }
@@ -116,11 +109,11 @@ fn find(
 fn put(open: &Segment, found: &HashMap<ScanKey, Stored>, batch: &mut OwnedWriteBatch, write: Write) {
     let Write { record, replaces } = write;
     let stored = found.get(&record.key());
-    let Record { scan_id, egg_id, place, acquired_at, row, preview, .. } = record;
-    let site = &place.site;
-    let key = keys::line(site, &place.line, acquired_at, &scan_id);
-    let scan_key = keys::scan(&scan_id, site);
-    let egg_key = egg_id.map(|egg_id| keys::egg(&egg_id, site, acquired_at, &scan_id));
+    let Record { row, encoded, preview } = record;
+    let ScanMeta { scan_id, place, acquired_at, .. } = &row.meta;
+    let key = keys::line(&place.line_id, *acquired_at, scan_id);
+    let scan_key = keys::scan(scan_id, place.site());
+    let egg_key = egg_key_of(&row);
     let segment = match stored {
         Some(Stored { segment, row: Some(_), .. }) if !replaces => segment,
         _ => open,
@@ -128,7 +121,7 @@ fn put(open: &Segment, found: &HashMap<ScanKey, Stored>, batch: &mut OwnedWriteB
     if let Some(old) = stored {
         // A scan that was stored with other keys (decided anew after a break) leaves nothing behind.
         let moves = old.segment.number != segment.number;
-        let old_egg_key = old.row.as_ref().and_then(|row| egg_key_of(row, site, &scan_id));
+        let old_egg_key = old.row.as_ref().and_then(egg_key_of);
         if let Some(old_egg_key) = old_egg_key.filter(|old| moves || Some(old) != egg_key.as_ref()) {
             batch.remove(&old.segment.eggs, old_egg_key);
         }
@@ -149,18 +142,11 @@ fn put(open: &Segment, found: &HashMap<ScanKey, Stored>, batch: &mut OwnedWriteB
         None => {}
     }
     batch.insert(&segment.scans, scan_key, key.as_slice());
-    batch.insert(&segment.rows, key, &*row);
+    batch.insert(&segment.rows, key, &*encoded);
 }
 
-/// Where a stored row is among its egg's.
-pub(super) fn egg_key_of(row: &Row, site: &Site, scan_id: &ScanId) -> Option<Vec<u8>> {
-    let acquired_at = time::from_pb("acquired_at", row.acquired_at?).ok()?;
-    Some(keys::egg(&EggId::parse(&row.egg_id).ok()?, site, acquired_at, scan_id))
-}
-
-pub(super) fn decode<T: prost::Message + Default>(
-    bytes: &[u8],
-    whose: &dyn std::fmt::Display,
-) -> Result<T, ReadError> {
-    T::decode(bytes).map_err(|error| ReadError::Damaged(format!("{whose} cannot be decoded: {error}")))
+/// Where a row is among its egg's.
+fn egg_key_of(row: &Row) -> Option<Vec<u8>> {
+    let ScanMeta { scan_id, egg_id, place, acquired_at, .. } = &row.meta;
+    Some(keys::egg(egg_id.as_ref()?, place.site(), *acquired_at, scan_id))
 }

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use jiff::{Timestamp, ToSpan as _};
 use ovomesh_api::pb::scan::v1::{Place, Preview, RejectCode, Row};
-use ovomesh_api::{Line, Site};
+use ovomesh_api::{LineId, Site, time};
 use ovomesh_results_store::{LineRange, Outcome, Store, StoreError};
 use proptest::prelude::*;
 
-use super::{all, append, at, egg, egg_of, get, get_of, outcomes, pages, picture, range, row, with_picture};
+use super::{
+    all, append, at, egg, egg_of, get, get_of, line, outcomes, pages, picture, range, row, with_picture,
+};
 
 /// All that a store must do. `store` is empty.
 pub async fn check<S: Store>(store: &S) {
@@ -85,7 +87,7 @@ async fn the_last_of_a_batch_stands_with_its_own_picture_or_none<S: Store>(store
 async fn a_token_of_another_line_is_refused<S: Store>(store: &S) {
     let first = store.list_line(range(0, 1_000, 1)).await.expect("a page");
     assert!(!first.next.is_empty());
-    let other = LineRange { line: Line::parse("ll").unwrap(), token: first.next, ..range(0, 1_000, 1) };
+    let other = LineRange { line: line("s", "ll"), token: first.next, ..range(0, 1_000, 1) };
     for token in [other.token.clone(), b"nonsense".to_vec()] {
         let error = store.list_line(LineRange { token, ..other.clone() }).await.unwrap_err();
         assert!(matches!(&error, StoreError::Invalid(invalid) if invalid.field == "token"), "{error}");
@@ -95,7 +97,7 @@ async fn a_token_of_another_line_is_refused<S: Store>(store: &S) {
 /// Line `l` of a site of its own, over all times.
 fn line_of(site: &str, limit: usize) -> LineRange {
     let (from, to) = (Timestamp::MIN, Timestamp::MAX);
-    LineRange { site: Site::parse(site).unwrap(), from, to, ..range(0, 0, limit) }
+    LineRange { line: line(site, "l"), from, to, ..range(0, 0, limit) }
 }
 
 fn at_site(site: &str, row: Row) -> Row {
@@ -162,8 +164,7 @@ async fn the_lines_that_have_rows_are_known<S: Store>(store: &S) {
     let of = async |site: Option<&str>, limit| {
         let site = site.map(|site| Site::parse(site).unwrap());
         let found = store.list_lines(site, limit).await.expect("lines");
-        let names = |(site, line): (Site, Line)| format!("{site}/{line}");
-        (found.lines.into_iter().map(names).collect::<Vec<_>>(), found.more)
+        (found.lines.iter().map(LineId::to_string).collect::<Vec<_>>(), found.more)
     };
     let expected = (["many/a", "many/a-1", "many/b"].map(str::to_owned).to_vec(), false);
     assert_eq!(of(Some("many"), 10).await, expected);
@@ -284,7 +285,8 @@ async fn a_settled_row_stands_and_what_differs_is_refused<S: Store>(store: &S) {
     assert_eq!(Row { stored_at: None, ..stored.clone() }, monday, "unchanged, its picture too");
     // Decided anew and alike: it is stored since then. The very same row is written again.
     let again = Row { received_at: monday.acquired_at, ..monday.clone() };
-    assert_eq!(outcomes(store, [again]).await, [Outcome::Stands(stored.stored_at)]);
+    let stored_at = stored.stored_at.map(|at| time::from_pb("stored_at", at).unwrap());
+    assert_eq!(outcomes(store, [again]).await, [Outcome::Stands(stored_at)]);
     append(store, [monday]).await;
     // Within one batch, and beside rows that are well.
     let batch = [settled("2", "a", 1), settled("2", "b", 2), settled("3", "c", 3)];
@@ -357,8 +359,8 @@ pub async fn check_pages<S: Store>(
             rows.iter().filter(|(_, (f, s))| *f == first && (from..to).contains(s)).collect();
         expected.sort_by_key(|(n, (_, second))| (*second, **n));
         let expected: Vec<_> = expected.into_iter().map(|(n, _)| id(*n)).collect();
-        let (site, line) = (Site::parse(site).unwrap(), Line::parse(name(first)).unwrap());
-        let range = LineRange { site, line, from: at(from), to: at(to), limit, token: Vec::new() };
+        let range =
+            LineRange { line: line(site, name(first)), from: at(from), to: at(to), limit, token: Vec::new() };
         prop_assert_eq!(pages(store, range).await, expected);
     }
     Ok(())

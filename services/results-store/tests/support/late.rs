@@ -13,7 +13,7 @@ use ovomesh_results_store::{Store, serve};
 use tokio::net::TcpListener;
 use tonic::Code;
 
-use super::{at, row};
+use super::{at, read, row};
 
 /// A row that an agent settled, acquired at second 0 and received then.
 fn settled(received: i64, call: Call) -> Row {
@@ -48,8 +48,8 @@ pub async fn the_first_row_of_a_forgotten_scan_stands<S: Store>(store: S) {
             .unwrap()
             .into_inner();
         let rows = client.list_line(line.clone()).await.unwrap().into_inner().rows;
-        assert_eq!(rows, [asked.row.clone().unwrap()], "one row, the same everywhere");
-        rows.into_iter().next().unwrap()
+        assert_eq!(rows, std::slice::from_ref(&asked.row), "one row, the same everywhere");
+        read(asked.row)
     };
 
     append(settled(400, Call::Female)).await.unwrap();

@@ -9,10 +9,12 @@ pub mod load;
 pub mod old;
 pub mod old_cql;
 
+use bytes::Bytes;
 use jiff::{Timestamp, ToSpan as _};
-use ovomesh_api::pb::scan::v1::{Place, Preview, Row, Verdict};
-use ovomesh_api::{EggId, Line, ScanId, Site, time};
+use ovomesh_api::pb::scan::v1::{Call, Place, Preview, Purpose, Row, Verdict};
+use ovomesh_api::{EggId, LineId, ScanId, Site, time};
 use ovomesh_results_store::{LineRange, Outcome, Record, Store, StoreError};
+use prost::Message as _;
 
 /// `second` seconds after 2026 began.
 pub fn at(second: i64) -> Timestamp {
@@ -25,8 +27,14 @@ pub fn row(scan_id: &str, egg_id: &str, second: i64) -> Row {
         scan_id: scan_id.into(),
         egg_id: egg_id.into(),
         place: Some(Place { site: "s".into(), line: "l".into(), ..Default::default() }),
+        purpose: Purpose::Production.into(),
         acquired_at: Some(time::to_pb(at(second))),
-        verdict: Some(Verdict { scan_id: scan_id.into(), ..Default::default() }),
+        received_at: Some(time::to_pb(at(second))),
+        verdict: Some(Verdict {
+            scan_id: scan_id.into(),
+            call: Call::Undecided.into(),
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }
@@ -74,7 +82,8 @@ pub async fn get_of<S: Store>(
     site: Option<&str>,
 ) -> Result<Option<Row>, StoreError> {
     let site = site.map(|site| Site::parse(site).unwrap());
-    store.get_scan(ScanId::parse(scan_id).unwrap(), site).await
+    let found = store.get_scan(ScanId::parse(scan_id).unwrap(), site).await?;
+    Ok(found.map(read))
 }
 
 /// The egg of a site.
@@ -85,7 +94,8 @@ pub async fn egg_of<S: Store>(
     limit: usize,
 ) -> Result<Vec<Row>, StoreError> {
     let site = site.map(|site| Site::parse(site).unwrap());
-    store.list_egg(EggId::parse(egg_id).unwrap(), site, limit).await
+    let found = store.list_egg(EggId::parse(egg_id).unwrap(), site, limit).await?;
+    Ok(found.into_iter().map(read).collect())
 }
 
 /// Scan ids of an egg.
@@ -95,10 +105,18 @@ pub async fn egg<S: Store>(store: &S, egg_id: &str, limit: usize) -> Vec<String>
     rows.into_iter().map(|row| row.scan_id).collect()
 }
 
+/// A row as the store gives it.
+pub fn read(encoded: Bytes) -> Row {
+    Row::decode(encoded).expect("a row")
+}
+
+pub fn line(site: &str, line: &str) -> LineId {
+    LineId::parse(site, line).unwrap()
+}
+
 /// Line `l` from `from` to `to`.
 pub fn range(from: i64, to: i64, limit: usize) -> LineRange {
-    let (site, line) = (Site::parse("s").unwrap(), Line::parse("l").unwrap());
-    LineRange { site, line, from: at(from), to: at(to), limit, token: Vec::new() }
+    LineRange { line: line("s", "l"), from: at(from), to: at(to), limit, token: Vec::new() }
 }
 
 /// Scan ids of a range, read page by page.
@@ -106,10 +124,11 @@ pub async fn pages<S: Store>(store: &S, mut range: LineRange) -> Vec<String> {
     let mut ids = Vec::new();
     loop {
         let page = store.list_line(range.clone()).await.expect("a page");
-        assert!(page.rows.iter().all(|row| row.preview.is_none()), "lists have no pictures");
+        let rows: Vec<_> = page.rows.into_iter().map(read).collect();
+        assert!(rows.iter().all(|row| row.preview.is_none()), "lists have no pictures");
         let more = !page.next.is_empty();
-        assert!(page.rows.len() == range.limit || (page.rows.len() < range.limit && !more), "pages are full");
-        ids.extend(page.rows.into_iter().map(|row| row.scan_id));
+        assert!(rows.len() == range.limit || (rows.len() < range.limit && !more), "pages are full");
+        ids.extend(rows.into_iter().map(|row| row.scan_id));
         if !more {
             return ids;
         }
@@ -125,5 +144,5 @@ pub async fn all<S: Store>(store: &S) -> Vec<String> {
 /// Scan ids of line `l` of a site, at any time.
 pub async fn all_of<S: Store>(store: &S, site: &str) -> Vec<String> {
     let (from, to) = (Timestamp::MIN, Timestamp::MAX);
-    pages(store, LineRange { site: Site::parse(site).unwrap(), from, to, ..range(0, 0, 1_000) }).await
+    pages(store, LineRange { line: line(site, "l"), from, to, ..range(0, 0, 1_000) }).await
 }

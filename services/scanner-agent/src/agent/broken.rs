@@ -5,9 +5,7 @@ use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
 
 use ovomesh_api::pb::scan::v1 as pb;
-use ovomesh_api::pb::scanner::v1::Line;
-use ovomesh_api::undecided::undecided;
-use ovomesh_api::{Invalid, ScanKey, ScanMeta};
+use ovomesh_api::{Image, Invalid, LineId, Reason, Row, ScanKey, ScanMeta, Verdict};
 use tokio::time::Instant;
 
 use super::{Admission, Agent, ScanState, no_room};
@@ -31,12 +29,8 @@ impl Agent {
                     let acquired_here = meta.acquired_at == meta.received_at;
                     let stamp = Stamp { correction: agent.clock.correction(), acquired_here };
                     agent.clock.correct_times(&mut meta, stamp);
-                    let line = agent.settings.lines.get(&meta.place);
-                    let row = meta.row(
-                        &line,
-                        undecided(in_flight.key.scan_id.as_str(), pb::UndecidedReason::Rejected, &why),
-                        None,
-                    );
+                    let line = agent.settings.lines.get(&meta.place.line_id);
+                    let row = meta.row(&line, Verdict::undecided(Reason::Rejected, &why), None).to_pb();
                     let (released, at) = agent.record(&in_flight, &row).await;
                     agent.settle(in_flight, Arc::new(row), released, at).await;
                 });
@@ -51,7 +45,7 @@ impl Agent {
     pub fn decide_refused(
         self: &Arc<Self>,
         scan: &pb::Scan,
-        lines: &[Line],
+        lines: &[LineId],
         why: Invalid,
     ) -> Result<(Admission, Invalid), Invalid> {
         if !why.is_of_the_image() {
@@ -108,10 +102,8 @@ impl Admission {
 
     /// Whether it was settled because it was no whole volume.
     pub fn was_broken(&self) -> bool {
-        let is_broken = |row: &pb::Row| {
-            let reason = row.verdict.as_ref().map(pb::Verdict::reason);
-            row.volume_crc32c == 0 && reason == Some(pb::UndecidedReason::Rejected)
-        };
+        let is_broken =
+            |row: &pb::Row| Row::parse(row.clone()).is_ok_and(|row| row.meta.image == Image::Broken);
         match self {
             Self::Stored(row) => is_broken(row),
             Self::InFlight(progress) => match &*progress.borrow() {

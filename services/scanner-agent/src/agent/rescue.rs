@@ -4,8 +4,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use ovomesh_api::pb::scan::v1::{Row, UndecidedReason};
-use ovomesh_api::{ScanMeta, undecided};
+use ovomesh_api::pb::scan::v1::Row;
+use ovomesh_api::{Image, Reason, ScanMeta, Verdict};
 use ovomesh_spool::Entry;
 
 use super::Agent;
@@ -75,11 +75,10 @@ impl Agent {
     fn failed_row(&self, in_flight: &InFlightScan, entry: &Entry) -> Result<Row, String> {
         let kept = self.spool.scan(entry).map_err(|error| error.to_string()).and_then(spooled::read_scan)?;
         let meta = ScanMeta::parse(&kept.scan, kept.received_at).map_err(|error| error.to_string())?;
-        let mut meta = ScanMeta { checksum: in_flight.checksum, ..meta };
+        let mut meta = ScanMeta { image: Image::Whole(in_flight.checksum), ..meta };
         self.clock.correct_times(&mut meta, kept.stamp);
-        let line = self.settings.lines.get(&meta.place);
-        let verdict = undecided::undecided(meta.scan_id.as_str(), UndecidedReason::Failed, PANICKED);
-        Ok(meta.row(&line, verdict, None))
+        let line = self.settings.lines.get(&meta.place.line_id);
+        Ok(meta.row(&line, Verdict::undecided(Reason::Failed, PANICKED), None).to_pb())
     }
 }
 
@@ -88,7 +87,7 @@ mod tests {
     use std::time::Duration;
 
     use jiff::Timestamp;
-    use ovomesh_api::pb::scan::v1::{Call, Place, Purpose, Scan, Volume};
+    use ovomesh_api::pb::scan::v1::{Call, Place, Purpose, Scan, UndecidedReason, Volume};
     use ovomesh_api::{LineBook, time};
     use ovomesh_mesh::Lifecycle;
     use ovomesh_spool::{Limits, Spool, SpoolContents};
@@ -148,8 +147,8 @@ mod tests {
             assert!(steps > 1, "when it is accepted");
             let _decided = in_flight.waits_for_decision();
             assert!(steps > 2, "while it waits for a verdict");
-            let verdict = undecided::timed_out(&meta);
-            let row = meta.row(&agent.settings.lines.get(&meta.place), verdict, None);
+            let line = agent.settings.lines.get(&meta.place.line_id);
+            let row = meta.row(&line, Verdict::timed_out(), None).to_pb();
             let (released, at) = agent.record(&in_flight, &row).await;
             agent.spool.decided(&entry);
             assert!(steps > 3, "when its verdict is recorded");
@@ -201,7 +200,7 @@ mod tests {
     }
 
     fn crc32c_of_zeros() -> u32 {
-        ovomesh_api::Scan::parse(scan(), 1 << 20, Timestamp::now()).unwrap().meta.checksum
+        ovomesh_api::Scan::parse(scan(), 1 << 20, Timestamp::now()).unwrap().meta.image.checksum()
     }
 
     async fn within_limit<T>(waiting: impl Future<Output = T>) -> T {

@@ -113,7 +113,7 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use ovomesh_api::{Line, Place, Site};
+    use ovomesh_api::LineId;
 
     use super::*;
 
@@ -126,10 +126,8 @@ mod tests {
     }
 
     fn owner(known: &Known) -> String {
-        let (site, line) = (Site::parse("n").unwrap(), Line::parse("1").unwrap());
-        let place = Place { site, line, tray_run: String::new(), slot: 0 };
         let file = LineBook::from_yaml("lines: [{site: n, line: '1', owner: file}]").unwrap();
-        known.book(&file).get(&place).owner.clone()
+        known.book(&file).get(&LineId::parse("n", "1").unwrap()).owner.clone()
     }
 
     #[test]
