@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use ovomesh_api::pb::query::v1::GetScanRequest;
 use ovomesh_api::pb::query::v1::query_service_client::QueryServiceClient;
@@ -28,6 +29,9 @@ fn variables(program: &str) -> BTreeSet<String> {
 fn free() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
+
+/// A model is loaded within this time, also on a machine that has much else to do.
+const LOADED: Duration = Duration::from_secs(240);
 
 fn start(folder: &Path, query: SocketAddr) -> Process {
     let mut command = programs().command("ovomeshd").unwrap();
@@ -74,6 +78,37 @@ fn outside_the_repository_its_model_is_found_beside_the_program() {
     command.current_dir(folder.path()).env_remove("OVOMESH_MODELS");
     let mut process = Process::start("ovomeshd", command, folder.path()).unwrap();
     process.ready().unwrap();
+}
+
+#[test]
+fn status_shows_all_its_services_and_succeeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let query = free();
+    let mut process = start(folder.path(), query);
+    let entrance = process.url();
+    let status = |arguments: &[&str]| {
+        let mut command = programs().command("ovomesh").unwrap();
+        command.args(["--gateway", &entrance, "--query", &format!("http://{query}")]);
+        command.args(arguments).arg("status").output().unwrap()
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    // Its model is loaded while the entrance is ready already.
+    let well = ovomesh_testkit::wait_until("status succeeds", LOADED, || {
+        Some(status(&[])).filter(|output| output.status.success())
+    });
+    let well = text(&well.unwrap_or_else(|_| panic!("{}", text(&status(&[]).stdout))).stdout);
+    for service in ["scanner-gateway", "query", "results-store", "preprocess", "inference"] {
+        assert_eq!(
+            well.lines().filter(|line| line.starts_with(service) && line.contains(" yes ")).count(),
+            1,
+            "{well}"
+        );
+    }
+    assert!(!well.contains("unreachable") && well.contains("egg-pose/"), "{well}");
+    let json = text(&status(&["--output", "json"]).stdout);
+    assert_eq!(json.lines().filter(|line| line.contains("\"ready\":true")).count(), 5, "{json}");
+    process.kill().unwrap();
+    assert_eq!(status(&[]).status.code(), Some(4), "no server");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! `ovomesh status`: how each service is.
 
+use std::collections::HashSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ Fails when a service cannot be reached or is not ready. An agent that is not run
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// The services, separated by commas. Default: the gateway and query service that --gateway and --query name, and
-    /// results-store (7702), preprocess (7710) and inference (7720) on this machine
+    /// results-store (7702), preprocess (7710) and inference (7720) on this machine, which may be one process (ovomeshd)
     #[arg(long = "service", env = "OVOMESH_SERVICES", value_name = "URL", value_delimiter = ',', value_parser = url)]
     services: Vec<Uri>,
     /// The agents at the edge, separated by commas. Default: the one on this machine (7690), if there is one
@@ -42,8 +43,8 @@ pub struct Args {
     agents: Vec<Uri>,
 }
 
-/// Ports of the services behind the gateway.
-const BEHIND: [u16; 3] = [7702, 7710, 7720];
+/// The services behind the gateway and their ports.
+const BEHIND: [(&str, u16); 3] = [("results-store", 7702), ("preprocess", 7710), ("inference", 7720)];
 /// Port of an agent.
 const AGENT: u16 = 7690;
 
@@ -66,38 +67,61 @@ const FACTS: [Column; 4] =
 const ERROR_CHARS: usize = 120;
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
-    let mut services = services(args, global);
-    let mut answers = join_all(services.iter().map(|service| ask(global, service))).await;
+    let services = services(args, global);
+    let answers = join_all(services.iter().map(|service| ask(global, service))).await;
+    let mut answered: Vec<_> = services.into_iter().zip(answers).collect();
     // Most meshes have no agent on the same machine: one that nobody named may be missing.
     let unnamed = args.agents.is_empty() && args.services.is_empty();
-    let is_missing = unnamed && answers.last().is_some_and(Result::is_err);
+    let is_missing = unnamed && answered.last().is_some_and(|(_, answer)| answer.is_err());
     if is_missing {
-        services.pop();
-        answers.pop();
+        answered.pop();
     }
+    add_same_process(&mut answered, args.services.is_empty());
     let now = Timestamp::now();
-    let answered = services.iter().zip(&answers);
     if out.is_json() {
-        answered.clone().try_for_each(|(service, answer)| out.json(&object(service, answer)))?;
+        answered.iter().try_for_each(|(service, answer)| out.json(&object(service, answer)))?;
     } else {
-        out.table(&COLUMNS, answered.clone().map(|(service, answer)| cells(service, answer, now)))?;
+        out.table(&COLUMNS, answered.iter().map(|(service, answer)| cells(service, answer, now)))?;
         if is_missing {
             out.line(format!("no agent on this machine (port {AGENT}); --agent asks one elsewhere"))?;
         }
-        let facts: Vec<_> = answers.iter().flatten().flat_map(facts).collect();
+        let facts: Vec<_> = answered.iter().flat_map(|(_, answer)| answer).flat_map(facts).collect();
         if !facts.is_empty() {
             out.line("")?;
             out.table(&FACTS, facts)?;
         }
     }
-    if answers.iter().all(Result::is_err) {
+    if answered.iter().all(|(_, answer)| answer.is_err()) {
         return Err(Failure::NoServer(
             "no service answers; is ovomesh running, and on these addresses?".into(),
         )
         .into());
     }
-    let well = answers.iter().all(|answer| answer.as_ref().is_ok_and(|status| status.ready));
+    let well = answered.iter().all(|(_, answer)| answer.as_ref().is_ok_and(|status| status.ready));
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A service, and what it answered.
+type Answered = (Uri, Result<GetStatusResponse, String>);
+
+/// Adds the services that share a process with one that answered, as all of `ovomeshd` do. Those that nobody named need no
+/// port of their own then.
+fn add_same_process(answered: &mut Vec<Answered>, is_default: bool) {
+    let mut known: HashSet<(String, String)> = HashSet::new();
+    let key = |status: &GetStatusResponse| (status.service.clone(), status.instance.clone());
+    known.extend(answered.iter().flat_map(|(_, answer)| answer).map(key));
+    let mut inside = Vec::new();
+    for (url, answer) in answered.iter() {
+        for other in answer.iter().flat_map(|status| &status.same_process) {
+            if known.insert(key(other)) {
+                inside.push((url.clone(), Ok(other.clone())));
+            }
+        }
+    }
+    let has = |name: &str| known.iter().any(|(service, _)| service == name);
+    let is_behind = |url: &Uri| BEHIND.iter().any(|(name, port)| url.port_u16() == Some(*port) && has(name));
+    answered.retain(|(url, answer)| !(is_default && answer.is_err() && is_behind(url)));
+    answered.append(&mut inside);
 }
 
 /// Whom to ask: the agents last.
@@ -106,7 +130,7 @@ fn services(args: &Args, global: &Global) -> Vec<Uri> {
     let mut services = args.services.clone();
     if services.is_empty() {
         services.extend([global.gateway.clone(), global.query.clone()]);
-        services.extend(BEHIND.into_iter().filter_map(here));
+        services.extend(BEHIND.iter().filter_map(|(_, port)| here(*port)));
         services.extend(here(AGENT).filter(|_| args.agents.is_empty()));
     }
     services.extend(args.agents.iter().cloned());
@@ -242,6 +266,46 @@ scanner-gateway  gw           http://127.0.0.1:7700  0.1.0    no                
 SERVICE    INSTANCE     FACT    VALUE
 inference  inference-1  device  cpu
 inference  inference-1  model   egg-pose/0.3.1"
+        );
+    }
+
+    #[test]
+    fn services_inside_one_process_need_no_port_and_are_shown_once() {
+        let status = |service: &str, ready| GetStatusResponse {
+            service: service.into(),
+            instance: "one".into(),
+            ready,
+            ..Default::default()
+        };
+        let at = |port: u16| url(&format!("127.0.0.1:{port}")).unwrap();
+        let refused = || Err("Connection refused".to_owned());
+        let gateway = GetStatusResponse {
+            same_process: vec![status("query", true), status("inference", false), status("preprocess", true)],
+            ..status("scanner-gateway", true)
+        };
+        let query =
+            GetStatusResponse { same_process: vec![status("inference", false)], ..status("query", true) };
+        let all = || {
+            let (gateway, query) = (gateway.clone(), query.clone());
+            vec![(at(7700), Ok(gateway)), (at(7701), Ok(query)), (at(7702), refused()), (at(7720), refused())]
+        };
+        let shown = |is_default| {
+            let mut answered = all();
+            add_same_process(&mut answered, is_default);
+            let name = |(url, answer): (Uri, Result<GetStatusResponse, String>)| {
+                let service = answer.map_or("-".to_owned(), |status| status.service);
+                format!("{} {service}", url.port_u16().unwrap())
+            };
+            answered.into_iter().map(name).collect::<Vec<_>>()
+        };
+        let inside = ["7700 inference", "7700 preprocess"];
+        // No results-store is inside, so one is missing.
+        let [gateway, query, store] = ["7700 scanner-gateway", "7701 query", "7702 -"];
+        assert_eq!(shown(true), [&[gateway, query, store][..], &inside].concat());
+        assert_eq!(
+            shown(false),
+            [&[gateway, query, store, "7720 -"][..], &inside].concat(),
+            "what was named"
         );
     }
 

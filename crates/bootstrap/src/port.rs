@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ServerArgs;
+use crate::status::Together;
 
 /// How a service serves on the port that it is given.
 #[derive(Clone, Debug)]
@@ -14,12 +15,19 @@ pub struct PortConfig {
     pub drain: Duration,
     /// Name of this process among its replicas.
     pub instance: String,
+    /// The services of the process whose configs are clones of this one.
+    pub together: Together,
 }
 
 /// Plain text, 10 s to drain, named by the host and the process id.
 impl Default for PortConfig {
     fn default() -> Self {
-        Self { tls: None, drain: Duration::from_secs(10), instance: host_and_process() }
+        Self {
+            tls: None,
+            drain: Duration::from_secs(10),
+            instance: host_and_process(),
+            together: Together::default(),
+        }
     }
 }
 
@@ -32,6 +40,7 @@ impl TryFrom<&ServerArgs> for PortConfig {
             tls: args.tls()?,
             drain: Duration::from_secs(args.drain_seconds),
             instance: args.instance(),
+            together: Together::default(),
         })
     }
 }

@@ -20,7 +20,7 @@ use tower::util::MapRequestLayer;
 use crate::health::Health;
 use crate::served::Served;
 use crate::status::pb::status_service_server::StatusServiceServer;
-use crate::status::{Status, StatusServer, pb};
+use crate::status::{Serving, Status, StatusServer, pb};
 use crate::{PortConfig, door, metrics, served, stalled, supervisor};
 
 /// HTTP/2 receive windows of a stream and of a connection: a few messages of the largest usual size.
@@ -110,12 +110,12 @@ impl<'a> Server<'a> {
         self.served.add(<HealthServer<Health> as NamedService>::NAME);
         self.served.add(<StatusServiceServer<StatusServer> as NamedService>::NAME);
         let health = Health::start(status.clone(), self.served.clone(), lifecycle);
-        let status_server = StatusServer {
+        let status_server = self.config.together.join(Serving {
             service: self.service,
             instance: self.config.instance.clone(),
             started_at: SystemTime::now(),
             status: status.clone(),
-        };
+        });
         let routes = self
             .routes
             .add_service(HealthServer::new(health))

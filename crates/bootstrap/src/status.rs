@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use ovomesh_mesh::Load;
+use parking_lot::Mutex;
 use tonic::{Request, Response};
 
 use crate::errors;
@@ -62,27 +63,23 @@ impl std::fmt::Debug for Facts {
     }
 }
 
-/// Answers `GetStatus`.
-pub(crate) struct StatusServer {
+/// One service of this process.
+pub(crate) struct Serving {
     pub(crate) service: &'static str,
     pub(crate) instance: String,
     pub(crate) started_at: SystemTime,
     pub(crate) status: Arc<dyn Status>,
 }
 
-#[tonic::async_trait]
-impl pb::status_service_server::StatusService for StatusServer {
-    async fn get_status(
-        &self,
-        _: Request<pb::GetStatusRequest>,
-    ) -> Result<Response<pb::GetStatusResponse>, tonic::Status> {
+impl Serving {
+    fn response(&self) -> pb::GetStatusResponse {
         let (last_error, last_error_at) = match errors::last() {
             Some((text, at)) => (text, Some(at.into())),
             None => Default::default(),
         };
         let load = self.status.load();
         let oldest = load.oldest.unwrap_or_default().as_millis();
-        Ok(Response::new(pb::GetStatusResponse {
+        pb::GetStatusResponse {
             service: self.service.into(),
             instance: self.instance.clone(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -93,6 +90,61 @@ impl pb::status_service_server::StatusService for StatusServer {
             last_error,
             last_error_at,
             details: self.status.details().into_iter().collect(),
-        }))
+            same_process: Vec::new(),
+        }
+    }
+}
+
+/// The services that share a process: those whose configs are clones of one.
+#[derive(Clone, Default)]
+pub struct Together(Arc<Mutex<Vec<Arc<Serving>>>>);
+
+impl Together {
+    /// Adds a service for as long as the result lives.
+    pub(crate) fn join(&self, serving: Serving) -> StatusServer {
+        let serving = Arc::new(serving);
+        self.0.lock().push(serving.clone());
+        StatusServer(Arc::new(Membership { serving, together: self.clone() }))
+    }
+}
+
+impl std::fmt::Debug for Together {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.lock().iter().map(|serving| serving.service)).finish()
+    }
+}
+
+struct Membership {
+    serving: Arc<Serving>,
+    together: Together,
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.together.0.lock().retain(|other| !Arc::ptr_eq(other, &self.serving));
+    }
+}
+
+/// Answers `GetStatus`.
+pub(crate) struct StatusServer(Arc<Membership>);
+
+#[tonic::async_trait]
+impl pb::status_service_server::StatusService for StatusServer {
+    async fn get_status(
+        &self,
+        _: Request<pb::GetStatusRequest>,
+    ) -> Result<Response<pb::GetStatusResponse>, tonic::Status> {
+        let Membership { serving, together } = &*self.0;
+        // A status may look into locks of its own: the list is not held meanwhile.
+        let all = together.0.lock().clone();
+        let others = all.iter().filter(|other| !Arc::ptr_eq(other, serving));
+        // The last error is one of the process, and is said once.
+        let once = |other: &Arc<Serving>| pb::GetStatusResponse {
+            last_error: String::new(),
+            last_error_at: None,
+            ..other.response()
+        };
+        let same_process = others.map(once).collect();
+        Ok(Response::new(pb::GetStatusResponse { same_process, ..serving.response() }))
     }
 }
