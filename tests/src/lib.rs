@@ -9,6 +9,7 @@ mod older_gateway;
 mod raw;
 mod scans;
 mod session;
+pub mod soak;
 mod sorter;
 
 pub use fleet::{fleet, programs, query, stored};

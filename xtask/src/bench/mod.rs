@@ -3,6 +3,7 @@
 mod accuracy;
 mod e2e;
 mod edge;
+mod soak;
 
 use crate::run::{cargo, run as execute};
 use crate::{build, cassandra, machine};
@@ -28,6 +29,12 @@ enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         flags: Vec<String>,
     },
+    /// Memory of every service after N x 1,000 mixed scans and after N x 10,000
+    Soak {
+        /// Flags of the measurement: --thousands N, --json FILE
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<String>,
+    },
     /// What gRPC and batching add to a scan's inference, beside the model called directly
     Inference {
         /// Flags of the measurement: --seconds S, --json FILE
@@ -49,6 +56,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
                 ["run", "--release", "--package", "ovomesh-results-store", "--example", "cql", "--"];
             execute(cargo(&example).args(flags))
         }
+        What::Soak { flags } => soak::run(flags),
         What::Inference { flags } => build::example("ovomesh-inference", "overhead", flags),
     }
 }
