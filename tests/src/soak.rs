@@ -9,7 +9,7 @@ use ovomesh_api::pb::query::v1::{WatchRequest, WatchResponse};
 use ovomesh_api::pb::scan::v1::{Scan, Volume};
 use ovomesh_bootstrap::status::pb::GetStatusRequest;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
-use ovomesh_testkit::Fleet;
+use ovomesh_testkit::{Fleet, Shape};
 use tonic::Streaming;
 use tonic::transport::Endpoint;
 
@@ -102,6 +102,15 @@ async fn answered(
         answers += 1;
     }
     Ok(())
+}
+
+/// A mesh whose line gives its scans a minute: none may expire while preprocess stands still on a busy machine.
+pub fn shape() -> anyhow::Result<Shape> {
+    let shape = Shape::default();
+    std::fs::create_dir_all(&shape.folder)?;
+    let lines = shape.folder.join("lines.yaml");
+    std::fs::write(&lines, "lines: [{site: test, line: '1', budget_ms: 60000}]")?;
+    Ok(Shape { lines: Some(lines), ..shape })
 }
 
 /// Sessions that break while all their scans are in flight: preprocess stands still meanwhile.

@@ -2,9 +2,9 @@
 // Helpers of tests panic, as tests do.
 #![allow(clippy::unwrap_used)]
 
-use ovomesh_testkit::{Fleet, Shape};
+use ovomesh_testkit::Fleet;
 use ovomesh_tests::programs;
-use ovomesh_tests::soak::{Kind, idle_watchers, resident, until_idle};
+use ovomesh_tests::soak::{Kind, idle_watchers, resident, shape, until_idle};
 
 /// Scans before the first measurement: buffers and pools are as large as they become.
 const WARM_UP: usize = 10_000;
@@ -29,7 +29,7 @@ async fn load(fleet: &mut Fleet, name: &str, scans: usize) {
 
 #[tokio::test]
 async fn scans_that_are_refused_or_whose_session_breaks_leave_nothing_in_any_service() {
-    let mut fleet = Fleet::start(&programs(), Shape::default()).unwrap();
+    let mut fleet = Fleet::start(&programs(), shape().unwrap()).unwrap();
     load(&mut fleet, "warm-up", WARM_UP).await;
     let before = resident(&fleet);
     load(&mut fleet, "soak", SCANS).await;

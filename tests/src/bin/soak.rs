@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Parser;
-use ovomesh_testkit::{Fleet, Shape};
+use ovomesh_testkit::Fleet;
 use ovomesh_tests::programs;
-use ovomesh_tests::soak::{Kind, idle_watchers, resident, until_idle};
+use ovomesh_tests::soak::{Kind, idle_watchers, resident, shape, until_idle};
 
 /// Measures the memory of every service after N x 1,000 mixed scans and after N x 10,000: decided, repeated, refused and
 /// broken ones, beside watchers that read nothing and an inference process that is killed and started.
@@ -32,7 +32,7 @@ const KILLED: &str = "inference-1";
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     // What an agent keeps on disk is another matter.
-    let mut fleet = Fleet::start(&programs(), Shape::default())?;
+    let mut fleet = Fleet::start(&programs(), shape()?)?;
     let (first, all) = (args.thousands, 10 * args.thousands);
     let mut before = BTreeMap::new();
     for thousand in 1..=all {
