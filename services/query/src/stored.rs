@@ -78,6 +78,7 @@ mod tests {
         assert_eq!(read_all(&rows).unwrap_err().code(), tonic::Code::DataLoss);
         let part = FeedPart::from(SubscribeResponse { rows, lagged: 2, ..Default::default() });
         assert_eq!((part.rows.len(), part.lagged), (2, 3));
-        assert_eq!(part.rows[1].answer.parse().unwrap(), part.rows[1].row);
+        let Stored { row, answer } = part.rows[1].clone();
+        assert_eq!(answer.parse().unwrap(), Row { settled: false, ..row });
     }
 }
