@@ -31,7 +31,7 @@ pub use ovomesh_mesh::{Lifecycle, Load};
 pub use port::PortConfig;
 pub use run::{Failure, main, runtime};
 pub use server::Server;
-pub use status::{Facts, Status};
+pub use status::Status;
 pub use telemetry::{Telemetry, start as start_telemetry};
 pub use tls::{client_config, install_provider};
 #[cfg(feature = "kubernetes")]

@@ -34,35 +34,6 @@ pub trait Status: Send + Sync + 'static {
     }
 }
 
-/// Facts of another part of the same process, which has no port that people ask.
-#[derive(Clone)]
-pub struct Facts(Arc<dyn Fn() -> BTreeMap<String, String> + Send + Sync>);
-
-impl Facts {
-    /// Asked for at each `GetStatus`.
-    pub fn new(facts: impl Fn() -> BTreeMap<String, String> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(facts))
-    }
-
-    /// What they are now.
-    pub fn now(&self) -> BTreeMap<String, String> {
-        (self.0)()
-    }
-}
-
-/// None.
-impl Default for Facts {
-    fn default() -> Self {
-        Self::new(BTreeMap::new)
-    }
-}
-
-impl std::fmt::Debug for Facts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Facts").field(&self.now()).finish()
-    }
-}
-
 /// One service of this process.
 pub(crate) struct Serving {
     pub(crate) service: &'static str,

@@ -10,7 +10,7 @@ mod config;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use ovomesh_bootstrap::{Facts, Lifecycle, PortConfig};
+use ovomesh_bootstrap::{Lifecycle, PortConfig};
 use ovomesh_results_store::{Embedded, Store as _};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -37,13 +37,6 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     // Before the model is loaded, which takes seconds: a folder that cannot be used ends the start at once.
     let (data, keep) = (config.data, config.keep);
     let rows = tokio::task::spawn_blocking(move || Embedded::keeping(&data, &keep)).await??;
-    let rows = Arc::new(rows);
-    // The store's own port is a random one.
-    let facts = Facts::new({
-        let rows = Arc::downgrade(&rows);
-        let own = |(name, fact): (&str, String)| (name.to_owned(), fact);
-        move || rows.upgrade().map(|rows| rows.details().into_iter().map(own).collect()).unwrap_or_default()
-    });
 
     // Certificates are for the entrances: inside, all is loopback.
     let port = PortConfig { tls: None, ..config.port.clone() };
@@ -53,7 +46,6 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     let query_config = ovomesh_query::Config {
         port: config.port.clone(),
         stores: vec![store_url.parse()?],
-        facts,
         ..ovomesh_query::Config::default()
     };
     let gateway_config = ovomesh_scanner_gateway::Config {
@@ -67,7 +59,7 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
 
     let stages = async {
         tokio::try_join!(
-            ovomesh_results_store::serve(rows, &port, store, &inner),
+            ovomesh_results_store::serve(Arc::new(rows), &port, store, &inner),
             ovomesh_preprocess::run(preprocess_config, preprocess, inner.clone()),
             ovomesh_inference::run(inference_config, inference, inner.clone()),
         )

@@ -1,6 +1,6 @@
 //! What query is started with.
 
-use ovomesh_bootstrap::{Facts, PortConfig};
+use ovomesh_bootstrap::PortConfig;
 use ovomesh_mesh::Connector;
 use tonic::transport::Uri;
 
@@ -13,19 +13,12 @@ pub struct Config {
     pub connector: Connector,
     /// The results-stores. Several must share one database.
     pub stores: Vec<Uri>,
-    /// What a store in the same process adds to status.
-    pub facts: Facts,
 }
 
 /// The documented port of a results-store on this machine.
 impl Default for Config {
     fn default() -> Self {
         let store = Uri::from_static("http://127.0.0.1:7702");
-        Self {
-            port: PortConfig::default(),
-            connector: Connector::default(),
-            stores: vec![store],
-            facts: Facts::default(),
-        }
+        Self { port: PortConfig::default(), connector: Connector::default(), stores: vec![store] }
     }
 }

@@ -36,7 +36,7 @@ pub const NAME: &str = "query";
 /// Serves on `listener` until the drain is over.
 pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) -> anyhow::Result<()> {
     let stores = Stores::new(&config.connector, &config.stores)?;
-    let service = Service::new(stores, config.facts, &lifecycle);
+    let service = Service::new(stores, &lifecycle);
     Server::new(NAME, &config.port)
         .service(QueryServiceServer::new(service.clone()))
         .descriptors(&[ovomesh_api::pb::DESCRIPTORS, ovomesh_mesh::proto::DESCRIPTORS])

@@ -11,7 +11,6 @@ use ovomesh_api::pb::query::v1::{
 };
 use ovomesh_api::pb::store::v1::{self as store, ListLineRequest};
 use ovomesh_api::{EggId, Invalid, ScanId, time};
-use ovomesh_bootstrap::Facts;
 use ovomesh_mesh::Lifecycle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -47,16 +46,14 @@ pub struct Service {
     places: Arc<Semaphore>,
     /// Watchers are its tasks.
     lifecycle: Lifecycle,
-    /// What a store in the same process adds to status.
-    facts: Facts,
 }
 
 impl Service {
     /// Asks `stores`, and reads their feeds from now on.
-    pub fn new(stores: Stores, facts: Facts, lifecycle: &Lifecycle) -> Self {
+    pub fn new(stores: Stores, lifecycle: &Lifecycle) -> Self {
         let live = Live::start(&stores, lifecycle);
         let places = Arc::new(Semaphore::new(WATCHERS));
-        Self { stores, live, places, lifecycle: lifecycle.clone(), facts }
+        Self { stores, live, places, lifecycle: lifecycle.clone() }
     }
 }
 
@@ -181,8 +178,6 @@ impl ovomesh_bootstrap::Status for Service {
         let stores = (0..).zip(self.stores.all()).map(|(number, store)| state(number, store.uri()));
         let store = stores.collect::<Vec<_>>().join("; ");
         let watchers = WATCHERS - self.places.available_permits();
-        let mut details = self.facts.now();
-        details.extend([("store".into(), store), ("watchers".into(), watchers.to_string())]);
-        details
+        BTreeMap::from([("store".into(), store), ("watchers".into(), watchers.to_string())])
     }
 }
