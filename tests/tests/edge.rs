@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
+use ovomesh_api::ScanKey;
 use ovomesh_api::pb::query::v1::{GetScanRequest, ListScansRequest};
 use ovomesh_api::pb::scan::v1::{Call, DecidedBy, Purpose, RejectCode, Row, Scan, UndecidedReason, Verdict};
 use ovomesh_api::pb::sorter::v1::{Released, Start};
@@ -475,7 +476,9 @@ async fn an_agent_that_was_away_for_too_long_tells_no_sorter_what_it_had_recorde
     let mut all: Vec<_> = recorded.settled.iter().map(|of| (true, of)).collect();
     all.extend(recorded.unsettled.iter().map(|of| (false, of)));
     // They are on disk in the order of recording.
-    all.sort_by_key(|(_, released)| released.entry.id.ends_with("fresh"));
+    all.sort_by_key(|(_, released)| {
+        ScanKey::from_record(&released.entry.id).is_some_and(|key| key.scan_id.as_str() == "fresh")
+    });
     for (is_settled, released) in all {
         let bytes = spool.verdict(released).unwrap();
         let (row, mut of) = (Row::decode(bytes.clone()).unwrap(), Recorded::decode(bytes).unwrap());

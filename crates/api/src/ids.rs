@@ -98,10 +98,17 @@ impl ScanKey {
         Ok(Self { site: Site::parse(site)?, scan_id: ScanId::parse(scan_id)? })
     }
 
-    /// Reads `SITE/SCAN`, the text that this key is shown as; `None` for any other text.
-    pub fn from_text(text: &str) -> Option<Self> {
-        let (site, scan_id) = text.split_once('/')?;
-        Self::parse(site, scan_id).ok()
+    /// A name for the records of one acceptance of this scan: `SITE/SCAN/TAG`. An id may be used again while records of
+    /// its first use are on disk, and the tag tells them apart.
+    pub fn record(&self, tag: u64) -> String {
+        format!("{self}/{tag:016x}")
+    }
+
+    /// Reads the name of a record, also one without a tag; `None` for any other text.
+    pub fn from_record(name: &str) -> Option<Self> {
+        let mut parts = name.splitn(3, '/');
+        let key = Self::parse(parts.next()?, parts.next()?).ok()?;
+        parts.next().is_none_or(|tag| u64::from_str_radix(tag, 16).is_ok()).then_some(key)
     }
 }
 
@@ -155,11 +162,17 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_read_as_it_is_shown() {
+    fn a_key_is_read_from_the_name_of_its_record() {
         let key = ScanKey::parse("north", "7:a").unwrap();
-        assert_eq!((key.to_string().as_str(), ScanKey::from_text("north/7:a")), ("north/7:a", Some(key)));
-        for other in ["7", "north/", "/7", "north/7/8", "north 1/7"] {
-            assert_eq!(ScanKey::from_text(other), None, "{other}");
+        assert_eq!(
+            (key.to_string(), key.record(10)),
+            ("north/7:a".into(), "north/7:a/000000000000000a".into())
+        );
+        for name in [key.to_string(), key.record(0), key.record(u64::MAX)] {
+            assert_eq!(ScanKey::from_record(&name), Some(key.clone()), "{name}");
+        }
+        for other in ["7", "north/", "/7", "north/7/x", "north/7/8/9", "north 1/7"] {
+            assert_eq!(ScanKey::from_record(other), None, "{other}");
         }
     }
 

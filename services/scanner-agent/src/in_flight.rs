@@ -72,7 +72,7 @@ impl InFlightScan {
     /// A scan that has arrived, with this many bytes of samples.
     pub fn new(meta: &ScanMeta, bytes: u64, deadline: Instant) -> Self {
         let key = meta.key();
-        let record = key.to_string();
+        let record = key.record(rand::random());
         Self::with(key, record, meta.image.checksum(), bytes, deadline)
     }
 

@@ -130,8 +130,9 @@ async fn decide_images(
     let intake = Intake::new(configuration(lines, LineBook::from_yaml)?)?;
     let verdicts = left.unsettled.iter().chain(&left.settled).map(|released| &released.entry);
     // A series' UID is unique in the world: its site is not asked. Agents of version 0.1 wrote the UID alone.
-    let uid =
-        |entry: &Entry| ScanKey::from_text(&entry.id).map_or(entry.id.clone(), |key| key.scan_id.to_string());
+    let uid = |entry: &Entry| {
+        ScanKey::from_record(&entry.id).map_or(entry.id.clone(), |key| key.scan_id.to_string())
+    };
     let known: HashSet<String> = verdicts.chain(&left.undecided).map(uid).collect();
     for id in series {
         match images::decide(spool, &folder, &id, &known, &intake).await {

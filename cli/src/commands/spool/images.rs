@@ -64,7 +64,7 @@ pub(super) async fn decide(
     };
     // The gateway sets what comes from the line's configuration.
     let row = meta.row(&LineConfig::default(), verdict, None);
-    let released = spool.release(&row.key().to_string(), row.encode()).await?;
+    let released = spool.release(&row.key().record(rand::random()), row.encode()).await?;
     std::fs::remove_file(images::path(folder, series))?;
     Ok(Series::Undecided(released))
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use ovomesh_api::thousands;
+use ovomesh_api::{ScanKey, thousands};
 use ovomesh_spool::{Inspected, Lost, State, inspect};
 use serde_json::json;
 
@@ -101,7 +101,7 @@ fn table(inspected: &Inspected, colour: bool, width: Option<usize>) -> String {
     let rows = inspected.records.iter().map(|record| {
         let file = record.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         [
-            record.id.clone().into(),
+            scan(&record.id).into(),
             name(record.state).into(),
             Field::from(thousands(record.bytes)),
             file.into(),
@@ -111,7 +111,7 @@ fn table(inspected: &Inspected, colour: bool, width: Option<usize>) -> String {
 }
 
 fn damage(lost: &Lost) -> String {
-    let whose = lost.id.as_deref().unwrap_or("a scan whose id is lost too");
+    let whose = lost.id.as_deref().map_or_else(|| "a scan whose id is lost too".into(), scan);
     let what =
         if lost.is_torn_tail { "torn while it was written, and never acknowledged" } else { "damaged" };
     format!("{whose}: {what} ({}, bytes {} to {})", lost.path.display(), lost.at.start, lost.at.end)
@@ -132,9 +132,17 @@ fn summary(inspected: &Inspected) -> String {
     )
 }
 
-/// Site and id of a record's key. Agents of version 0.1 wrote the id alone.
-fn names(key: &str) -> (Option<&str>, &str) {
-    key.split_once('/').map_or((None, key), |(site, scan_id)| (Some(site), scan_id))
+/// Site and id of a record. Agents of version 0.1 wrote the id alone.
+fn names(record: &str) -> (Option<String>, String) {
+    match ScanKey::from_record(record) {
+        Some(ScanKey { site, scan_id }) => (Some(site.to_string()), scan_id.to_string()),
+        None => (None, record.to_owned()),
+    }
+}
+
+/// The scan of a record as it is shown.
+fn scan(record: &str) -> String {
+    ScanKey::from_record(record).map_or_else(|| record.to_owned(), |key| key.to_string())
 }
 
 fn name(state: State) -> &'static str {
@@ -153,7 +161,11 @@ mod tests {
 
     #[test]
     fn a_key_has_a_site_unless_an_old_agent_wrote_it() {
-        assert_eq!((names("north/7"), names("7")), ((Some("north"), "7"), (None, "7")));
+        let north = (Some("north".to_owned()), "7".to_owned());
+        for record in ["north/7", "north/7/00000000000000ff"] {
+            assert_eq!((names(record), scan(record)), (north.clone(), "north/7".to_owned()));
+        }
+        assert_eq!((names("7"), scan("7")), ((None, "7".to_owned()), "7".to_owned()));
     }
 
     #[test]

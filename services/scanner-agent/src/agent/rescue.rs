@@ -199,6 +199,26 @@ mod tests {
         assert_eq!(again.verdict.as_ref().unwrap().reason(), UndecidedReason::Expired);
     }
 
+    /// As of a scanner that counts from 1 again each day.
+    #[tokio::test]
+    async fn a_scan_is_not_lost_in_a_restart_because_records_of_an_earlier_one_of_its_id_are_on_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let meta = ovomesh_api::Scan::parse(scan(), 1 << 20, Timestamp::now()).unwrap().meta;
+        let [first, undecided, unsettled] =
+            [(); 3].map(|()| InFlightScan::new(&meta, 512, Instant::now()).record);
+        let (spool, _) = Spool::open(folder.path(), LIMITS).unwrap();
+        let entry = spool.accept(&first, "a scan".into()).await.unwrap();
+        let mut released = spool.release(&first, "a verdict".into()).await.unwrap();
+        spool.decided(&entry);
+        spool.committed(&mut released).await.unwrap();
+        spool.forget(&released);
+        spool.accept(&undecided, "a scan".into()).await.unwrap();
+        spool.release(&unsettled, "a verdict".into()).await.unwrap();
+        drop(spool);
+        let (_, left) = Spool::open(folder.path(), LIMITS).unwrap();
+        assert_eq!([left.undecided.len(), left.unsettled.len(), left.settled.len()], [1, 1, 1]);
+    }
+
     fn crc32c_of_zeros() -> u32 {
         ovomesh_api::Scan::parse(scan(), 1 << 20, Timestamp::now()).unwrap().meta.image.checksum()
     }

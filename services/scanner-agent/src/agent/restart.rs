@@ -105,7 +105,7 @@ impl Agent {
 
     /// The scan of a verdict. Agents of version 0.1 named the scan alone: the row knows the site.
     fn key_of(&self, released: &Released) -> Result<ScanKey, String> {
-        match ScanKey::from_text(&released.entry.id) {
+        match ScanKey::from_record(&released.entry.id) {
             Some(key) => Ok(key),
             None => in_flight::key_of(&self.read_row(released)?).map_err(|error| error.to_string()),
         }
