@@ -114,7 +114,8 @@ async fn damaged_data_is_named() {
     let journal = files.filter(|path| path.extension().is_some_and(|e| e == "jnl")).max().unwrap();
     let mut bytes = std::fs::read(&journal).unwrap();
     // In the first row of two.
-    bytes[64] ^= 0xff;
+    let first = bytes.windows(9).position(|window| window == b"damaged-0").unwrap();
+    bytes[first] ^= 0xff;
     std::fs::write(&journal, bytes).unwrap();
     let line = last_line("ovomeshd", &ours, folder.path());
     assert!(line.contains("is damaged from byte") && line.contains(&data), "{line}");

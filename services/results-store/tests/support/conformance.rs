@@ -284,7 +284,7 @@ async fn a_settled_row_stands_and_what_differs_is_refused<S: Store>(store: &S) {
     let stored = get_of(store, "1", Some("daily")).await.unwrap().unwrap();
     assert_eq!(Row { stored_at: None, ..stored.clone() }, monday, "unchanged, its picture too");
     // Decided anew and alike: it is stored since then. The very same row is written again.
-    let again = Row { received_at: monday.acquired_at, ..monday.clone() };
+    let again = Row { received_at: Some(time::to_pb(at(999))), ..monday.clone() };
     let stored_at = stored.stored_at.map(|at| time::from_pb("stored_at", at).unwrap());
     assert_eq!(outcomes(store, [again]).await, [Outcome::Stands(stored_at)]);
     append(store, [monday]).await;
