@@ -477,7 +477,7 @@ async fn an_agent_that_was_away_for_too_long_tells_no_sorter_what_it_had_recorde
     all.extend(recorded.unsettled.iter().map(|of| (false, of)));
     // They are on disk in the order of recording.
     all.sort_by_key(|(_, released)| {
-        ScanKey::from_record(&released.entry.id).is_some_and(|key| key.scan_id.as_str() == "fresh")
+        ScanKey::from_record(&released.entry.id).is_some_and(|key| key.scan_id.as_str().ends_with("fresh"))
     });
     for (is_settled, released) in all {
         let bytes = spool.verdict(released).unwrap();

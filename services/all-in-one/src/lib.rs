@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use ovomesh_bootstrap::{Lifecycle, PortConfig};
-use ovomesh_results_store::{Embedded, Store as _};
+use ovomesh_results_store::Embedded;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 

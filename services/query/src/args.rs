@@ -36,6 +36,6 @@ impl TryFrom<Args> for Config {
 
     fn try_from(args: Args) -> anyhow::Result<Self> {
         let port = PortConfig::try_from(&args.server)?;
-        Ok(Self { port, connector: args.client.connector()?, stores: args.store, ..Self::default() })
+        Ok(Self { port, connector: args.client.connector()?, stores: args.store })
     }
 }

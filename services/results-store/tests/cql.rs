@@ -83,7 +83,7 @@ async fn what_a_row_leaves_open_is_unset_and_the_columns_beside_it_can_be_read_b
         written.is_some_and(|at| (now - 600_000_000..=now).contains(&at)),
         "{written:?}: the writer's own clock"
     );
-    assert_eq!(call, "UNSPECIFIED");
+    assert_eq!(call, "UNDECIDED");
     assert!(left.is_some_and(|seconds| seconds > 399 * 86_400), "{left:?}");
 }
 

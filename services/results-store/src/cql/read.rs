@@ -9,7 +9,9 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use ovomesh_api::pb::scan::v1 as pb;
 use ovomesh_api::{EggId, LineId, Row, ScanId, ScanKey, Site};
+use prost::Message as _;
 use scylla::client::session::Session;
 use scylla::deserialize::row::DeserializeRow;
 use scylla::errors::ExecutionError;
@@ -177,10 +179,10 @@ impl Tables {
         let Some(old) = self.old() else { return Ok(Vec::new()) };
         let found = self.all::<Found>(&old.list_egg, (egg_id.as_str(),)).await?;
         let with_site = found.into_iter().map(|found| {
-            let row = Row::decode(&found.3).map_err(|error| {
+            let row = pb::Row::decode(&*found.3).map_err(|error| {
                 ReadError::Damaged(format!("what is stored of scan {} cannot be read: {error}", found.2))
             })?;
-            Ok((row.meta.place.site().to_string(), found))
+            Ok((row.place.unwrap_or_default().site, found))
         });
         with_site.collect()
     }

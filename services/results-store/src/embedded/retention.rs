@@ -79,6 +79,10 @@ impl Keep {
     pub(super) fn step(&self, state: &State) -> Option<Step> {
         let &State { ref begun, open_bytes, used, now, is_steady } = state;
         let (open, rest) = begun.split_last()?;
+        // Before anything is begun, which takes room that a full disk does not have.
+        if !rest.is_empty() && self.is_full(used) {
+            return Some(Step::Remove(Reason::Size));
+        }
         if let Some(bytes) = open_bytes {
             let share = self.share();
             let is_large = share.is_some_and(|share| bytes >= share);
@@ -91,9 +95,6 @@ impl Keep {
         }
         if rest.is_empty() {
             return None;
-        }
-        if self.is_full(used) {
-            return Some(Step::Remove(Reason::Size));
         }
         // A wrong clock may have begun a segment in the future; those after it show that it was not.
         let complete_at = begun[1..].iter().min()?;

@@ -4,20 +4,27 @@
 use std::path::Path;
 
 use fjall::{Database, KeyspaceCreateOptions, Readable as _};
-use ovomesh_api::pb::scan::v1::{Place, Preview, Quality, Row, Verdict};
+use ovomesh_api::pb::scan::v1::{Call, Place, Preview, Purpose, Quality, Row, Verdict};
 use prost::Message as _;
 
 /// A row of line `l` of a site, settled: scan `n` of egg `egg-N`, in minute `n` of 2026.
 pub fn row(site: &str, n: i64, picture: bool) -> Row {
     let scan_id = n.to_string();
-    let verdict =
-        Verdict { quality: Some(Quality::default()), scan_id: scan_id.clone(), ..Default::default() };
+    let verdict = Verdict {
+        scan_id: scan_id.clone(),
+        call: Call::Undecided.into(),
+        quality: Some(Quality::default()),
+        ..Default::default()
+    };
+    let at = |second| Some(prost_types::Timestamp { seconds: 1_767_225_600 + 60 * n + second, nanos: 0 });
     let pixels = vec![(n % 16) as u8 | 0x10].into();
     Row {
         egg_id: format!("egg-{n}"),
         place: Some(Place { site: site.into(), line: "l".into(), ..Default::default() }),
-        acquired_at: Some(prost_types::Timestamp { seconds: 1_767_225_600 + 60 * n, nanos: 0 }),
-        stored_at: Some(prost_types::Timestamp { seconds: 1_767_225_601 + 60 * n, nanos: 0 }),
+        purpose: Purpose::Production.into(),
+        acquired_at: at(0),
+        received_at: at(0),
+        stored_at: at(1),
         volume_crc32c: 7,
         settled: true,
         verdict: Some(verdict),
