@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::Invalid;
+use crate::pb::scanner::v1 as pb;
 
 /// Longest scan or egg id in bytes. DICOM UIDs take 64, a SHA-256 in hex takes 64.
 pub const ID_BYTES: usize = 128;
@@ -68,6 +69,14 @@ impl LineId {
     /// Names the one at fault, as a field of a place.
     pub fn parse(site: &str, line: &str) -> Result<Self, Invalid> {
         Ok(Self { site: Site::parse(site)?, line: Line::parse(line)? })
+    }
+
+    /// Checks the lines that a Hello names.
+    ///
+    /// # Errors
+    /// Names the first name at fault.
+    pub fn parse_all(lines: &[pb::Line]) -> Result<Vec<Self>, Invalid> {
+        lines.iter().map(|line| Self::parse(&line.site, &line.line)).collect()
     }
 }
 

@@ -162,8 +162,7 @@ impl Session {
         let most = self.agent.settings.max_volume_bytes;
         let max_volume_bytes =
             if hello.max_volume_bytes == 0 { most } else { hello.max_volume_bytes.min(most) };
-        let lines = hello.lines.iter().map(|line| LineId::parse(&line.site, &line.line));
-        let lines = match lines.collect() {
+        let lines = match LineId::parse_all(&hello.lines) {
             Ok(lines) => lines,
             Err(invalid) => return self.reject(&invalid).await,
         };

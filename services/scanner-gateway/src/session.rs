@@ -212,8 +212,7 @@ impl<D: Dialect> Session<D> {
                 &Invalid::field("hello.protocol_version", hello.protocol_version, limit),
             );
         }
-        let lines = hello.lines.iter().map(|line| LineId::parse(&line.site, &line.line));
-        let lines: Vec<_> = match lines.collect() {
+        let lines = match LineId::parse_all(&hello.lines) {
             Ok(lines) => lines,
             Err(invalid) => return self.reject("", "", &invalid),
         };
