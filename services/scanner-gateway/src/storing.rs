@@ -67,14 +67,13 @@ impl Storing {
     }
 
     /// Rows have no deadline: they are small, and each must be stored.
-    fn request(row: &pb::scan::v1::Row) -> Request<pb::scan::v1::Row> {
-        Request { body: row.clone(), deadline: None, traceparent: String::new() }
+    fn request(row: &Row) -> Request<pb::scan::v1::Row> {
+        Request { body: row.to_pb(), deadline: None, traceparent: String::new() }
     }
 
     /// Stores a row. Comes back when it is durable, refused, or when the gateway leaves.
     pub async fn store(self, row: Row, place: OwnedSemaphorePermit) -> Stored {
         let (site, scan_id) = (row.meta.place.site().to_string(), row.meta.scan_id.to_string());
-        let row = row.to_pb();
         let mut backoff = Backoff::default();
         let mut delayed: Option<Delayed<'_>> = None;
         let going = self.demand.store.begin();
