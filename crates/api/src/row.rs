@@ -264,6 +264,16 @@ mod tests {
     }
 
     #[test]
+    fn what_a_row_leaves_open_is_read_as_the_contract_says() {
+        let open = pb::Verdict { scan_id: "s".into(), ..Default::default() };
+        let row = Row::parse(pb::Row { purpose: 0, verdict: Some(open), ..row() }).unwrap();
+        assert_eq!(
+            (row.meta.purpose, row.verdict.call.to_pb()),
+            (pb::Purpose::Production, pb::Call::Undecided)
+        );
+    }
+
+    #[test]
     fn what_is_no_row_is_refused_by_the_name_of_its_field() {
         type Spoil = fn(&mut pb::Row);
         let bad: [(&str, Spoil); 10] = [

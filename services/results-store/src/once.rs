@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(rule(&stored, &again), Ok(Rule::Stands(Some(at(900)))), "decided again, and alike");
         type Change = fn(&mut Row);
         let others: [(&str, Change); 6] = [
-            ("another egg", |row| row.meta.egg_id = None),
+            ("another egg", |row| row.meta.egg_id = Some(EggId::parse("f").unwrap())),
             ("another place", |row| row.meta.place.line_id.line = Line::parse("m").unwrap()),
             ("another image", |row| row.meta.image = Image::Whole(8)),
             ("another decision", |row| row.verdict.call = Call::Female),
