@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ovomesh_api::pb::scan::v1::{Preview, Row};
 use ovomesh_api::{Invalid, ScanKey, ScanMeta, Verdict};
 use ovomesh_spool::{Entry, Released};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -103,34 +103,34 @@ impl InFlightScan {
 
     /// Notes what is on disk from now on.
     pub fn is_on_disk(&self, on_disk: OnDisk) {
-        self.waiting().on_disk = on_disk;
+        self.waiting.lock().on_disk = on_disk;
     }
 
     /// What is on disk.
     pub fn on_disk(&self) -> OnDisk {
-        self.waiting().on_disk.clone()
+        self.waiting.lock().on_disk.clone()
     }
 
     /// The first verdict that comes from now on.
     pub fn waits_for_decision(&self) -> oneshot::Receiver<Decided> {
         let (decide, decided) = oneshot::channel();
-        self.waiting().decision = Some(decide);
+        self.waiting.lock().decision = Some(decide);
         decided
     }
 
     /// Gives it a verdict; false when it has one.
     pub fn decide(&self, decided: Decided) -> bool {
-        self.waiting().decision.take().is_some_and(|waiting| waiting.send(decided).is_ok())
+        self.waiting.lock().decision.take().is_some_and(|waiting| waiting.send(decided).is_ok())
     }
 
     /// It needs no verdict any more.
     pub fn is_decided(&self) {
-        self.waiting().decision = None;
+        self.waiting.lock().decision = None;
     }
 
     /// Where it lies on disk, while it needs a verdict.
     pub fn undecided(&self) -> Option<Entry> {
-        let waiting = self.waiting();
+        let waiting = self.waiting.lock();
         match &waiting.on_disk {
             OnDisk::Scan(entry) if waiting.decision.is_some() => Some(entry.clone()),
             _ => None,
@@ -140,13 +140,13 @@ impl InFlightScan {
     /// The store's answer.
     pub fn waits_for_store(&self) -> oneshot::Receiver<Stored> {
         let (store, stored) = oneshot::channel();
-        self.waiting().store = Some(store);
+        self.waiting.lock().store = Some(store);
         stored
     }
 
     /// The store has answered; a second answer changes nothing.
     pub fn store(&self, stored: Stored) {
-        if let Some(waiting) = self.waiting().store.take() {
+        if let Some(waiting) = self.waiting.lock().store.take() {
             // Whoever waits ends only with the agent.
             let _ = waiting.send(stored);
         }
@@ -166,11 +166,6 @@ impl InFlightScan {
             Progress::Released(row) => Some(row.clone()),
             _ => None,
         }
-    }
-
-    /// Each change is one step, so the state holds whatever panicked elsewhere.
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock()
     }
 }
 

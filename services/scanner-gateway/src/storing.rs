@@ -107,7 +107,6 @@ impl Storing {
 
     /// One line for many rows: an outage at full load would otherwise be thousands a second.
     fn news(&self, change: impl FnOnce(&mut Outage) -> Option<News>, error: &str) {
-        // Each change is one step, so it holds whatever panicked elsewhere.
         let news = change(&mut self.outage.lock());
         match news {
             Some(News::Begun) => {

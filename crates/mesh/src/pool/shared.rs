@@ -68,7 +68,6 @@ impl<S: Stage> Shared<S> {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State<S>> {
-        // A panic under the lock would be a defect of ours; the tables of others are still sound.
         self.state.lock()
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -27,7 +27,7 @@ impl Ledger {
 
     /// As much of `want` as is left, or what is left if that is not even `least`.
     pub(super) fn grant(self: &Arc<Self>, want: u64, least: u64) -> Result<Grant, u64> {
-        let mut left = self.left();
+        let mut left = self.left.lock();
         let bytes = want.min(*left);
         if bytes < least {
             return Err(*left);
@@ -40,10 +40,6 @@ impl Ledger {
     pub(super) fn freed(&self) -> Notified<'_> {
         self.freed.notified()
     }
-
-    fn left(&self) -> MutexGuard<'_, u64> {
-        self.left.lock()
-    }
 }
 
 impl Grant {
@@ -55,7 +51,7 @@ impl Grant {
     /// make messages.
     pub(super) fn grow(&mut self, want: u64, step: u64) -> bool {
         let missing = want.saturating_sub(self.bytes);
-        let mut left = self.ledger.left();
+        let mut left = self.ledger.left.lock();
         let more = missing.min(*left);
         let grows = more > 0 && (more >= step || more == missing);
         if grows {
@@ -68,7 +64,7 @@ impl Grant {
 
 impl Drop for Grant {
     fn drop(&mut self) {
-        *self.ledger.left() += self.bytes;
+        *self.ledger.left.lock() += self.bytes;
         self.ledger.freed.notify_waiters();
     }
 }

@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
@@ -69,17 +69,13 @@ struct Core<S: Stage> {
 }
 
 impl<S: Stage> Core<S> {
-    fn streams(&self) -> MutexGuard<'_, Streams<S>> {
-        self.streams.lock()
-    }
-
     fn enter(&self, key: u64, outbox: Arc<Outbox<S::ResponseFrame>>) {
-        self.streams().insert(key, outbox);
+        self.streams.lock().insert(key, outbox);
         self.meter.streams.increment(1);
     }
 
     fn leave(&self, key: u64) {
-        self.streams().remove(&key);
+        self.streams.lock().remove(&key);
         self.meter.streams.decrement(1);
     }
 }
@@ -133,7 +129,7 @@ impl<S: Stage> StageServer<S> {
     /// What it has to do just now. Takes time in proportion to the calls outstanding.
     #[must_use]
     pub fn load(&self) -> Load {
-        let streams = self.core.streams();
+        let streams = self.core.streams.lock();
         let (outstanding, oldest) = streams.values().map(|outbox| outbox.load()).fold(
             (0, None),
             |(all, oldest): (u64, Option<Instant>), (some, at)| {

@@ -10,7 +10,7 @@ use ovomesh_api::pb::scan::v1::RejectCode;
 use ovomesh_api::{Invalid, ScanId, ScanKey};
 use ovomesh_imaging::dicom;
 use ovomesh_intake::{Error, ImageOrigin, Intake};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -67,13 +67,13 @@ impl Receiver {
                     Incoming { instance: image.instance, origin: image.origin, file: image.file.into() };
                 let Ok((looked, _)) = self.look(incoming, image.at).await else { continue };
                 scan = self.key(&series, &looked.about);
-                let whole = self.table().add(Image { bytes, ..looked });
+                let whole = self.table.lock().add(Image { bytes, ..looked });
                 if let Some(whole) = whole {
                     self.hand_on(whole).await;
                 }
             }
             self.aborted(&series);
-            if self.table().has(&series) {
+            if self.table.lock().has(&series) {
                 continue;
             }
             if is_torn || scan.is_some_and(|scan| self.agent.known(&scan).is_some()) {
@@ -95,18 +95,18 @@ impl Receiver {
             Err((status, series)) => return (status, series),
         };
         let series = Some(image.series.clone());
-        let admitted = self.table().admits(&image);
+        let admitted = self.table.lock().admits(&image);
         match admitted {
             Ok(true) => {}
             // It is on disk already; whoever sends it again has lost the answer, and its series lives on.
             Ok(false) => {
-                let whole = self.table().add(image);
+                let whole = self.table.lock().add(image);
                 return (self.done(whole).await, series);
             }
             Err(refusal @ Refusal::Busy(_)) => return (Status::out_of_resources(refusal.to_string()), None),
             Err(refusal @ Refusal::TooLarge(..)) => {
                 let why = refusal.to_string();
-                self.table().refuse(&image.series, &image.instance, &why, now);
+                self.table.lock().refuse(&image.series, &image.instance, &why, now);
                 return (Status::cannot_understand(why), series);
             }
         }
@@ -118,29 +118,29 @@ impl Receiver {
             tracing::error!(series = image.series, %error, "an image was not kept");
             return (Status::out_of_resources(format!("not kept: {error}; send it later")), series);
         }
-        let whole = self.table().add(image);
+        let whole = self.table.lock().add(image);
         (self.done(whole).await, series)
     }
 
     /// An association was released that had sent images of a series.
     pub async fn released(&self, series: &str) {
-        let whole = self.table().released(series);
+        let whole = self.table.lock().released(series);
         self.done(whole).await;
     }
 
     /// An association broke that had sent images of a series.
     pub fn aborted(&self, series: &str) {
-        self.table().aborted(series, Instant::now());
+        self.table.lock().aborted(series, Instant::now());
     }
 
     /// Series whose time has come.
     pub fn due(&self) -> Vec<Gathered> {
-        self.table().due(Instant::now())
+        self.table.lock().due(Instant::now())
     }
 
     /// Series that are being put together, and bytes of their images with their limit.
     pub fn pending(&self) -> (usize, (u64, u64)) {
-        (self.table().len(), self.staging.bytes())
+        (self.table.lock().len(), self.staging.bytes())
     }
 
     async fn done(&self, whole: Option<Gathered>) -> Status {
@@ -169,7 +169,7 @@ impl Receiver {
                 metrics::counter!("ovomesh_agent_images_refused_total").increment(1);
                 let why = unusable.error.to_string();
                 if let Some(series) = &unusable.series {
-                    self.table().refuse(series, &instance, &why, at);
+                    self.table.lock().refuse(series, &instance, &why, at);
                 }
                 // Its name is known to whoever sent it.
                 let why = why.strip_prefix(&format!("{instance}: ")).unwrap_or(&why).to_owned();
@@ -300,11 +300,6 @@ impl Receiver {
     fn key(&self, series: &str, about: &About) -> Option<ScanKey> {
         self.intake.key(series, &about.origin, &about.attributes).ok()
     }
-
-    /// Each change is one step, so the table holds whatever panicked elsewhere.
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock()
-    }
 }
 
 /// A series on its way to the agent.
@@ -317,7 +312,7 @@ struct Handing<'a> {
 impl Drop for Handing<'_> {
     fn drop(&mut self) {
         if !self.is_done {
-            self.receiver.table().put_back(self.gathered.clone(), Instant::now() + TRY_AGAIN);
+            self.receiver.table.lock().put_back(self.gathered.clone(), Instant::now() + TRY_AGAIN);
         }
     }
 }
@@ -355,10 +350,10 @@ mod tests {
         let (about, at) = (About::default(), Instant::now());
         let (series, instance) = ("1.2".to_owned(), "1.2.3".to_owned());
         let image = Image { series, instance, bytes: 1, expected: Some(1), about, at };
-        let whole = receiver.table().add(image).unwrap();
-        assert!(!receiver.table().has("1.2"));
+        let whole = receiver.table.lock().add(image).unwrap();
+        assert!(!receiver.table.lock().has("1.2"));
         // Given up while it reads, as when its task panics.
         assert!(receiver.hand_on(whole).now_or_never().is_none());
-        assert!(receiver.table().has("1.2"));
+        assert!(receiver.table.lock().has("1.2"));
     }
 }
