@@ -27,8 +27,10 @@ pub fn decide(spec: &Checked, seen: &Observation, history: &mut History) -> Deci
     let lead = lead(seen);
     let measured = largest(at, measured(spec, seen, history));
     let told = largest(at, told(spec, lead, &history.arrivals));
+    let burst = largest(at, burst(spec, history).into_iter().collect());
     let needed = Needed {
         measured: history.measured.largest(measured, spec.scale_down_after),
+        burst: history.bursts.largest(burst, spec.scale_down_after),
         told: history.told.largest(told, lead),
         now: at,
         capacity,
@@ -60,9 +62,7 @@ fn measured(spec: &Checked, seen: &Observation, history: &History) -> Vec<Part> 
     let rate = arrivals.rate();
     let drain = spec.target_drain.as_secs_f64();
     let mut parts = vec![(rate * spec.headroom, Driver::Rate { rate })];
-    if let Some(Burst { scans, seconds, demand }) = arrivals.burst(drain) {
-        parts.push((demand * spec.headroom, Driver::Burst { scans, seconds }));
-    }
+    parts.extend(burst(spec, history));
     // While replicas are on their way a queue says nothing that the rate does not; and what came within the drain target
     // is in the rate and in the burst already.
     if seen.replicas.starting == 0 {
@@ -71,6 +71,12 @@ fn measured(spec: &Checked, seen: &Observation, history: &History) -> Vec<Part> 
         parts.push((rate + overdue / drain, Driver::Backlog { waiting }));
     }
     parts
+}
+
+/// The largest burst of the latest seconds.
+fn burst(spec: &Checked, history: &History) -> Option<Part> {
+    let Burst { scans, seconds, demand } = history.arrivals.burst(spec.target_drain.as_secs_f64())?;
+    Some((demand * spec.headroom, Driver::Burst { scans, seconds }))
 }
 
 /// What few seconds tell of what is to come. It is beyond the noise; its peak is remembered until replicas that are
@@ -101,6 +107,8 @@ fn largest(at: Duration, parts: Vec<Part>) -> Peak {
 /// What the demand asks for.
 struct Needed {
     measured: Peak,
+    /// The largest burst alone, whatever else asks for more.
+    burst: Peak,
     told: Peak,
     now: Duration,
     capacity: f64,
@@ -119,6 +127,11 @@ impl Needed {
 
     fn forgiving(&self, noise: f64) -> u32 {
         replicas((self.measured.demand / noise).max(self.told.demand), self.capacity)
+    }
+
+    /// Replicas that a burst asks for if it comes again.
+    fn for_burst(&self) -> u32 {
+        replicas(self.burst.demand / TOLERANCE.sqrt(), self.capacity)
     }
 
     /// What asks for the most.
@@ -151,8 +164,9 @@ fn choose(spec: &Checked, seen: &Observation, history: &History, needed: &Needed
     floor.raise(spec.min, || Reason::Minimum);
     if seen.all_seen() {
         let missing = floor.0.min(spec.max).saturating_sub(seen.replicas.ready);
-        // One that is missing for a while is what the headroom is for; but a burst comes again meanwhile, as large.
-        let bearable = if matches!(needed.peak().driver, Driver::Burst { .. }) { 0 } else { 1 };
+        // The headroom bears one missing replica for a while, unless the same burst can come again
+        // meanwhile: also when something else asks for more, or more demand would mean fewer replicas.
+        let bearable = if needed.for_burst() > seen.replicas.ready { 0 } else { 1 };
         if missing > bearable {
             let ordered = ordered_twice(floor.0, missing, there);
             floor.raise(ordered.min(spec.max), || Reason::Starting { missing });

@@ -30,6 +30,8 @@ pub struct History {
     pub(crate) seen_since: Option<Duration>,
     /// The largest demands that were measured, and those that were told forward.
     pub(crate) measured: Peaks,
+    /// The largest bursts, which are among what was measured.
+    pub(crate) bursts: Peaks,
     pub(crate) told: Peaks,
     /// What was decided last.
     pub(crate) decided: Option<u32>,

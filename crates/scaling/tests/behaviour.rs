@@ -221,6 +221,22 @@ fn one_that_is_missing_is_ordered_twice_for_a_burst_alone() {
 }
 
 #[test]
+fn a_backlog_beside_a_burst_never_means_fewer_replicas() {
+    let small = Spec { min: 0, headroom: 1.0, ..spec() };
+    let mut world = World::new(Spec { max: 3, scale_down_after: Duration::from_secs(10), ..small }, 3);
+    world.second(0.0);
+    world.pass(100.0);
+    let with = |backlog| {
+        let mut world = world.clone();
+        world.observation.gateways[0].inference.backlog = backlog;
+        world.decide()
+    };
+    let (burst, more) = (with(0), with(184));
+    assert!(matches!(more.reason, Reason::Starting { .. }), "{more:?}");
+    assert!(more.demand > burst.demand && more.replicas >= burst.replicas, "{burst:?}\n{more:?}");
+}
+
+#[test]
 fn a_deployment_that_is_edited_by_hand_is_put_right() {
     let mut world = World::new(spec(), 2);
     world.steady(400, 200.0);
