@@ -67,6 +67,8 @@ type Lives = Arc<Mutex<HashMap<String, Life>>>;
 
 /// Runs a program for each pod of a name, until it is dropped.
 pub struct Kubelet {
+    name: &'static str,
+    namespace: &'static str,
     lives: Lives,
     watch: Arc<Mutex<Watch>>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -83,9 +85,10 @@ impl Kubelet {
     /// Runs `program` for the pods of `here`.
     pub fn start(here: Namespace<'_>, program: Program) -> Self {
         let (lives, watch) = (Lives::default(), Arc::<Mutex<Watch>>::default());
+        let (name, namespace) = (program.name, here.name);
         let (pods, watches) = (Pods::new(here, program, &lives), watch.clone());
         let thread = Some(std::thread::spawn(move || pods.follow(&watches)));
-        Self { lives, watch, thread }
+        Self { name, namespace, lives, watch, thread }
     }
 
     /// The pods that have ever run, by name.
@@ -101,7 +104,24 @@ impl Kubelet {
     /// Waits until at least so many are ready.
     pub fn until_ready(&self, world: &World, count: usize) -> HashMap<String, Life> {
         let enough = || Some(self.ready()).filter(|ready| ready.len() >= count);
-        world.wait(&format!("{count} pods are ready"), enough).unwrap()
+        let found = world.wait(&format!("{count} pods of {} are ready", self.name), enough);
+        found.unwrap_or_else(|error| panic!("{error}; {}", self.state(world)))
+    }
+
+    /// What the apiserver and this kubelet know of the pods: why none is ready, when none is.
+    fn state(&self, world: &World) -> String {
+        let cluster = world.cluster();
+        let ask = |what: &[&str]| {
+            let args = [&["-n", self.namespace], what].concat();
+            cluster.kubectl(&args).unwrap_or_else(|error| format!("{error:#}"))
+        };
+        format!(
+            "pods:\n{}events:\n{}processes: {:#?}\nnodes:\n{}",
+            ask(&["get", "pods", "-o", "wide"]),
+            ask(&["get", "events", "--sort-by=.lastTimestamp"]),
+            self.lives(),
+            ask(&["get", "nodes"]),
+        )
     }
 }
 
