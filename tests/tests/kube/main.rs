@@ -49,6 +49,7 @@ fn main() -> ExitCode {
             test(World::get());
             // As Rust's own harness says it, which this one does not: on a line of its own, after what the test said.
             println!("\ntime {name} <{:.3}s>", begun.elapsed().as_secs_f64());
+            World::get().clear();
             Ok(())
         })
         .with_ignored_flag(!built)

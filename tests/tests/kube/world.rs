@@ -22,6 +22,8 @@ pub type Test = (&'static str, fn(&World));
 pub struct World {
     cluster: Mutex<Option<Cluster>>,
     folder: PathBuf,
+    /// The namespaces of the test that runs.
+    namespaces: Mutex<Vec<&'static str>>,
     /// For what is asynchronous in a test.
     pub runtime: tokio::runtime::Runtime,
 }
@@ -51,7 +53,7 @@ impl World {
             .unwrap();
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-            Self { cluster: Mutex::new(Some(cluster)), folder, runtime }
+            Self { cluster: Mutex::new(Some(cluster)), folder, namespaces: Mutex::default(), runtime }
         })
     }
 
@@ -94,7 +96,20 @@ impl World {
     /// Makes a namespace.
     pub fn namespace(&self, name: &'static str) -> Namespace<'_> {
         self.cluster().kubectl(&["create", "namespace", name]).unwrap();
+        self.namespaces.lock().push(name);
         Namespace { world: self, name }
+    }
+
+    /// Removes what a test has left, so that the nodes have room for the next one: they hold 330 pods.
+    pub fn clear(&self) {
+        let cluster = self.cluster();
+        for namespace in self.namespaces.lock().drain(..) {
+            cluster.kubectl(&["delete", "namespace", namespace, "--wait=false"]).unwrap();
+            // Pods that were processes have nobody left to end them.
+            let now =
+                ["-n", namespace, "delete", "pods", "--all", "--force", "--grace-period=0", "--wait=false"];
+            cluster.kubectl(&now).unwrap();
+        }
     }
 }
 
