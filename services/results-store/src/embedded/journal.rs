@@ -41,17 +41,17 @@ pub(super) fn check(folder: &Path) -> Result<(), Error> {
     let journals = journals(folder)?;
     for (number, path) in &journals {
         let end = whole(path)?;
-        let rest = Rest::after(path, end)?;
+        let tail = JournalTail::after(path, end)?;
         let newest = journals.last().is_some_and(|(last, _)| last == number);
-        match rest {
-            Rest::Nothing => {}
-            Rest::Torn if newest => {
+        match tail {
+            JournalTail::Nothing => {}
+            JournalTail::Torn if newest => {
                 tracing::warn!(journal = %path.display(), end, "the last batch is torn, as a crash leaves it: cut off");
                 let file = OpenOptions::new().write(true).open(path)?;
                 file.set_len(end)?;
                 file.sync_all()?;
             }
-            Rest::Torn | Rest::More => {
+            JournalTail::Torn | JournalTail::More => {
                 return Err(Error::Damaged(format!(
                     "{} is damaged from byte {end} on, and stored rows follow; restore the folder from a copy",
                     path.display()
@@ -137,7 +137,7 @@ fn exact<const N: usize>(file: &mut impl Read) -> std::io::Result<[u8; N]> {
 
 /// What follows the whole batches.
 #[derive(Debug, PartialEq)]
-enum Rest {
+enum JournalTail {
     Nothing,
     /// One batch that is not whole.
     Torn,
@@ -145,7 +145,7 @@ enum Rest {
     More,
 }
 
-impl Rest {
+impl JournalTail {
     fn after(path: &Path, end: u64) -> std::io::Result<Self> {
         let mut file = File::open(path)?;
         file.seek(SeekFrom::Start(end))?;
