@@ -14,7 +14,7 @@ use super::config::CqlConfig;
 use super::durability;
 use super::migration::{self, Migration};
 use super::tables::Tables;
-use super::{schema, session, words};
+use super::{explain, schema, session};
 use crate::StoreError;
 
 /// Waits between tries to connect.
@@ -174,7 +174,7 @@ impl Link {
                     well = Instant::now();
                     self.works();
                 }
-                Err(error) => self.turn(Some(words::executing(&error))),
+                Err(error) => self.turn(Some(explain::executing(&error))),
             }
             sleep(PULSE).await;
         }

@@ -24,7 +24,7 @@ use tokio::time::sleep;
 use super::read::{ReadError, Scan, page};
 use super::schema;
 use super::tables::{Old, Tables};
-use super::when::When;
+use super::timestamp::TimeColumns;
 
 /// Parts of a round: the ring of tokens in equal pieces. What a process that was killed had begun of a part is done again.
 const PARTS: i32 = 128;
@@ -218,7 +218,7 @@ async fn one(tables: &Tables, old: &Old, found: Found) -> Result<(), ReadError> 
     let has_picture = row.verdict.is_some_and(|verdict| verdict.quality.is_some());
     let preview = stands.and_then(|scan| scan.preview).filter(|_| has_picture);
     let (hour, preview) =
-        (CqlTimestamp(When { millis: at.0, nanos }.hour()), MaybeUnset::from_option(preview));
+        (CqlTimestamp(TimeColumns { millis: at.0, nanos }.hour()), MaybeUnset::from_option(preview));
     let values = (&scan_id, &site, &line, hour, at, nanos, &row.egg_id, preview, written, kept);
     tables.session.execute_unpaged(&old.put_scan, values).await?;
     Ok(())

@@ -7,6 +7,7 @@
 mod args;
 mod config;
 mod durability;
+mod explain;
 mod hours;
 mod lines;
 mod link;
@@ -16,9 +17,8 @@ mod retry;
 mod schema;
 mod session;
 mod tables;
+mod timestamp;
 mod turns;
-mod when;
-mod words;
 mod write;
 
 use std::sync::Arc;
@@ -91,7 +91,7 @@ impl Store for Cql {
         let writer = Writer { tables: &tables, hours: &self.hours, time, in_flight };
         // Whatever the database answers, the rows may be sent again: each was checked against all that it could be
         // refused for, so a refusal is about tables and rights, which a person can mend.
-        writer.write(&writes).await.map_err(|error| self.link.failed(words::executing(&error)))?;
+        writer.write(&writes).await.map_err(|error| self.link.failed(explain::executing(&error)))?;
         self.link.works();
         Ok(outcomes)
     }

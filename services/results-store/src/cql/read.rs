@@ -20,9 +20,9 @@ use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
 use scylla::value::CqlTimestamp;
 
+use super::explain;
 use super::tables::Tables;
-use super::when::When;
-use super::words;
+use super::timestamp::TimeColumns;
 use crate::keys;
 use crate::record::{Record, with_preview};
 use crate::store::{LinePage, LineRange, SITES};
@@ -44,7 +44,7 @@ pub(super) enum ReadError {
 
 impl From<ExecutionError> for ReadError {
     fn from(error: ExecutionError) -> Self {
-        Self::Database(words::executing(&error))
+        Self::Database(explain::executing(&error))
     }
 }
 
@@ -155,7 +155,7 @@ impl Tables {
         old: Vec<Found>,
         limit: usize,
     ) -> Result<Vec<Bytes>> {
-        let stands = |place: &Place, at: When| place.egg_id == egg_id.as_str() && place.is_at(at);
+        let stands = |place: &Place, at: TimeColumns| place.egg_id == egg_id.as_str() && place.is_at(at);
         let (mut rows, mut state) = (self.standing(site, old, stands).await?, PagingState::start());
         let from_old = rows.len();
         loop {
@@ -201,9 +201,13 @@ impl Tables {
     }
 
     /// A page of a line. `after` is the last row of the page before.
-    pub async fn list_line(&self, range: &LineRange, after: Option<(When, ScanId)>) -> Result<LinePage> {
+    pub async fn list_line(
+        &self,
+        range: &LineRange,
+        after: Option<(TimeColumns, ScanId)>,
+    ) -> Result<LinePage> {
         let LineRange { line, limit, .. } = range;
-        let (begin, end) = (When::from(range.from), When::from(range.to));
+        let (begin, end) = (TimeColumns::from(range.from), TimeColumns::from(range.to));
         let mut from = (begin, String::new());
         if let Some((when, id)) = after {
             // The least key that is greater.
@@ -225,7 +229,7 @@ impl Tables {
             let whole = found.len() < limit + 1 - rows.len();
             if let (false, Some((at, nanos, id, _))) = (whole, found.last()) {
                 // The same hour again, after these: some of them may not stand.
-                from = (When { millis: at.0, nanos: *nanos }, format!("{id}\0"));
+                from = (TimeColumns { millis: at.0, nanos: *nanos }, format!("{id}\0"));
                 hours.push_front(hour);
             }
             let stands = |place: &Place, at| place.line == line.line.as_str() && place.is_at(at);
@@ -253,8 +257,8 @@ impl Tables {
         &self,
         range: &LineRange,
         hour: i64,
-        from: &(When, String),
-        end: When,
+        from: &(TimeColumns, String),
+        end: TimeColumns,
         limit: usize,
     ) -> Result<Vec<Found>> {
         let (when, id) = from;
@@ -273,11 +277,11 @@ impl Tables {
         &self,
         site: &str,
         found: Vec<Found>,
-        stands: impl Fn(&Place, When) -> bool,
-    ) -> Result<Vec<(When, String, Vec<u8>)>> {
+        stands: impl Fn(&Place, TimeColumns) -> bool,
+    ) -> Result<Vec<(TimeColumns, String, Vec<u8>)>> {
         let stands = &stands;
         let checked = stream::iter(found).map(async |(at, nanos, id, row)| {
-            let when = When { millis: at.0, nanos };
+            let when = TimeColumns { millis: at.0, nanos };
             let place = self.place(&id, site).await?;
             // One that is not there is on its way.
             let stands = place.is_none_or(|place| stands(&place, when));
@@ -321,7 +325,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub fn is_at(&self, when: When) -> bool {
+    pub fn is_at(&self, when: TimeColumns) -> bool {
         (self.acquired_at.0, self.nanos) == (when.millis, when.nanos)
     }
 }

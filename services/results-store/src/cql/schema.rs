@@ -13,7 +13,7 @@ use scylla::policies::load_balancing::{NodeIdentifier, SingleTargetLoadBalancing
 use scylla::statement::unprepared::Statement;
 
 use super::config::CqlConfig;
-use super::words;
+use super::explain;
 
 /// Making a table takes a second on a busy node.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -80,7 +80,7 @@ pub(super) async fn migrate(session: &Session, config: &CqlConfig) -> Result<(),
         );
         let mut insert = Statement::new(insert);
         insert.set_is_idempotent(true);
-        session.query_unpaged(insert, (version,)).await.map_err(|error| words::executing(&error))?;
+        session.query_unpaged(insert, (version,)).await.map_err(|error| explain::executing(&error))?;
     }
     Ok(())
 }
@@ -117,7 +117,7 @@ where
 {
     let mut question = Statement::new(question);
     question.set_is_idempotent(true);
-    let answer = session.query_unpaged(question, values).await.map_err(|error| words::executing(&error))?;
+    let answer = session.query_unpaged(question, values).await.map_err(|error| explain::executing(&error))?;
     let rows = answer.into_rows_result().map_err(|error| error.to_string())?;
     rows.rows::<R>()
         .map_err(|error| error.to_string())?
@@ -135,7 +135,7 @@ async fn change(session: &Session, statement: &str) -> Result<(), String> {
         match on(session, statement, node).await {
             // Comes back when all nodes that are up have it.
             Ok(()) => return Ok(()),
-            Err(error) => last = words::executing(&error),
+            Err(error) => last = explain::executing(&error),
         }
     }
     Err(last)

@@ -9,8 +9,8 @@ use scylla::client::session_builder::SessionBuilder;
 use scylla::policies::load_balancing::DefaultPolicy;
 
 use super::config::CqlConfig;
+use super::explain;
 use super::retry::OnceElsewhere;
-use super::words;
 
 /// A node that does not take a connection within this time is away.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -42,5 +42,5 @@ pub(super) async fn connect(config: &CqlConfig) -> Result<Session, String> {
         builder = builder.user(user, password);
     }
     let tls = config.tls().map_err(|error| format!("{error:#}"))?;
-    builder.tls_context(tls).build().await.map_err(|error| words::connecting(&error))
+    builder.tls_context(tls).build().await.map_err(|error| explain::connecting(&error))
 }

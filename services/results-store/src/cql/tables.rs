@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use scylla::client::session::Session;
 use scylla::statement::prepared::PreparedStatement;
 
-use super::words;
+use super::explain;
 
 /// Rows in one page from the database, also the most that a reader takes at once.
 const PAGE: i32 = 1_000;
@@ -173,7 +173,7 @@ impl Old {
 
 async fn prepare(session: &Session, keyspace: &str, text: &str) -> Result<PreparedStatement, String> {
     let text = text.replace("KEYSPACE", keyspace);
-    let mut statement = session.prepare(text).await.map_err(|error| words::preparing(&error))?;
+    let mut statement = session.prepare(text).await.map_err(|error| explain::preparing(&error))?;
     // Writes too: their keys and values are all in them, and so is their time.
     statement.set_is_idempotent(true);
     statement.set_page_size(PAGE);

@@ -15,7 +15,7 @@ use scylla::value::{CqlTimestamp, MaybeUnset};
 
 use super::hours::{Hour, Hours};
 use super::tables::Tables;
-use super::when::When;
+use super::timestamp::TimeColumns;
 use crate::once;
 use crate::record::Record;
 
@@ -68,7 +68,7 @@ impl Writer<'_> {
         let mut partitions = HashMap::<(&LineId, i64), Vec<&Record>>::new();
         for once::Write { record, .. } in planned {
             let meta = &record.row.meta;
-            let hour = When::from(meta.acquired_at).hour();
+            let hour = TimeColumns::from(meta.acquired_at).hour();
             partitions.entry((&meta.place.line_id, hour)).or_default().push(record);
         }
         let hours = partitions.keys().map(|(line, hour)| Hour::new(line, *hour));
@@ -102,7 +102,7 @@ impl Writer<'_> {
             }
             Write::Egg(record) => {
                 let meta = &record.row.meta;
-                let when = When::from(meta.acquired_at);
+                let when = TimeColumns::from(meta.acquired_at);
                 let egg_id = meta.egg_id.as_ref().map(EggId::as_str).unwrap_or_default();
                 let (site, scan_id) = (meta.place.site().as_str(), meta.scan_id.as_str());
                 let values = (egg_id, site, when.at(), when.nanos, scan_id, &*record.encoded);
@@ -139,7 +139,7 @@ type LineValues<'a> = (
 
 fn line_values(record: &Record) -> LineValues<'_> {
     let meta = &record.row.meta;
-    let (place, when) = (&meta.place, When::from(meta.acquired_at));
+    let (place, when) = (&meta.place, TimeColumns::from(meta.acquired_at));
     let slot = i32::try_from(place.slot).ok().filter(|slot| *slot > 0);
     let tray_run = Some(place.tray_run.as_str()).filter(|tray_run| !tray_run.is_empty());
     (
@@ -164,7 +164,7 @@ type ScanValues<'a> =
 fn scan_values(write: &once::Write) -> ScanValues<'_> {
     let once::Write { record, replaces } = write;
     let meta = &record.row.meta;
-    let (place, when) = (&meta.place, When::from(meta.acquired_at));
+    let (place, when) = (&meta.place, TimeColumns::from(meta.acquired_at));
     (
         meta.scan_id.as_str(),
         place.site().as_str(),
