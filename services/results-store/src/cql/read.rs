@@ -78,8 +78,7 @@ impl Tables {
         ids.sort_unstable();
         ids.dedup();
         let mut questions = Vec::new();
-        for question in self.old().map(|old| &old.places_of_scans).into_iter().chain([&self.places_of_scans])
-        {
+        for question in self.old().map(|old| &old.locate_scans).into_iter().chain([&self.locate_scans]) {
             questions.extend(ids.chunks(IDS).map(|ids| self.all::<At>(question, (ids,))));
         }
         let found: Vec<Vec<At>> = stream::iter(questions).buffered(in_flight).try_collect().await?;
@@ -112,15 +111,15 @@ impl Tables {
         Ok(found)
     }
 
-    /// Where a scan is.
-    async fn place(&self, id: &str, site: &str) -> Result<Option<Place>> {
-        let place = self.first::<Place>(&self.place_of_scan, (id, site)).await?;
-        match (place, self.old()) {
+    /// Where a scan is: the keys under which it is stored.
+    async fn locate(&self, id: &str, site: &str) -> Result<Option<ScanLocation>> {
+        let found = self.first::<ScanLocation>(&self.locate_scan, (id, site)).await?;
+        match (found, self.old()) {
             (None, Some(old)) => {
                 let old = self.first::<Scan>(&old.find_scan, (id,)).await?;
-                Ok(old.map(Place::from).filter(|place| place.site == site))
+                Ok(old.map(ScanLocation::from).filter(|old| old.site == site))
             }
-            (place, _) => Ok(place),
+            (found, _) => Ok(found),
         }
     }
 
@@ -155,7 +154,8 @@ impl Tables {
         old: Vec<Found>,
         limit: usize,
     ) -> Result<Vec<Bytes>> {
-        let stands = |place: &Place, at: TimeColumns| place.egg_id == egg_id.as_str() && place.is_at(at);
+        let stands =
+            |found: &ScanLocation, at: TimeColumns| found.egg_id == egg_id.as_str() && found.is_at(at);
         let (mut rows, mut state) = (self.standing(site, old, stands).await?, PagingState::start());
         let from_old = rows.len();
         loop {
@@ -232,7 +232,7 @@ impl Tables {
                 from = (TimeColumns { millis: at.0, nanos: *nanos }, format!("{id}\0"));
                 hours.push_front(hour);
             }
-            let stands = |place: &Place, at| place.line == line.line.as_str() && place.is_at(at);
+            let stands = |found: &ScanLocation, at| found.line == line.line.as_str() && found.is_at(at);
             rows.extend(self.standing(line.site.as_str(), found, stands).await?);
         }
         let more = rows.len() > *limit;
@@ -277,14 +277,14 @@ impl Tables {
         &self,
         site: &str,
         found: Vec<Found>,
-        stands: impl Fn(&Place, TimeColumns) -> bool,
+        stands: impl Fn(&ScanLocation, TimeColumns) -> bool,
     ) -> Result<Vec<(TimeColumns, String, Vec<u8>)>> {
         let stands = &stands;
         let checked = stream::iter(found).map(async |(at, nanos, id, row)| {
             let when = TimeColumns { millis: at.0, nanos };
-            let place = self.place(&id, site).await?;
+            let found = self.locate(&id, site).await?;
             // One that is not there is on its way.
-            let stands = place.is_none_or(|place| stands(&place, when));
+            let stands = found.is_none_or(|found| stands(&found, when));
             Ok::<_, ReadError>(stands.then_some((when, id, row)))
         });
         checked.buffered(CHECKS).try_filter_map(async |row| Ok(row)).try_collect().await
@@ -314,9 +314,9 @@ impl Tables {
     }
 }
 
-/// Where a scan is.
+/// Where a scan is: the keys under which it is stored.
 #[derive(scylla::DeserializeRow)]
-pub(super) struct Place {
+pub(super) struct ScanLocation {
     pub site: String,
     pub line: String,
     pub acquired_at: CqlTimestamp,
@@ -324,7 +324,7 @@ pub(super) struct Place {
     pub egg_id: String,
 }
 
-impl Place {
+impl ScanLocation {
     pub fn is_at(&self, when: TimeColumns) -> bool {
         (self.acquired_at.0, self.nanos) == (when.millis, when.nanos)
     }
@@ -353,7 +353,7 @@ pub(super) struct Scan {
     pub preview: Option<Vec<u8>>,
 }
 
-impl From<Scan> for Place {
+impl From<Scan> for ScanLocation {
     fn from(scan: Scan) -> Self {
         let Scan { site, line, acquired_at, nanos, egg_id, .. } = scan;
         Self { site, line, acquired_at, nanos, egg_id }

@@ -21,9 +21,9 @@ pub(super) struct Tables {
     /// Where the scans of an id are, with their pictures.
     pub find_scans: PreparedStatement,
     /// Where a scan is: to know whether a row that was found elsewhere still stands.
-    pub place_of_scan: PreparedStatement,
+    pub locate_scan: PreparedStatement,
     /// Where the scans of some ids are.
-    pub places_of_scans: PreparedStatement,
+    pub locate_scans: PreparedStatement,
     pub get_row: PreparedStatement,
     /// The first site behind this one that has an egg of this name.
     pub next_site: PreparedStatement,
@@ -62,12 +62,12 @@ impl Tables {
                  WHERE scan_id = ?",
             )
             .await?,
-            place_of_scan: prepare(
+            locate_scan: prepare(
                 "SELECT site, line, acquired_at, nanos, egg_id FROM KEYSPACE.scans_by_id_and_site \
                  WHERE scan_id = ? AND site = ?",
             )
             .await?,
-            places_of_scans: prepare(
+            locate_scans: prepare(
                 "SELECT scan_id, site, line, hour, acquired_at, nanos FROM KEYSPACE.scans_by_id_and_site \
                  WHERE scan_id IN ?",
             )
@@ -117,7 +117,7 @@ pub(super) struct Old {
     /// All is in the new tables.
     pub is_done: AtomicBool,
     pub find_scan: PreparedStatement,
-    pub places_of_scans: PreparedStatement,
+    pub locate_scans: PreparedStatement,
     pub list_egg: PreparedStatement,
     /// Rows of a part of all lines, with when they were written and how long they are kept.
     pub rows: PreparedStatement,
@@ -138,7 +138,7 @@ impl Old {
                  WHERE scan_id = ?",
             )
             .await?,
-            places_of_scans: prepare(
+            locate_scans: prepare(
                 "SELECT scan_id, site, line, hour, acquired_at, nanos FROM KEYSPACE.scans_by_id WHERE scan_id IN ?",
             )
             .await?,
