@@ -50,7 +50,7 @@ impl Committer {
         let record = Record::parse(row, now)?;
         let (answer, answered) = oneshot::channel();
         let ended =
-            || StoreError::Unavailable { place: "this process".into(), reason: "it is ending".into() };
+            || StoreError::Unavailable { store: "this process".into(), reason: "it is ending".into() };
         self.queue.send((record, answer)).await.map_err(|_| ended())?;
         match answered.await.unwrap_or_else(|_| Err(ended()))? {
             Outcome::Written => Ok(now),

@@ -19,24 +19,24 @@ pub enum StoreError {
         sites: String,
     },
     /// The disk or the database does not work now. What was sent was not stored; it may be sent again.
-    #[error("the store in {place} does not work now: {reason}; try again")]
+    #[error("the store in {store} does not work now: {reason}; try again")]
     Unavailable {
         /// Folder or contact point.
-        place: String,
+        store: String,
         /// What the system said.
         reason: String,
     },
     /// Somebody else has the store.
-    #[error("the store in {place} is open in another process; stop that one, or give --data another folder")]
+    #[error("the store in {store} is open in another process; stop that one, or give --data another folder")]
     Taken {
         /// The folder.
-        place: String,
+        store: String,
     },
     /// What is stored cannot be read.
-    #[error("the store in {place} is damaged: {reason}")]
+    #[error("the store in {store} is damaged: {reason}")]
     Damaged {
         /// Folder or contact point.
-        place: String,
+        store: String,
         /// Which record, and what is wrong with it.
         reason: String,
     },

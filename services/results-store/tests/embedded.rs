@@ -150,10 +150,10 @@ async fn damage_to_acknowledged_rows_is_told_and_not_passed_over() {
     let crashed = Crashed::new().await;
     for damage in [crashed.ends[9] + 20, crashed.ends[9] + 3_000, crashed.ends[10] - 3] {
         let (folder, store) = crashed.open(|journal| journal[damage] ^= 0xff);
-        let Err(StoreError::Damaged { place, reason }) = store else {
+        let Err(StoreError::Damaged { store, reason }) = store else {
             panic!("opened with damage at {damage}")
         };
-        assert_eq!(place, folder.path().display().to_string());
+        assert_eq!(store, folder.path().display().to_string());
         assert!(reason.contains(&format!("from byte {}", crashed.ends[9])), "{reason}");
     }
 }

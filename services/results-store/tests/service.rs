@@ -212,7 +212,7 @@ impl Store for Failing {
         self.batches.fetch_add(1, Ordering::Relaxed);
         if self.broken.load(Ordering::Relaxed) {
             let reason = std::io::Error::from_raw_os_error(5).to_string();
-            return Err(StoreError::Unavailable { place: "/data".into(), reason });
+            return Err(StoreError::Unavailable { store: "/data".into(), reason });
         }
         self.inner.append(records).await
     }

@@ -65,7 +65,7 @@ impl From<Level> for Consistency {
 
 impl CqlConfig {
     /// How errors name the database.
-    pub fn place(&self) -> String {
+    pub fn address(&self) -> String {
         format!("keyspace {} at {}", self.keyspace, self.nodes.join(", "))
     }
 

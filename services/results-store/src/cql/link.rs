@@ -39,7 +39,7 @@ struct State {
 /// The database as this process sees it.
 pub(super) struct Link {
     config: CqlConfig,
-    place: String,
+    address: String,
     instance: String,
     state: watch::Sender<State>,
     durability: Mutex<Option<String>>,
@@ -51,7 +51,7 @@ impl Link {
     pub fn start(config: CqlConfig, instance: String, lifecycle: &Lifecycle) -> Arc<Self> {
         let trouble = Some("not connected yet".to_owned());
         let link = Arc::new(Self {
-            place: config.place(),
+            address: config.address(),
             config,
             instance,
             state: watch::Sender::new(State { tables: None, trouble }),
@@ -69,8 +69,8 @@ impl Link {
     }
 
     /// How errors name it.
-    pub fn place(&self) -> &str {
-        &self.place
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The tables. In trouble only after a while, and an error when there is no connection at all.
@@ -84,12 +84,12 @@ impl Link {
     /// Why rows cannot be written now.
     pub fn trouble(&self) -> Option<String> {
         let trouble = self.state.borrow().trouble.clone()?;
-        Some(format!("{}: {trouble}", self.place))
+        Some(format!("{}: {trouble}", self.address))
     }
 
     /// For status.
     pub fn details(&self) -> Vec<(&'static str, String)> {
-        let how = self.trouble().unwrap_or_else(|| format!("{}: works", self.place));
+        let how = self.trouble().unwrap_or_else(|| format!("{}: works", self.address));
         let durability = self.durability.lock().clone();
         let known = durability.unwrap_or_else(|| "not known yet".into());
         let migration = self.migration.told().map(|how_far| ("rows of an older release", how_far));
@@ -98,7 +98,7 @@ impl Link {
 
     /// An error of this database.
     pub fn unavailable(&self, reason: String) -> StoreError {
-        StoreError::Unavailable { place: self.place.clone(), reason }
+        StoreError::Unavailable { store: self.address.clone(), reason }
     }
 
     /// A write failed.
@@ -115,9 +115,13 @@ impl Link {
     fn turn(&self, trouble: Option<String>) {
         self.state.send_if_modified(|state| {
             match (&state.trouble, &trouble) {
-                (Some(_), None) => tracing::info!(place = self.place, "the database works"),
+                (Some(_), None) => tracing::info!(database = self.address, "the database works"),
                 (before, Some(reason)) if before.as_ref() != Some(reason) => {
-                    tracing::warn!(place = self.place, reason, "the database does not work; trying again");
+                    tracing::warn!(
+                        database = self.address,
+                        reason,
+                        "the database does not work; trying again"
+                    );
                 }
                 _ => {}
             }
@@ -152,7 +156,7 @@ impl Link {
         schema::migrate(&session, &self.config).await?;
         let durability = durability::look(&session, &self.config).await?;
         if !durability.safe {
-            tracing::warn!(place = self.place, "{}", durability.text);
+            tracing::warn!(database = self.address, "{}", durability.text);
         }
         *self.durability.lock() = Some(durability.text);
         let is_migrating = migration::is_needed(&session, &self.config.keyspace).await?;

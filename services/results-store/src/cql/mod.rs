@@ -71,7 +71,7 @@ impl Cql {
         let tables = self.link.tables().await?;
         read(&tables).await.map_err(|error| match error {
             ReadError::Database(reason) => self.link.unavailable(reason),
-            ReadError::Damaged(reason) => StoreError::Damaged { place: self.link.place().into(), reason },
+            ReadError::Damaged(reason) => StoreError::Damaged { store: self.link.address().into(), reason },
         })
     }
 }

@@ -47,7 +47,7 @@ impl Engine {
             .open(folder.join(LOCK))
             .map_err(failed)?;
         lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => StoreError::Taken { place: folder.display().to_string() },
+            TryLockError::WouldBlock => StoreError::Taken { store: folder.display().to_string() },
             TryLockError::Error(error) => failed(error),
         })?;
         let engine = Self {
@@ -130,7 +130,7 @@ impl Engine {
     }
 
     fn damaged(&self, reason: String) -> StoreError {
-        StoreError::Damaged { place: self.folder.display().to_string(), reason }
+        StoreError::Damaged { store: self.folder.display().to_string(), reason }
     }
 
     fn told(&self, error: ReadError) -> StoreError {
@@ -156,5 +156,5 @@ fn system(error: &fjall::Error) -> Option<&std::io::Error> {
 }
 
 fn unavailable(folder: &Path, reason: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Unavailable { place: folder.display().to_string(), reason: reason.to_string() }
+    StoreError::Unavailable { store: folder.display().to_string(), reason: reason.to_string() }
 }
