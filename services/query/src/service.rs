@@ -43,7 +43,7 @@ pub struct Service {
     stores: Stores,
     live: Arc<Live>,
     /// Places for watchers.
-    places: Arc<Semaphore>,
+    watcher_permits: Arc<Semaphore>,
     /// Watchers are its tasks.
     lifecycle: Lifecycle,
 }
@@ -52,8 +52,8 @@ impl Service {
     /// Asks `stores`, and reads their feeds from now on.
     pub fn new(stores: Stores, lifecycle: &Lifecycle) -> Self {
         let live = Live::start(&stores, lifecycle);
-        let places = Arc::new(Semaphore::new(WATCHERS));
-        Self { stores, live, places, lifecycle: lifecycle.clone() }
+        let watcher_permits = Arc::new(Semaphore::new(WATCHERS));
+        Self { stores, live, watcher_permits, lifecycle: lifecycle.clone() }
     }
 }
 
@@ -122,7 +122,7 @@ impl QueryService for Service {
         let from = token::from_text("resume_token", &resume_token)
             .and_then(|token| Position::decode("resume_token", &token))
             .map_err(invalid)?;
-        let place = self.places.clone().try_acquire_owned().map_err(|_| {
+        let permit = self.watcher_permits.clone().try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!("{WATCHERS} watch already; ask another replica of query"))
         })?;
         let (send, receive) = mpsc::channel(WATCH_AHEAD);
@@ -131,7 +131,7 @@ impl QueryService for Service {
         let watching = watcher.run(from, self.lifecycle.drain.clone());
         self.lifecycle.spawn("watch", async move {
             watching.await;
-            drop(place);
+            drop(permit);
         });
         Ok(Response::new(ReceiverStream::new(receive)))
     }
@@ -177,7 +177,7 @@ impl ovomesh_bootstrap::Status for Service {
         };
         let stores = (0..).zip(self.stores.all()).map(|(number, store)| state(number, store.uri()));
         let store = stores.collect::<Vec<_>>().join("; ");
-        let watchers = WATCHERS - self.places.available_permits();
+        let watchers = WATCHERS - self.watcher_permits.available_permits();
         BTreeMap::from([("store".into(), store), ("watchers".into(), watchers.to_string())])
     }
 }
