@@ -1,6 +1,6 @@
 //! Rows that a store had written and not told when it died: looked for in the database, through another store.
 //!
-//! Only the recent past of lines that were seen lately is read. Late rows, of scans that were spooled for a while, are
+//! Only the recent past of lines that were seen recently is read. Late rows, of scans that were spooled for a while, are
 //! not found here: who watches is told that rows may be missing, and lists have all.
 
 use std::collections::{HashMap, HashSet};
@@ -31,16 +31,16 @@ const ROWS: usize = 4_096;
 const PAGES: usize = 8;
 const PAGE: u32 = 1_000;
 
-/// What was seen of late.
+/// Rows and lines of the last minutes.
 #[derive(Default)]
-pub struct Seen {
+pub struct RecentRows {
     lines: HashMap<LineId, Instant>,
     hasher: RandomState,
     scans: HashSet<u64>,
     before: HashSet<u64>,
 }
 
-impl Seen {
+impl RecentRows {
     /// Takes note of rows. At most `SCANS` scans and `LINES` lines are remembered.
     pub fn note(&mut self, rows: &[Stored]) {
         let now = Instant::now();
@@ -56,7 +56,7 @@ impl Seen {
         }
     }
 
-    /// Whether a row was not seen of late.
+    /// Whether a row was not seen recently.
     pub fn is_new(&self, row: &Row) -> bool {
         let hash = self.hash(row);
         !self.scans.contains(&hash) && !self.before.contains(&hash)
@@ -67,7 +67,7 @@ impl Seen {
         self.hasher.hash_one((row.meta.place.site(), &row.meta.scan_id))
     }
 
-    /// The lines that had rows of late.
+    /// The lines that had rows recently.
     pub fn lines(&mut self) -> Vec<LineId> {
         self.lines.retain(|_, last| last.elapsed() < QUIET);
         self.lines.keys().cloned().collect()
@@ -110,9 +110,9 @@ mod tests {
     #[test]
     fn a_scan_of_another_site_with_the_same_id_is_another_scan() {
         let at = |site| testing::row(site, "1", "1");
-        let mut seen = Seen::default();
-        seen.note(&[at("north").into()]);
-        assert!(!seen.is_new(&at("north")) && seen.is_new(&at("south")));
+        let mut recent = RecentRows::default();
+        recent.note(&[at("north").into()]);
+        assert!(!recent.is_new(&at("north")) && recent.is_new(&at("south")));
     }
 
     fn row(n: usize) -> Row {
@@ -121,12 +121,12 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_and_the_latest_is_known() {
-        let mut seen = Seen::default();
+        let mut recent = RecentRows::default();
         for n in 0..2 * SCANS {
-            seen.note(&[row(n).into()]);
+            recent.note(&[row(n).into()]);
         }
-        assert!(seen.scans.len() + seen.before.len() <= SCANS && seen.lines().len() <= LINES);
-        assert!((2 * SCANS - SCANS / 2..2 * SCANS).all(|n| !seen.is_new(&row(n))));
-        assert!(seen.is_new(&row(0)));
+        assert!(recent.scans.len() + recent.before.len() <= SCANS && recent.lines().len() <= LINES);
+        assert!((2 * SCANS - SCANS / 2..2 * SCANS).all(|n| !recent.is_new(&row(n))));
+        assert!(recent.is_new(&row(0)));
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use crate::gaps::{self, Seen};
+use crate::gaps::{self, RecentRows};
 use crate::position::{Position, feed};
 use crate::ring::{Cursor, Next, Ring, Step};
 use crate::store::Store;
@@ -34,7 +34,7 @@ struct State {
     /// None until one store has answered and each other was asked once: before that there is no "now" to watch from.
     ring: Option<Ring>,
     feeds: Vec<FeedState>,
-    seen: Seen,
+    recent: RecentRows,
 }
 
 /// The feed of one store.
@@ -59,7 +59,7 @@ impl Live {
     /// Reads the feeds until the drain.
     pub fn start(stores: &Stores, lifecycle: &Lifecycle) -> Arc<Self> {
         let feeds = stores.all().iter().map(|_| FeedState::default()).collect();
-        let state = Mutex::new(State { ring: None, feeds, seen: Seen::default() });
+        let state = Mutex::new(State { ring: None, feeds, recent: RecentRows::default() });
         let live = Arc::new(Self { state, changed: watch::Sender::new(()) });
         for number in 0..stores.all().len() {
             let (reader, drain, stores) = (live.clone(), lifecycle.drain.clone(), stores.clone());
@@ -192,17 +192,17 @@ impl Live {
 
     /// Rows in the database that no store has told.
     async fn search(&self, stores: &Stores, since: Timestamp) -> Result<Vec<Stored>, Status> {
-        let lines = self.state.lock().seen.lines();
+        let lines = self.state.lock().recent.lines();
         let mut rows = gaps::search(stores, lines, since).await?;
         let state = self.state.lock();
-        rows.retain(|stored| state.seen.is_new(&stored.row));
+        rows.retain(|stored| state.recent.is_new(&stored.row));
         Ok(rows)
     }
 
     /// Tells rows that were found; they have no position of their own.
     fn push_found(&self, rows: Vec<Stored>) {
         let mut state = self.state.lock();
-        state.seen.note(&rows);
+        state.recent.note(&rows);
         if let Some(ring) = state.ring.as_mut().filter(|_| !rows.is_empty()) {
             let at = ring.at_end().clone();
             ring.push(Step { rows, at, lagged: 0 });
@@ -214,7 +214,7 @@ impl Live {
     fn push(&self, number: usize, part: FeedPart) {
         let FeedPart { rows, token, mut lagged } = part;
         let mut state = self.state.lock();
-        state.seen.note(&rows);
+        state.recent.note(&rows);
         let feed = &mut state.feeds[number];
         // A store that was not there at first may have written for a while.
         let late = feed.token.is_empty();
