@@ -1,6 +1,6 @@
 //! Two pictures for each trace: replicas over time, and late scans over time.
 
-use ovomesh_chart::{Axis, Chart, Series};
+use ovomesh_plot::{Axis, Chart, Series};
 
 use crate::run::Picture;
 use crate::study::{Compared, Sum};

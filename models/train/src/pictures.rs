@@ -1,6 +1,6 @@
 //! The card's pictures.
 
-use ovomesh_chart::{Axis, Chart, Series};
+use ovomesh_plot::{Axis, Chart, Series};
 
 use crate::measure::{Curves, NOMINAL_SNR};
 use crate::report::Report;

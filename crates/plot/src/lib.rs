@@ -52,7 +52,7 @@ pub struct Axis<'a> {
 
 impl Axis<'_> {
     /// 0 to 1 from the first tick to the last.
-    fn place(&self, value: f64) -> f64 {
+    fn fraction(&self, value: f64) -> f64 {
         let scale = |value: f64| if self.log { value.ln() } else { value };
         let [first, last] =
             [self.ticks.first(), self.ticks.last()].map(|tick| scale(tick.copied().unwrap_or(0.0)));
@@ -75,12 +75,12 @@ impl Chart<'_> {
         put(r#"<rect width="100%" height="100%" fill="white"/>"#);
         put(&text(LEFT, 22.0, "start", r#"font-size="14" font-weight="bold""#, self.title));
         for &tick in self.x.ticks {
-            let x = LEFT + self.x.place(tick) * PLOT[0];
+            let x = LEFT + self.x.fraction(tick) * PLOT[0];
             put(&line(x, TOP, x, TOP + PLOT[1], "#ddd"));
             put(&text(x, TOP + PLOT[1] + 16.0, "middle", "", &number(tick)));
         }
         for &tick in self.y.ticks {
-            let y = TOP + (1.0 - self.y.place(tick)) * PLOT[1];
+            let y = TOP + (1.0 - self.y.fraction(tick)) * PLOT[1];
             put(&line(LEFT, y, LEFT + PLOT[0], y, "#ddd"));
             put(&text(LEFT - 6.0, y + 4.0, "end", "", &number(tick)));
         }
@@ -97,19 +97,19 @@ impl Chart<'_> {
     fn draw(&self, row: usize, series: &Series, put: &mut impl FnMut(&str)) {
         let colour = COLOURS[series.colour % COLOURS.len()];
         let dash = if series.dashed { r#" stroke-dasharray="5 4""# } else { "" };
-        let places: Vec<[f64; 2]> = series
+        let points: Vec<[f64; 2]> = series
             .points
             .iter()
             .filter(|(x, y)| x.is_finite() && y.is_finite())
-            .map(|&(x, y)| [LEFT + self.x.place(x) * PLOT[0], TOP + (1.0 - self.y.place(y)) * PLOT[1]])
+            .map(|&(x, y)| [LEFT + self.x.fraction(x) * PLOT[0], TOP + (1.0 - self.y.fraction(y)) * PLOT[1]])
             .collect();
-        let path: Vec<String> = places.iter().map(|[x, y]| format!("{x:.1},{y:.1}")).collect();
+        let path: Vec<String> = points.iter().map(|[x, y]| format!("{x:.1},{y:.1}")).collect();
         put(&format!(
             r#"<polyline points="{}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>"#,
             path.join(" ")
         ));
-        if !series.dashed && places.len() <= MOST_MARKS {
-            for [x, y] in places {
+        if !series.dashed && points.len() <= MOST_MARKS {
+            for [x, y] in points {
                 put(&format!(r#"<circle cx="{x:.1}" cy="{y:.1}" r="3" fill="{colour}"/>"#));
             }
         }
@@ -158,6 +158,6 @@ mod tests {
     #[test]
     fn equal_factors_are_equally_long_on_a_logarithmic_axis() {
         let axis = Axis { name: "", ticks: &[10.0, 40.0], log: true };
-        assert!((axis.place(20.0) - 0.5).abs() < 1e-9);
+        assert!((axis.fraction(20.0) - 0.5).abs() < 1e-9);
     }
 }
