@@ -16,10 +16,10 @@ const FILE_BYTES: u64 = 8 << 30;
 /// Most files of a model.
 const MOST_FILES: usize = 16;
 
-/// Why there is no model; the text names the place.
+/// Why there is no model; the text names the URL.
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
-    /// Not a place of models.
+    /// The URL is malformed, or of no known store.
     #[error(
         "models cannot be pulled from {url}: {why}; write s3://BUCKET/PATH, https://HOST/PATH or file:///PATH"
     )]
@@ -30,38 +30,38 @@ pub enum PullError {
         why: String,
     },
     /// The store does not give it.
-    #[error("pulling {place}: {source}")]
+    #[error("pulling {url}: {source}")]
     Store {
-        /// Which file.
-        place: String,
+        /// URL of the file.
+        url: String,
         /// What the store says.
         source: object_store::Error,
     },
     /// It is not what was asked for.
     #[error(
-        "{place} has SHA-256 {found}, expected {expected}: it is another version, or damaged; nothing was kept"
+        "{url} has SHA-256 {found}, expected {expected}: it is another version, or damaged; nothing was kept"
     )]
     Sha256 {
-        /// Which file.
-        place: String,
+        /// URL of the file.
+        url: String,
         /// As asked for.
         expected: String,
         /// As it is.
         found: String,
     },
     /// It is too large.
-    #[error("{place} has more than {limit} bytes; nothing was kept")]
+    #[error("{url} has more than {limit} bytes; nothing was kept")]
     Size {
-        /// Which file.
-        place: String,
+        /// URL of the file.
+        url: String,
         /// The limit.
         limit: u64,
     },
     /// Its `model.toml` is not one.
-    #[error("{place} is no manifest of a model: {why}")]
+    #[error("{url} is no manifest of a model: {why}")]
     Manifest {
-        /// Which file.
-        place: String,
+        /// URL of the file.
+        url: String,
         /// What is wrong.
         why: String,
     },
@@ -88,12 +88,12 @@ pub async fn pull(url: &str, sha256: &str, model: &str, folder: &Path) -> Result
         tracing::info!(model, "the model is there already");
         return Ok(());
     }
-    let place = Place::parse(url, model)?;
-    // Beside its place: the same file system, so that it can be moved there in one step.
+    let source = ModelSource::parse(url, model)?;
+    // Beside its target: the same file system, so that it can be moved there in one step.
     let making = folder.join(format!(".pulling-{}", std::process::id()));
     let _ = fs::remove_dir_all(&making);
     fs::create_dir_all(&making).map_err(at)?;
-    let pulled = place.pull_into(&making, sha256).await;
+    let pulled = source.pull_into(&making, sha256).await;
     let kept = pulled.and_then(|bytes| {
         if let Some(parent) = target.parent() {
             fs::create_dir_all(parent).map_err(at)?;
@@ -110,14 +110,14 @@ pub async fn pull(url: &str, sha256: &str, model: &str, folder: &Path) -> Result
     kept
 }
 
-/// Where a model is kept.
-struct Place {
+/// The URL that a model is pulled from.
+struct ModelSource {
     store: Box<dyn ObjectStore>,
     folder: Key,
     shown: String,
 }
 
-impl Place {
+impl ModelSource {
     fn parse(url: &str, model: &str) -> Result<Self, PullError> {
         let wrong = |why: String| PullError::Url { url: url.to_owned(), why };
         let parsed = Url::parse(url).map_err(|error| wrong(error.to_string()))?;
@@ -135,7 +135,7 @@ impl Place {
     async fn pull_into(&self, making: &Path, sha256: &str) -> Result<u64, PullError> {
         let mut bytes = self.file("model.toml", sha256, MANIFEST_BYTES, making).await?;
         let shown = format!("{}/model.toml", self.shown);
-        let wrong = |why: String| PullError::Manifest { place: shown.clone(), why };
+        let wrong = |why: String| PullError::Manifest { url: shown.clone(), why };
         let text = fs::read_to_string(making.join("model.toml")).map_err(|error| wrong(error.to_string()))?;
         for (name, sha256) in files(&text).map_err(wrong)? {
             bytes += self.file(&name, &sha256, FILE_BYTES, making).await?;
@@ -145,8 +145,8 @@ impl Place {
 
     /// One file, hashed as it comes.
     async fn file(&self, name: &str, sha256: &str, limit: u64, making: &Path) -> Result<u64, PullError> {
-        let place = format!("{}/{name}", self.shown);
-        let failed = |source| PullError::Store { place: place.clone(), source };
+        let url = format!("{}/{name}", self.shown);
+        let failed = |source| PullError::Store { url: url.clone(), source };
         let at = |source| PullError::Folder { folder: making.to_owned(), source };
         let mut chunks = self.store.get(&self.folder.clone().join(name)).await.map_err(failed)?.into_stream();
         let mut file = fs::File::create(making.join(name)).map_err(at)?;
@@ -155,7 +155,7 @@ impl Place {
             let chunk = chunk.map_err(failed)?;
             bytes += chunk.len() as u64;
             if bytes > limit {
-                return Err(PullError::Size { place, limit });
+                return Err(PullError::Size { url, limit });
             }
             hash.update(&chunk);
             file.write_all(&chunk).map_err(at)?;
@@ -165,7 +165,7 @@ impl Place {
         if found == sha256.to_ascii_lowercase() {
             Ok(bytes)
         } else {
-            Err(PullError::Sha256 { place, expected: sha256.to_owned(), found })
+            Err(PullError::Sha256 { url, expected: sha256.to_owned(), found })
         }
     }
 }

@@ -13,7 +13,7 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A place of models with one model in it; gives the hash of its manifest.
+/// A store of models with one model in it; gives the hash of its manifest.
 fn model(folder: &Path, weights: &[u8]) -> String {
     let text = format!(
         "name = 'egg'\n[fp32]\nfile = 'model.pt'\nsha256 = '{}'\n[training]\nseed = 1\n",
