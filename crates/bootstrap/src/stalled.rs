@@ -12,7 +12,7 @@ use http_body::{Frame, SizeHint};
 use tokio::time::Sleep;
 use tonic::Status;
 
-/// A message that was begun goes on within this time. The slowest line that can carry scans at all sends a piece of one
+/// A message that was begun continues within this time. The slowest line that can carry scans at all sends a piece of one
 /// every second.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -24,14 +24,14 @@ pub(crate) fn watch(request: Request) -> Request {
 /// A body of which somebody waits for the rest.
 struct Watched {
     body: Body,
-    place: Place,
+    framing: Framing,
     /// Set while a message is not whole and nothing comes.
     silence: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
     fn new(body: Body) -> Self {
-        Self { body, place: Place::default(), silence: None }
+        Self { body, framing: Framing::default(), silence: None }
     }
 }
 
@@ -47,13 +47,13 @@ impl HttpBody for Watched {
             Poll::Ready(Some(Ok(frame))) => {
                 self.silence = None;
                 if let Some(data) = frame.data_ref() {
-                    self.place.pass(data);
+                    self.framing.pass(data);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into_inner()))),
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending if self.place.is_inside_a_message() => {
+            Poll::Pending if self.framing.is_inside_a_message() => {
                 let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENCE)));
                 ready!(silence.as_mut().poll(context));
                 let limit = SILENCE.as_secs();
@@ -78,9 +78,9 @@ impl HttpBody for Watched {
 /// Bytes before each message: whether it is compressed, and its length as a big-endian u32.
 const PREFIX: usize = 5;
 
-/// Where in a sequence of gRPC messages the bytes are that have passed.
+/// How far a sequence of gRPC messages has passed.
 #[derive(Debug, Default)]
-struct Place {
+struct Framing {
     prefix: [u8; PREFIX],
     /// Bytes of the prefix that have passed.
     begun: usize,
@@ -88,7 +88,7 @@ struct Place {
     left: usize,
 }
 
-impl Place {
+impl Framing {
     fn pass(&mut self, mut data: &[u8]) {
         while !data.is_empty() {
             if self.left > 0 {
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_is_known_however_the_bytes_are_cut() {
+    fn the_framing_is_known_however_the_bytes_are_cut() {
         let lengths = [0_u32, 1, 300, 0, 5];
         let bytes: Vec<u8> = lengths.iter().flat_map(|&length| message(length)).collect();
         let ends: Vec<usize> = lengths
@@ -140,12 +140,12 @@ mod tests {
             })
             .collect();
         for step in 1..20 {
-            let (mut place, mut passed) = (Place::default(), 0);
+            let (mut framing, mut passed) = (Framing::default(), 0);
             for piece in bytes.chunks(step) {
-                place.pass(piece);
+                framing.pass(piece);
                 passed += piece.len();
                 assert_eq!(
-                    place.is_inside_a_message(),
+                    framing.is_inside_a_message(),
                     !ends.contains(&passed),
                     "{passed} in steps of {step}"
                 );
