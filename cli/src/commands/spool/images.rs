@@ -38,16 +38,16 @@ pub(super) async fn decide(
     let (mut came, mut expected) = (0, None);
     for (instance, record) in read {
         let image = Image::decode(&record[..])?;
-        match dicom::look(&instance, &image.file, intake.wanted()) {
-            Ok(look) => {
+        match dicom::inspect(&instance, &image.file, intake.wanted()) {
+            Ok(info) => {
                 came += 1;
-                expected = expected.max(look.expected);
-                first.get_or_insert((image, look));
+                expected = expected.max(info.expected);
+                first.get_or_insert((image, info));
             }
             Err(unusable) => last_error = Some(unusable.error),
         }
     }
-    let Some((image, look)) = first else {
+    let Some((image, info)) = first else {
         anyhow::bail!("{}", last_error.map_or_else(|| "no image".into(), |error| error.to_string()));
     };
     let by = ImageOrigin {
@@ -55,7 +55,7 @@ pub(super) async fn decide(
         called_ae: Some(image.called_ae),
         ..ImageOrigin::default()
     };
-    let mut meta = intake.broken(series, &by, &look.attributes, look.acquired, Timestamp::now())?;
+    let mut meta = intake.broken(series, &by, &info.attributes, info.acquired, Timestamp::now())?;
     // It came earlier, and nobody can tell when.
     meta.clock_suspect = true;
     let verdict = match expected {

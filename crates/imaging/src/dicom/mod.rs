@@ -8,7 +8,7 @@ mod attribute;
 mod codestream;
 mod guard;
 mod image;
-mod look;
+mod inspect;
 mod pixels;
 mod stack;
 mod write;
@@ -21,7 +21,7 @@ use dicom_dictionary_std::tags;
 pub use self::{
     acquired::Acquired,
     attribute::{Attributes, tag},
-    look::{Look, Unusable, look},
+    inspect::{ImageInfo, Unusable, inspect},
     write::{Label, series_uid, write_enhanced, write_series},
 };
 use self::{

@@ -160,7 +160,7 @@ impl Receiver {
         let wanted = self.intake.wanted().to_vec();
         let name = instance.clone();
         let _reader = self.readers.acquire().await;
-        let looked = blocking(move || (dicom::look(&name, &file, &wanted), file)).await;
+        let looked = blocking(move || (dicom::inspect(&name, &file, &wanted), file)).await;
         let (looked, file) = looked.map_err(|error| (Status::out_of_resources(error.to_string()), None))?;
         let looked = match looked {
             Ok(looked) => looked,

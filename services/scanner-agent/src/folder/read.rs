@@ -26,7 +26,7 @@ pub enum Read {
     /// Not whole, and may become so.
     MayGrow(String),
     /// Of no use, for this reason; and the first image of the series, when all of it are good and yet no volume.
-    Unusable(String, Option<Box<dicom::Look>>),
+    Unusable(String, Option<Box<dicom::ImageInfo>>),
 }
 
 /// A scan.
@@ -63,11 +63,11 @@ pub fn read(root: &Path, files: &[PathBuf], most: u64, alone: bool, wanted: &[Ta
         if deliver::is_decided(root, name, &hash) {
             return Ok(Read::Decided(hash));
         }
-        if let Ok(look) = dicom::look(name, bytes, wanted)
-            && look.frames == 1
-            && look.expected != Some(1)
+        if let Ok(info) = dicom::inspect(name, bytes, wanted)
+            && info.frames == 1
+            && info.expected != Some(1)
         {
-            return Ok(Read::Slice(look.series, look.expected));
+            return Ok(Read::Slice(info.series, info.expected));
         }
     }
     let (mut scans, mut notes, mut problem) = (Vec::new(), Vec::new(), None);
@@ -105,12 +105,12 @@ pub fn read(root: &Path, files: &[PathBuf], most: u64, alone: bool, wanted: &[Ta
 
 /// What it is, when it was not whole for this reason and never will be.
 pub fn give_up(root: &Path, files: &[PathBuf], why: String, wanted: &[Tag]) -> io::Result<Read> {
-    let mut first = None::<dicom::Look>;
+    let mut first = None::<dicom::ImageInfo>;
     for file in files {
         let bytes = std::fs::read(root.join(file))?;
-        match (dicom::look(&file.display().to_string(), &bytes, wanted), &first) {
-            (Ok(look), None) => first = Some(look),
-            (Ok(look), Some(first)) if look.series == first.series => {}
+        match (dicom::inspect(&file.display().to_string(), &bytes, wanted), &first) {
+            (Ok(info), None) => first = Some(info),
+            (Ok(info), Some(first)) if info.series == first.series => {}
             _ => return Ok(Read::Unusable(why, None)),
         }
     }
@@ -230,7 +230,7 @@ mod tests {
         let slices = write_series(&volume, &label).unwrap();
         let names: Vec<PathBuf> =
             slices[..3].iter().enumerate().map(|(i, bytes)| files.put(&format!("{i}"), bytes)).collect();
-        let Read::Unusable(why, Some(look)) = files.give_up(&names) else { panic!("it is no volume") };
-        assert!(why.contains("3 slice") && look.series == label.series_uid, "{why}");
+        let Read::Unusable(why, Some(info)) = files.give_up(&names) else { panic!("it is no volume") };
+        assert!(why.contains("3 slice") && info.series == label.series_uid, "{why}");
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use ovomesh_api::pb::scan::v1::RejectCode;
 use ovomesh_api::{Row, json};
-use ovomesh_imaging::dicom::Look;
+use ovomesh_imaging::dicom::ImageInfo;
 use ovomesh_intake::{ImageOrigin, Intake};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -132,7 +132,7 @@ impl Folder {
             Ok(Read::Unusable(why, broken)) => {
                 tracing::warn!(folder = %self.root.display(), name = ready.names[0], why, "failed");
                 match broken {
-                    Some(look) => self.decide_broken(ready, &look, &why).await.map(|()| Sidecar::Reason(why)),
+                    Some(info) => self.decide_broken(ready, &info, &why).await.map(|()| Sidecar::Reason(why)),
                     None => Ok(Sidecar::Reason(why)),
                 }
             }
@@ -207,10 +207,10 @@ impl Folder {
 
     /// A scan that is no whole volume is UNDECIDED, and that is kept before its files are moved.
     /// It is named by its series: a part of its files would have another SHA-256, but is no other scan.
-    async fn decide_broken(&self, ready: &Ready, look: &Look, why: &str) -> Result<(), String> {
-        let id = &look.series;
+    async fn decide_broken(&self, ready: &Ready, info: &ImageInfo, why: &str) -> Result<(), String> {
+        let id = &info.series;
         let now = self.agent.clock.now();
-        match self.intake.broken(id, &self.origin(ready), &look.attributes, look.acquired, now) {
+        match self.intake.broken(id, &self.origin(ready), &info.attributes, info.acquired, now) {
             Ok(meta) => match self.agent.decide_broken(meta, why.to_owned()) {
                 Some(admission) => admission.row().await.map(drop),
                 None => Err("its verdict cannot be read now".into()),

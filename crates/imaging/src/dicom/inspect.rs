@@ -1,4 +1,4 @@
-//! A look at one image of a series that is still coming.
+//! What one image says of its series before all images of the series have arrived.
 
 use dicom_core::Tag;
 
@@ -9,9 +9,9 @@ use super::{
 };
 use crate::error::Error;
 
-/// What one image tells.
+/// The header of one image.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Look {
+pub struct ImageInfo {
     /// SeriesInstanceUID.
     pub series: String,
     /// SOPInstanceUID, empty where there is none.
@@ -29,17 +29,17 @@ pub struct Look {
 /// An image that cannot be used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unusable {
-    /// SeriesInstanceUID, as far as it can be told.
+    /// SeriesInstanceUID, if it can be read.
     pub series: Option<String>,
     /// Why.
     pub error: Error,
 }
 
 /// Reads an image whole, so that what is wrong with it is known now; its samples are not kept.
-pub fn look(file: &str, bytes: &[u8], wanted: &[Tag]) -> Result<Look, Unusable> {
+pub fn inspect(file: &str, bytes: &[u8], wanted: &[Tag]) -> Result<ImageInfo, Unusable> {
     match Image::read(file, bytes, wanted) {
         Ok(Image { series, instance, expected, acquired, attributes, frames, .. }) => {
-            Ok(Look { series, instance, frames: frames.len(), expected, acquired, attributes })
+            Ok(ImageInfo { series, instance, frames: frames.len(), expected, acquired, attributes })
         }
         Err(Refused { series, error }) => Err(Unusable { series, error }),
     }
