@@ -8,7 +8,7 @@ use crate::commands::{
     completions, get, lines, list, man, phantom, send, show, simulate, spool, status, watch,
 };
 use crate::exit::CODES;
-use crate::out::Format;
+use crate::output::Format;
 
 const EXAMPLES: &str = "\
 Examples:

@@ -5,18 +5,18 @@
 
 mod args;
 mod client;
-mod colours;
+mod colour;
 mod commands;
 mod exit;
 mod lines;
-mod out;
+mod output;
 mod picture;
 mod purpose;
-mod rows;
+mod row;
 mod scanner;
 mod table;
 mod terminal;
-mod when;
+mod timestamps;
 
 use std::process::ExitCode;
 
@@ -25,7 +25,7 @@ use ovomesh_bootstrap::terminal::help_colours;
 
 pub use args::{Cli, Command, Global, command};
 pub use exit::{Failure, code};
-pub use out::{Format, Out};
+pub use output::{Format, Out};
 
 /// Parses the command line, runs it, and says what went wrong.
 pub fn main() -> ExitCode {
@@ -39,9 +39,9 @@ pub fn main() -> ExitCode {
     let result = ovomesh_bootstrap::runtime(1).and_then(|runtime| runtime.block_on(run(cli, &mut out)));
     match result {
         Ok(code) => code,
-        Err(error) if out::is_closed(&error) => ExitCode::SUCCESS,
+        Err(error) if output::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            out::warn(&format!("error: {error:#}"));
+            output::warn(&format!("error: {error:#}"));
             code(&error)
         }
     }

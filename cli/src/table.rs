@@ -3,7 +3,7 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
 
-use crate::{colours, terminal};
+use crate::{colour, terminal};
 
 /// One cell.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +25,7 @@ impl Field {
 
     fn painted(&self, colour: bool) -> String {
         match self.colour {
-            Some(own) if colour => colours::paint(&self.text, own),
+            Some(own) if colour => colour::paint(&self.text, own),
             _ => self.text.clone(),
         }
     }

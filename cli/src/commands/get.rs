@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use jiff::tz::TimeZone;
 use ovomesh_api::pb::query::v1::GetEggRequest;
 
-use crate::{Global, Out, client, rows};
+use crate::{Global, Out, client, row};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,11 +30,11 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
     let question = GetEggRequest { egg_id: args.egg.clone(), site: args.site.clone() };
     let found = query.get_egg(question).await.map_err(client::failure)?;
     if out.is_json() {
-        found.iter().try_for_each(|row| out.json(&rows::json(row)))?;
+        found.iter().try_for_each(|row| out.json(&row::json(row)))?;
     } else {
         let zone = TimeZone::system();
-        let cells = found.iter().map(|row| rows::cells(row, &zone));
-        out.table(&rows::COLUMNS, cells)?;
+        let cells = found.iter().map(|row| row::cells(row, &zone));
+        out.table(&row::COLUMNS, cells)?;
     }
     Ok(ExitCode::SUCCESS)
 }

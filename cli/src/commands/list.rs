@@ -12,8 +12,8 @@ use ovomesh_client::Query;
 
 use crate::exit::Failure;
 use crate::lines::{self, Known};
-use crate::when::Given;
-use crate::{Global, Out, client, rows, when};
+use crate::timestamps::Given;
+use crate::{Global, Out, client, row, timestamps};
 
 /// Rows a page: the contract's most.
 const PAGE: u32 = 1_000;
@@ -100,7 +100,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
         left -= page.rows.len();
         any |= !page.rows.is_empty();
         if out.is_json() {
-            page.rows.iter().try_for_each(|row| out.json(&rows::json(row)))?;
+            page.rows.iter().try_for_each(|row| out.json(&row::json(row)))?;
         } else {
             found.append(&mut page.rows);
         }
@@ -120,8 +120,8 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
     }
     if !out.is_json() {
         let zone = TimeZone::system();
-        let cells = found.iter().map(|row| rows::cells(row, &zone));
-        out.table(&rows::COLUMNS, cells)?;
+        let cells = found.iter().map(|row| row::cells(row, &zone));
+        out.table(&row::COLUMNS, cells)?;
     }
     if more {
         out.remark(format!("there are more scans than these {}; --limit shows more", args.limit))?;
@@ -133,7 +133,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
 async fn empty(query: &Query, args: &Args, out: &mut Out) -> anyhow::Result<ExitCode> {
     let Args { site, line, from, to, calls, .. } = args;
     let such = if calls.is_empty() { "" } else { "such " };
-    let none = format!("no {such}scans of {site}/{line} {}", when::between(from, to, Timestamp::now()));
+    let none = format!("no {such}scans of {site}/{line} {}", timestamps::between(from, to, Timestamp::now()));
     match lines::look_up(query, site, line).await {
         Known::Line if calls.is_empty() => out.remark(format!("{none}; an earlier --from may find some"))?,
         Known::Line | Known::Nothing => out.remark(none)?,

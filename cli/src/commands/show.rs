@@ -10,7 +10,7 @@ use ovomesh_api::verdict::Timings;
 use ovomesh_api::{EggId, Row, Verdict};
 
 use crate::picture::Picture;
-use crate::{Global, Out, client, colours, rows, when};
+use crate::{Global, Out, client, colour, row, timestamps};
 
 /// Characters of the bar of timings, where there is room.
 const BAR: usize = 60;
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
     let question = GetScanRequest { scan_id: args.scan.clone(), site: args.site.clone() };
     let row = query.get_scan(question).await.map_err(client::failure)?;
     if out.is_json() {
-        out.json(&rows::json(&row))?;
+        out.json(&row::json(&row))?;
     } else {
         out.line(text(&row, &TimeZone::system(), out.colour, out.width))?;
     }
@@ -75,13 +75,13 @@ fn text(row: &Row, zone: &TimeZone, colour: bool, width: Option<usize>) -> Strin
 fn head(row: &Row, zone: &TimeZone) -> String {
     let meta = &row.meta;
     let mut head = format!("scan {}\n", meta.scan_id);
-    let at = |stamp: Timestamp| when::local(stamp, zone.clone());
+    let at = |stamp: Timestamp| timestamps::local(stamp, zone.clone());
     let egg = meta.egg_id.as_ref().map_or("unnamed", EggId::as_str);
     let tray = Some(&meta.place.tray_run).filter(|run| !run.is_empty());
     let tray = tray.map(|run| format!(" of tray run {run}")).unwrap_or_default();
     let purpose = meta.purpose.as_str_name().trim_start_matches("PURPOSE_");
     // Writing to a String cannot fail.
-    let _ = writeln!(head, "egg {egg} at {}{tray}, {purpose}", rows::place(&meta.place));
+    let _ = writeln!(head, "egg {egg} at {}{tray}, {purpose}", row::place(&meta.place));
     let suspect = if meta.clock_suspect { " (its clock is suspect)" } else { "" };
     let stored = row.stored_at.map_or_else(|| "-".into(), at);
     let _ = writeln!(head, "acquired {}{suspect}, stored {stored}", at(meta.acquired_at));
@@ -89,11 +89,11 @@ fn head(row: &Row, zone: &TimeZone) -> String {
 }
 
 fn decision(verdict: &Verdict, colour: bool) -> String {
-    let mut line = colours::paint_call(verdict.call.name(), &verdict.call, colour);
+    let mut line = colour::paint_call(verdict.call.name(), &verdict.call, colour);
     if let Some(p) = verdict.p_female {
         let _ = write!(line, "  P(female) {p:.3}");
     }
-    let reason = rows::reason(verdict);
+    let reason = row::reason(verdict);
     if !reason.is_empty() {
         let _ = write!(line, "  {reason}");
     }
@@ -155,7 +155,7 @@ fn bar(t: &Timings, length: usize) -> String {
         drawn.extend(std::iter::repeat_n(letter, end - drawn.len()));
         let _ = writeln!(names, "         {letter} {:>8.2} ms  {name}", us as f64 / 1000.0);
     }
-    format!("time     [{drawn}] {} ms\n{names}", rows::milliseconds(t.total_us))
+    format!("time     [{drawn}] {} ms\n{names}", row::milliseconds(t.total_us))
 }
 
 #[cfg(test)]
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_page_reads_like_this() {
-        let mut row = rows::tests::row("s1", Call::Female);
+        let mut row = row::tests::row("s1", Call::Female);
         let verdict = &mut row.verdict;
         verdict.scores = Some(Scores { female: 0.96, male: 0.03, strangeness: 0.4, ..Default::default() });
         verdict.timings = Some(Timings {
@@ -207,7 +207,7 @@ time     [.PPPPPPPPPPP::::::::IIIIIIIIIIIIIIIIIIIIIIIIIIIIII----------] 6.00 ms
 
     #[test]
     fn a_page_fits_a_narrow_terminal() {
-        let mut row = rows::tests::row("s1", Call::Female);
+        let mut row = row::tests::row("s1", Call::Female);
         let pixels = vec![0xff; 32 * 64].into();
         row.preview = Some(Preview { columns: 64, rows: 64, pixels, ..Default::default() });
         for colour in [false, true] {

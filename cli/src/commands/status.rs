@@ -16,7 +16,7 @@ use tonic::transport::Uri;
 use crate::args::url;
 use crate::exit::Failure;
 use crate::table::{Column, Field};
-use crate::{Global, Out, client, when};
+use crate::{Global, Out, client, timestamps};
 
 /// Longest wait for one service.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -159,9 +159,9 @@ fn cells(service: &Uri, answer: &Result<GetStatusResponse, String>, now: Timesta
         }
     };
     let ready = if status.ready { Field::from("yes") } else { Field::from("no").coloured(Color::Yellow) };
-    let last_error = match when::stamp(status.last_error_at.as_ref()) {
+    let last_error = match timestamps::stamp(status.last_error_at.as_ref()) {
         Some(at) if !status.last_error.is_empty() => {
-            format!("{} ago: {}", when::ago(at, now), status.last_error)
+            format!("{} ago: {}", timestamps::ago(at, now), status.last_error)
         }
         _ => status.last_error.clone(),
     };
@@ -210,12 +210,12 @@ fn object(service: &Uri, answer: &Result<GetStatusResponse, String>) -> Value {
             "service": status.service,
             "instance": status.instance,
             "version": status.version,
-            "started_at": when::stamp(status.started_at.as_ref()),
+            "started_at": timestamps::stamp(status.started_at.as_ref()),
             "ready": status.ready,
             "backlog": status.backlog,
             "oldest_unanswered_ms": status.oldest_unanswered_ms,
             "last_error": status.last_error,
-            "last_error_at": when::stamp(status.last_error_at.as_ref()),
+            "last_error_at": timestamps::stamp(status.last_error_at.as_ref()),
             "details": status.details,
         }),
     }

@@ -7,7 +7,7 @@ use ovomesh_api::pb::query::v1::WatchRequest;
 use ovomesh_client::WatchEvent;
 
 use crate::commands::list::{CallArg, filter};
-use crate::{Global, Out, client, rows};
+use crate::{Global, Out, client, row};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -57,10 +57,10 @@ fn show(event: WatchEvent, zone: &TimeZone, out: &mut Out) -> anyhow::Result<()>
     match event {
         WatchEvent::Live => Ok(()),
         WatchEvent::Rows(found) if out.is_json() => {
-            found.iter().try_for_each(|row| out.json(&rows::json(row)))
+            found.iter().try_for_each(|row| out.json(&row::json(row)))
         }
         WatchEvent::Rows(found) => {
-            found.iter().try_for_each(|row| out.line(rows::feed_line(row, zone, out.colour)))
+            found.iter().try_for_each(|row| out.line(row::feed_line(row, zone, out.colour)))
         }
         WatchEvent::Lagged(missing) => out.remark(format!(
             "lagged: at least {missing} decisions are missing here; `ovomesh list` shows them"

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::scans::Item;
 use crate::terminal::Progress;
-use crate::{Out, colours, rows};
+use crate::{Out, colour, row};
 
 /// What there is to say.
 pub(crate) struct Tell<'a> {
@@ -37,7 +37,7 @@ impl<'a> Tell<'a> {
 
     /// A scan was decided, so long after it was sent.
     pub(crate) fn verdict(&mut self, item: &Item, verdict: &Verdict, took: Duration) -> anyhow::Result<()> {
-        self.calls[rows::column(verdict.call.to_pb())] += 1;
+        self.calls[row::call_index(verdict.call.to_pb())] += 1;
         let Self { out, progress, .. } = self;
         progress.suspend(|| {
             if out.is_json() {
@@ -106,14 +106,14 @@ impl<'a> Tell<'a> {
 
 fn lines(out: &mut Out, item: &Item, verdict: &Verdict, took: Duration) -> anyhow::Result<()> {
     let egg = if item.scan.egg_id.is_empty() { "-" } else { &item.scan.egg_id };
-    let call = colours::paint_call(&format!("{:<9}", verdict.call.name()), &verdict.call, out.colour);
+    let call = colour::paint_call(&format!("{:<9}", verdict.call.name()), &verdict.call, out.colour);
     let p_female = verdict.p_female.map_or("    -".into(), |p| format!("{p:.3}"));
     let snr = verdict.quality.as_ref().map_or("   -".into(), |q| format!("{:>4.0}", q.snr));
     let ms = took.as_secs_f64() * 1000.0;
     let line = format!(
         "{egg:<16}  {call}  P(female) {p_female}  SNR {snr}  {ms:>6.1} ms  {}  {}",
         item.scan.scan_id,
-        rows::reason(verdict)
+        row::reason(verdict)
     );
     out.line(line.trim_end())?;
     for note in &item.notes {

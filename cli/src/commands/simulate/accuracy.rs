@@ -6,7 +6,7 @@ use ovomesh_api::pb::scan::v1::Call;
 use ovomesh_phantom::Class;
 use serde::Serialize;
 
-use crate::rows::column;
+use crate::row::call_index;
 
 /// A share with its Wilson 95 % interval. All three are 0, 0 and 1 of nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -55,7 +55,7 @@ pub(crate) struct Accuracy {
 impl Accuracy {
     /// Scan number `scan`, of this egg, was called so.
     pub(crate) fn called(&mut self, scan: u32, egg: u32, class: Class, call: Call) {
-        self.confusion[class.index()][column(call)] += 1;
+        self.confusion[class.index()][call_index(call)] += 1;
         let first = self.eggs.entry(egg).or_insert((scan, class, call));
         if scan < first.0 {
             *first = (scan, class, call);
@@ -70,14 +70,14 @@ impl Accuracy {
 
     /// Distinct eggs whose first call was a decision.
     pub(crate) fn decided_eggs(&self) -> Share {
-        let decided = || self.eggs.values().filter(|(_, _, call)| column(*call) < 3);
+        let decided = || self.eggs.values().filter(|(_, _, call)| call_index(*call) < 3);
         let right = decided().filter(|(_, class, call)| *call == truth(*class)).count();
         wilson(right as u64, decided().count() as u64)
     }
 
     /// The share over all scans. The interval would be too narrow, as eggs repeat: there is none.
     pub(crate) fn scans(&self) -> f64 {
-        let right: u64 = Class::ALL.iter().map(|&c| self.confusion[c.index()][column(truth(c))]).sum();
+        let right: u64 = Class::ALL.iter().map(|&c| self.confusion[c.index()][call_index(truth(c))]).sum();
         let all: u64 = self.confusion.iter().flatten().sum();
         if all == 0 { 0.0 } else { right as f64 / all as f64 }
     }

@@ -10,7 +10,7 @@ use super::accuracy::Accuracy;
 use super::latency::{Latency, Timeline};
 use super::plan::Plan;
 use super::tour::Tour;
-use crate::rows;
+use crate::row;
 
 /// A send that left later than this after its intended time was delayed by the server or by this machine.
 const DELAYED: Duration = Duration::from_millis(10);
@@ -150,7 +150,7 @@ impl Ledger {
         }
         let took = at.saturating_sub(self.plan.sends[n as usize].at);
         self.counts.verdicts += 1;
-        if rows::column(verdict.call()) == 3 {
+        if row::call_index(verdict.call()) == 3 {
             let reason = verdict.reason().as_str_name().trim_start_matches("UNDECIDED_REASON_");
             *self.counts.undecided_by_reason.entry(reason).or_default() += 1;
         }

@@ -5,9 +5,9 @@ use ovomesh_api::json;
 use ovomesh_api::pb::scan::v1 as pb;
 use ovomesh_api::{EggId, Place, Reason, Row, Verdict};
 
-use crate::colours;
+use crate::colour;
 use crate::table::{Column, Field};
-use crate::when;
+use crate::timestamps;
 
 /// A row as an object.
 pub(crate) fn json(row: &Row) -> serde_json::Value {
@@ -31,10 +31,10 @@ pub(crate) const COLUMNS: [Column; 9] = [
 pub(crate) fn cells(row: &Row, zone: &TimeZone) -> [Field; 9] {
     let Row { meta, verdict, .. } = row;
     [
-        when::local(meta.acquired_at, zone.clone()).into(),
+        timestamps::local(meta.acquired_at, zone.clone()).into(),
         meta.egg_id.as_ref().map_or_else(dash, EggId::to_string).into(),
         place(&meta.place).into(),
-        Field::from(verdict.call.name()).coloured(colours::of(&verdict.call)),
+        Field::from(verdict.call.name()).coloured(colour::colour_of(&verdict.call)),
         verdict.p_female.map_or_else(dash, |p| format!("{p:.3}")).into(),
         verdict.quality.as_ref().map_or_else(dash, |q| format!("{:.1}", q.snr)).into(),
         verdict.timings.as_ref().map_or_else(dash, |t| milliseconds(t.total_us)).into(),
@@ -48,7 +48,7 @@ pub(crate) fn feed_line(row: &Row, zone: &TimeZone, colour: bool) -> String {
     let cells = cells(row, zone);
     let [acquired, egg, place, call, p_female, _, ms, scan, reason] =
         std::array::from_fn::<_, 9, _>(|i| cells[i].text.as_str());
-    let call = colours::paint_call(&format!("{call:<9}"), &row.verdict.call, colour);
+    let call = colour::paint_call(&format!("{call:<9}"), &row.verdict.call, colour);
     let line = format!(
         "{acquired:<23}  {egg:<16}  {place:<16}  {call}  {p_female:>5}  {ms:>7} ms  {scan:<28}  {reason}"
     );
@@ -56,7 +56,7 @@ pub(crate) fn feed_line(row: &Row, zone: &TimeZone, colour: bool) -> String {
 }
 
 /// The place of a call in counts by call: female, male, no embryo, undecided.
-pub(crate) fn column(call: pb::Call) -> usize {
+pub(crate) fn call_index(call: pb::Call) -> usize {
     match call {
         pb::Call::Female => 0,
         pb::Call::Male => 1,

@@ -4,7 +4,7 @@ use comfy_table::Color;
 use ovomesh_api::Call;
 
 /// The colour of a call.
-pub(crate) fn of(call: &Call) -> Color {
+pub(crate) fn colour_of(call: &Call) -> Color {
     match call {
         Call::Female => Color::Magenta,
         Call::Male => Color::Blue,
@@ -29,5 +29,5 @@ pub(crate) fn paint(text: &str, colour: Color) -> String {
 
 /// The same, coloured only if `colour`.
 pub(crate) fn paint_call(text: &str, call: &Call, colour: bool) -> String {
-    if colour { paint(text, of(call)) } else { text.to_owned() }
+    if colour { paint(text, colour_of(call)) } else { text.to_owned() }
 }
