@@ -8,7 +8,9 @@ use super::{
     Device,
     acquired::Acquired,
     attribute::{Attributes, Scope, refuse},
+    contrast::Contrast,
     guard,
+    identity::Identity,
     pixels::{Pixels, describe},
 };
 use crate::error::Error;
@@ -21,7 +23,8 @@ pub(super) struct Image {
     /// How many files the whole series has, if it says so.
     pub(super) expected: Option<usize>,
     pub(super) attributes: Attributes,
-    pub(super) egg_id: Option<String>,
+    /// Whose it is.
+    pub(super) identity: Identity,
     pub(super) acquired: Option<Acquired>,
     pub(super) device: Device,
     pub(super) frames: Vec<Frame>,
@@ -32,8 +35,8 @@ pub(super) struct Image {
 pub(super) struct Frame {
     /// The file it came from.
     pub(super) file: String,
-    /// Order among frames at the same position: echo or repetition, then number.
-    pub(super) rank: (u32, u32),
+    /// What it shows beside where it lies.
+    pub(super) contrast: Contrast,
     pub(super) columns: usize,
     pub(super) rows: usize,
     /// Along x (from column to column) and y.
@@ -86,7 +89,7 @@ impl Image {
             instance: scope.text(tags::SOP_INSTANCE_UID).unwrap_or_default(),
             expected: expected(&scope, count),
             attributes: Attributes::read(object, wanted),
-            egg_id: scope.text(tags::PATIENT_ID),
+            identity: Identity::read(&scope),
             acquired: Acquired::read(&scope),
             device: Device::read(&scope),
             frames,
@@ -99,7 +102,7 @@ impl Frame {
     fn blank(file: &str, columns: usize, rows: usize, shift: i32, samples: &[u16]) -> Self {
         Self {
             file: file.to_owned(),
-            rank: (0, 0),
+            contrast: Contrast::default(),
             columns,
             rows,
             spacing_mm: [0.0; 2],
@@ -208,7 +211,7 @@ impl<'a> Places<'a> {
         let normal = normal(scope, &orientation)?;
         let off = self.step_mm * index as f64;
         Ok(Frame {
-            rank: rank(scope, index),
+            contrast: Contrast::read(scope),
             spacing_mm: [x, y],
             position_mm: [0, 1, 2].map(|i| position[i] + off * normal[i]),
             orientation,
@@ -216,19 +219,6 @@ impl<'a> Places<'a> {
             ..frame
         })
     }
-}
-
-/// The order of frames at one position.
-fn rank(scope: &Scope<'_>, index: usize) -> (u32, u32) {
-    let content = scope.within(tags::FRAME_CONTENT_SEQUENCE);
-    let whole = |scope: &Scope<'_>, tag| scope.number(tag).ok().flatten().map(|n| n.clamp(0.0, 1e9) as u32);
-    let repetition = whole(&content, tags::TEMPORAL_POSITION_INDEX)
-        .or_else(|| whole(scope, tags::TEMPORAL_POSITION_IDENTIFIER))
-        .unwrap_or(0);
-    let echo = whole(scope, tags::ECHO_NUMBERS).unwrap_or(0);
-    let number = whole(scope, tags::INSTANCE_NUMBER).unwrap_or(0);
-    // Numbers of instances are below 10^5 in practice; a repetition outranks its echoes.
-    (repetition.saturating_mul(1000).saturating_add(echo), number.saturating_add(index as u32))
 }
 
 /// The direction from slice to slice: x, y and it are right-handed.

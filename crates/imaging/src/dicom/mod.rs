@@ -6,7 +6,9 @@
 mod acquired;
 mod attribute;
 mod codestream;
+mod contrast;
 mod guard;
+mod identity;
 mod image;
 mod inspect;
 mod pixels;
@@ -25,7 +27,7 @@ pub use self::{
     write::{Label, series_uid, write_enhanced, write_series},
 };
 use self::{
-    attribute::Scope,
+    attribute::{Scope, name},
     image::{Frame, Image},
 };
 use crate::{error::Error, volume::Volume};
@@ -167,22 +169,49 @@ impl Entry {
         if let Some(error) = self.error {
             return Err(error);
         }
+        check_identity(&self.images)?;
         let (mut frames, mut files, mut notes): (Vec<Frame>, Vec<String>, Vec<String>) = Default::default();
-        let (mut acquired, mut identity) = (None::<Acquired>, None);
+        let (mut acquired, mut expected) = (None::<Acquired>, None);
+        let mut first = None;
         for (file, image) in self.images {
             files.push(file);
             frames.extend(image.frames);
             notes.extend(image.notes);
+            expected = expected.max(image.expected);
             // The last slice's time is when the acquisition ended.
             acquired = match (acquired, image.acquired) {
                 (Some(a), Some(b)) if b.local <= a.local => Some(a),
                 (a, b) => b.or(a),
             };
-            identity.get_or_insert((image.series, image.egg_id, image.device, image.attributes));
+            first.get_or_insert((image.series, image.identity, image.device, image.attributes));
         }
-        let (uid, egg_id, device, attributes) = identity.unwrap_or_default();
+        let (uid, identity, device, attributes) = first.unwrap_or_default();
         let (volume, more) = stack::stack(&uid, frames)?;
         notes.extend(more);
-        Ok(Series { volume, uid, egg_id, acquired, device, attributes, files, notes })
+        let egg_id = identity.egg_id().map(str::to_owned);
+        match expected {
+            Some(expected) if files.len() < expected => {
+                let stated = name(tags::IMAGES_IN_ACQUISITION);
+                let problem =
+                    format!("it has {} of the {expected} images that {stated} states; send all", files.len());
+                Err(Error::Series { series: uid, problem })
+            }
+            _ => Ok(Series { volume, uid, egg_id, acquired, device, attributes, files, notes }),
+        }
     }
+}
+
+/// All images of a series must be of the same egg.
+fn check_identity(images: &[(String, Image)]) -> Result<(), Error> {
+    let Some((first_file, first)) = images.first() else { return Ok(()) };
+    for (file, image) in images {
+        if let Some(difference) = first.identity.difference(&image.identity) {
+            let problem = format!(
+                "{difference} in {first_file} and {file}: images of several eggs have one SeriesInstanceUID; \
+                 send each egg as a series of its own"
+            );
+            return Err(Error::Series { series: first.series.clone(), problem });
+        }
+    }
+    Ok(())
 }

@@ -1,6 +1,9 @@
 //! Slices sorted into a volume. x, y and the direction of sorting are right-handed, so the volume is.
 
-use super::image::{Frame, cross};
+use super::{
+    contrast,
+    image::{Frame, cross},
+};
 use crate::{
     error::Error,
     volume::{Header, SLICES, Volume},
@@ -9,25 +12,17 @@ use crate::{
 /// Distances of slices may differ by this share, or this length: positions are rounded when they are written.
 const UNEVEN: f64 = 0.02;
 const UNEVEN_MM: f64 = 0.05;
-/// Slices nearer to each other than this are at the same place.
-const SAME_MM: f64 = 0.01;
 /// Directions that differ by less are the same.
 const TURNED: f64 = 1e-3;
 
 /// The volume of a series' frames, and what was done to get it.
-pub(super) fn stack(series: &str, mut frames: Vec<Frame>) -> Result<(Volume, Vec<String>), Error> {
+pub(super) fn stack(series: &str, frames: Vec<Frame>) -> Result<(Volume, Vec<String>), Error> {
     let error = |problem: String| Error::Series { series: series.to_owned(), problem };
-    let mut notes = Vec::new();
     check_alike(&frames).map_err(error)?;
     let Some(first) = frames.first() else { return Err(error("it has no images".to_owned())) };
     let normal = cross(&first.orientation[..3], &first.orientation[3..]);
     let along = |frame: &Frame| (0..3).map(|i| frame.position_mm[i] * normal[i]).sum::<f64>();
-    frames.sort_by(|a, b| along(a).total_cmp(&along(b)).then(a.rank.cmp(&b.rank)));
-    let all = frames.len();
-    frames.dedup_by(|next, kept| (along(next) - along(kept)).abs() < SAME_MM);
-    if frames.len() < all {
-        notes.push(format!("{all} images lie at {} positions; the first of each was used", frames.len()));
-    }
+    let (frames, mut notes) = contrast::choose(frames, along).map_err(error)?;
     if !SLICES.contains(&frames.len()) {
         let (low, high) = (SLICES.start(), SLICES.end());
         let count = frames.len();

@@ -1,10 +1,10 @@
 //! From files to one volume: order, handedness, gaps, identity.
 
-use dicom_core::VR;
+use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::tags;
 use ovomesh_imaging::{Handedness, Header, Volume, dicom};
 
-use crate::support::{edit, enhanced, label, read, real, slices, text, volume};
+use crate::support::{edit, enhanced, label, read, real, slices, text, volume, words};
 
 #[test]
 fn an_enhanced_file_comes_back_as_it_was_written() {
@@ -89,22 +89,142 @@ fn too_few_slices_say_to_send_the_series() {
     assert!(error.contains("1 slice(s), a scan has 4 to 512; send all images"), "{error}");
 }
 
+/// The slices, each changed, with an instance number of their own.
+fn others(change: impl Fn(&mut dicom_object::InMemDicomObject)) -> Vec<Vec<u8>> {
+    slices().iter().map(|file| edit(file, None, |o| change(o))).collect()
+}
+
+fn put(tag: dicom_core::Tag, vr: VR, value: &str) -> impl Fn(&mut dicom_object::InMemDicomObject) {
+    move |o| {
+        o.put(text(tag, vr, value));
+        o.put(text(tags::RESCALE_SLOPE, VR::DS, "0.25"));
+    }
+}
+
 #[test]
-fn images_at_one_place_are_taken_once_and_that_is_said() {
-    let mut files = slices();
-    let echoes: Vec<Vec<u8>> = files
-        .iter()
-        .map(|file| {
-            edit(file, None, |o| {
-                o.put(text(tags::ECHO_NUMBERS, VR::IS, "2"));
-                o.put(text(tags::RESCALE_SLOPE, VR::DS, "0.25"));
+fn one_whole_contrast_is_used_and_that_is_said() {
+    let table = [
+        (tags::ECHO_NUMBERS, VR::IS, "1", "2"),
+        (tags::ECHO_TIME, VR::DS, "4.6", "9.2"),
+        (tags::DIFFUSION_B_VALUE, VR::FD, "0", "800"),
+        (tags::TEMPORAL_POSITION_IDENTIFIER, VR::IS, "1", "2"),
+        (tags::IMAGE_TYPE, VR::CS, "ORIGINAL\\PRIMARY\\M\\FFE", "ORIGINAL\\PRIMARY\\P\\FFE"),
+    ];
+    for (tag, vr, used, other) in table {
+        let set = |value: &'static str, slope: &'static str, at: &'static str| {
+            others(move |o| {
+                match vr {
+                    VR::FD => {
+                        o.put(DataElement::new(tag, vr, PrimitiveValue::from(value.parse::<f64>().unwrap())))
+                    }
+                    _ => o.put(text(tag, vr, value)),
+                };
+                o.put(text(tags::RESCALE_SLOPE, VR::DS, slope));
+                let z = o.element(tags::IMAGE_POSITION_PATIENT).unwrap().to_multi_float64().unwrap()[2];
+                o.put(text(
+                    tags::IMAGE_POSITION_PATIENT,
+                    VR::DS,
+                    &format!("0\\0\\{}", z + at.parse::<f64>().unwrap()),
+                ));
             })
-        })
-        .collect();
-    files.splice(0..0, echoes);
+        };
+        // Also where the other one lies a little before each slice.
+        for at in ["0", "-0.003"] {
+            let mut files = set(other, "0.25", at);
+            files.extend(set(used, "0.5", "0"));
+            let series = read(&files).expect("readable");
+            assert_eq!(series.volume, volume(), "{tag:?} {at}");
+            assert!(series.notes[0].starts_with("2 contrasts, by "), "{:?}", series.notes);
+        }
+    }
+}
+
+#[test]
+fn contrasts_that_no_rule_chooses_from_are_named() {
+    for (tag, vr, name) in [
+        (tags::INVERSION_TIME, VR::DS, "InversionTime"),
+        (tags::ACQUISITION_NUMBER, VR::IS, "AcquisitionNumber"),
+    ] {
+        let mut files = others(put(tag, vr, "1"));
+        files.extend(others(put(tag, vr, "2")));
+        let error = read(&files).expect_err("two contrasts").to_string();
+        assert!(error.contains(&format!("2 contrasts, by {name}")), "{error}");
+        // From slice to slice they may differ.
+        let mut files = slices();
+        files[3] = edit(&files[3], None, |o| _ = o.put(text(tag, vr, "2")));
+        assert_eq!(read(&files).expect("one stack").volume, volume());
+    }
+}
+
+#[test]
+fn a_stack_of_two_contrasts_is_none() {
+    let mut files = slices();
+    for file in &mut files[3..] {
+        *file = edit(file, None, |o| _ = o.put(text(tags::ECHO_TIME, VR::DS, "9.2")));
+    }
+    let error = read(&files).expect_err("two contrasts").to_string();
+    assert!(error.contains("2 contrasts, by EchoTime (0018,0081)"), "{error}");
+    // The shorter echo lacks a slice.
+    let mut files = others(put(tags::ECHO_TIME, VR::DS, "9.2"));
+    files.extend(others(put(tags::ECHO_TIME, VR::DS, "4.6")).into_iter().take(4));
+    let error = read(&files).expect_err("a slice is missing").to_string();
+    assert!(error.contains("has not all slices"), "{error}");
+}
+
+#[test]
+fn an_image_that_comes_twice_is_one_and_another_at_its_place_is_refused() {
+    let mut files = slices();
+    files.extend(slices());
     let series = read(&files).expect("readable");
-    assert_eq!(series.volume, volume());
-    assert_eq!(series.notes, ["10 images lie at 5 positions; the first of each was used"]);
+    assert_eq!((series.volume, series.notes.len()), (volume(), 1));
+    let mut files = slices();
+    files.push(edit(&files[2], None, |o| _ = o.put(words(vec![7; 80]))));
+    let error = read(&files).expect_err("another image").to_string();
+    assert!(error.contains("2 and 5 lie at the same place") || error.contains("5 and 2"), "{error}");
+}
+
+#[test]
+fn images_of_two_eggs_are_no_series() {
+    for (tag, vr) in [
+        (tags::PATIENT_ID, VR::LO),
+        (tags::STUDY_INSTANCE_UID, VR::UI),
+        (tags::FRAME_OF_REFERENCE_UID, VR::UI),
+    ] {
+        for changed in [0..5, 3..5, 4..5] {
+            let mut files = slices();
+            for file in &slices()[changed] {
+                files.push(edit(file, None, |o| _ = o.put(text(tag, vr, "1.2.3"))));
+            }
+            let error = read(&files).expect_err("two eggs").to_string();
+            let name = keyword(tag);
+            assert!(
+                error.contains(name) && error.contains("1.2.3") && error.contains("several eggs"),
+                "{error}"
+            );
+        }
+    }
+    // One image does not say whose it is.
+    let mut files = slices();
+    files[4] = edit(&files[4], None, |o| _ = o.put(text(tags::PATIENT_ID, VR::LO, "")));
+    assert!(read(&files).expect_err("whose is it?").to_string().contains("is EGG-0042 and none"));
+}
+
+fn keyword(tag: dicom_core::Tag) -> &'static str {
+    match tag {
+        tags::PATIENT_ID => "PatientID",
+        tags::STUDY_INSTANCE_UID => "StudyInstanceUID",
+        _ => "FrameOfReferenceUID",
+    }
+}
+
+#[test]
+fn the_stated_number_of_images_must_be_there() {
+    for missing in [0, 4] {
+        let mut files = slices();
+        files.remove(missing);
+        let error = read(&files).expect_err("one is missing").to_string();
+        assert!(error.contains("4 of the 5 images that ImagesInAcquisition (0020,1002) states"), "{error}");
+    }
 }
 
 #[test]
