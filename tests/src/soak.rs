@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use bytes::Bytes;
 use ovomesh_api::pb::query::v1::{WatchRequest, WatchResponse};
-use ovomesh_api::pb::scan::v1::{Scan, Volume};
+use ovomesh_api::pb::scan::v1::Scan;
+use ovomesh_api::volume::smallest;
 use ovomesh_bootstrap::status::pb::GetStatusRequest;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
 use ovomesh_testkit::{Fleet, Shape};
@@ -52,19 +52,7 @@ impl Kind {
 
 /// A scan of the smallest volume that is allowed.
 fn small(scan_id: &str) -> Scan {
-    let samples = Bytes::from_static(&[1; 2 * 8 * 8 * 4]);
-    let volume = Volume {
-        columns: 8,
-        rows: 8,
-        slices: 4,
-        spacing_x_mm: 1.0,
-        spacing_y_mm: 1.0,
-        spacing_z_mm: 2.8,
-        crc32c: Some(crc32c::crc32c(&samples)),
-        samples,
-        ..Default::default()
-    };
-    Scan { volume: Some(volume), ..scan(scan_id) }
+    Scan { volume: Some(smallest(0x0101)), ..scan(scan_id) }
 }
 
 /// One whose checksum is wrong.

@@ -206,16 +206,7 @@ mod tests {
         pb::Scan {
             scan_id: "s1".into(),
             place: Some(pb::Place { site: "north".into(), line: "1".into(), ..Default::default() }),
-            volume: Some(pb::Volume {
-                columns: 8,
-                rows: 8,
-                slices: 4,
-                spacing_x_mm: 1.0,
-                spacing_y_mm: 1.0,
-                spacing_z_mm: 1.0,
-                samples: vec![0; 512].into(),
-                ..Default::default()
-            }),
+            volume: Some(crate::volume::smallest(0)),
             ..Default::default()
         }
     }

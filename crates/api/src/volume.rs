@@ -67,6 +67,22 @@ impl SampleFormat {
     }
 }
 
+/// The smallest valid volume, every sample the same: for tests.
+pub fn smallest(sample: u16) -> pb::Volume {
+    let (side, slices) = (*IN_PLANE.start(), *SLICES.start());
+    let samples = sample.to_le_bytes().repeat((side * side * slices) as usize);
+    pb::Volume {
+        columns: side,
+        rows: side,
+        slices,
+        spacing_x_mm: 1.0,
+        spacing_y_mm: 1.0,
+        spacing_z_mm: 2.8,
+        samples: samples.into(),
+        ..Default::default()
+    }
+}
+
 impl Volume {
     /// Checks `volume` against the contract and against `max_bytes` (as sent and as unpacked).
     pub fn parse(volume: pb::Volume, max_bytes: u64) -> Result<Self, Invalid> {
@@ -221,6 +237,20 @@ mod tests {
         let at = sent.samples.as_ptr();
         let volume = Volume::parse(sent, MAX_VOLUME_BYTES).unwrap();
         assert_eq!(volume.into_pb().samples.as_ptr(), at);
+    }
+
+    #[test]
+    fn the_smallest_volume_is_valid_and_nothing_smaller_is() {
+        assert!(Volume::parse(smallest(7), MAX_VOLUME_BYTES).is_ok());
+        type Shrink = fn(&mut pb::Volume);
+        let shrinks: [Shrink; 3] = [|v| v.columns -= 1, |v| v.rows -= 1, |v| v.slices -= 1];
+        for shrink in shrinks {
+            let mut volume = smallest(7);
+            shrink(&mut volume);
+            volume.samples.truncate(2 * (volume.columns * volume.rows * volume.slices) as usize);
+            let error = Volume::parse(volume, MAX_VOLUME_BYTES).unwrap_err();
+            assert!(error.message.contains(" to 512 samples"), "{error}");
+        }
     }
 
     #[test]

@@ -32,4 +32,4 @@ pub use error::Error;
 pub use grid::SPACING_MM as GRID_SPACING_MM;
 pub use prepare::{GRID, Prepared, Scratch, VERSION, prepare, prepare_shifted, quality};
 pub use quality::Quality;
-pub use volume::{Handedness, Header, IN_PLANE, SLICES, Volume, VolumeView};
+pub use volume::{Handedness, Header, IN_PLANE, SLICES, SPACING_MM, Volume, VolumeView};

@@ -11,7 +11,7 @@ pub const IN_PLANE: RangeInclusive<usize> = 8..=512;
 /// Fewest and most slices.
 pub const SLICES: RangeInclusive<usize> = 4..=512;
 /// Smallest and largest distance of samples in millimetres.
-const SPACING_MM: RangeInclusive<f64> = 0.05..=20.0;
+pub const SPACING_MM: RangeInclusive<f64> = 0.05..=20.0;
 
 /// Whether x, y, z form a right-handed system. In a mirrored egg the ovary is on the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

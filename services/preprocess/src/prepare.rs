@@ -6,6 +6,18 @@ use ovomesh_api::pb::scan::v1::{Encoding, Handedness, Point, Preview, Quality, V
 use ovomesh_imaging::{self as imaging, GRID, Header, Scratch, VolumeView};
 use ovomesh_mesh::StageError;
 
+// Whatever the contract lets in can be prepared. Imaging knows no contract, and who only sends scans needs no imaging, so
+// each has its limits; they are compared here.
+const _: () = {
+    use ovomesh_api::volume as contract;
+    assert!(*contract::IN_PLANE.start() as usize == *imaging::IN_PLANE.start());
+    assert!(*contract::IN_PLANE.end() as usize == *imaging::IN_PLANE.end());
+    assert!(*contract::SLICES.start() as usize == *imaging::SLICES.start());
+    assert!(*contract::SLICES.end() as usize == *imaging::SLICES.end());
+    assert!(*contract::SPACING_MM.start() == *imaging::SPACING_MM.start());
+    assert!(*contract::SPACING_MM.end() == *imaging::SPACING_MM.end());
+};
+
 /// What one thread keeps from volume to volume.
 #[derive(Default)]
 pub struct Preparer {

@@ -72,6 +72,8 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
+    use ovomesh_api::volume::smallest;
+
     use super::*;
 
     #[test]
@@ -109,20 +111,10 @@ mod tests {
     fn meta(at: Timestamp) -> ScanMeta {
         let place =
             ovomesh_api::pb::scan::v1::Place { site: "s".into(), line: "l".into(), ..Default::default() };
-        let volume = ovomesh_api::pb::scan::v1::Volume {
-            columns: 8,
-            rows: 8,
-            slices: 4,
-            spacing_x_mm: 1.0,
-            spacing_y_mm: 1.0,
-            spacing_z_mm: 1.0,
-            samples: vec![0; 512].into(),
-            ..Default::default()
-        };
         let scan = ovomesh_api::pb::scan::v1::Scan {
             scan_id: "a".into(),
             place: Some(place),
-            volume: Some(volume),
+            volume: Some(smallest(0)),
             acquired_at: Some(time::to_pb(at)),
             ..Default::default()
         };

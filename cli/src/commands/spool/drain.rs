@@ -307,6 +307,8 @@ fn tell(done: &Done, out: &mut Out) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use ovomesh_api::volume::smallest;
+
     use super::*;
     use crate::Format;
 
@@ -330,23 +332,13 @@ mod tests {
 
     #[test]
     fn times_that_nobody_vouches_for_are_marked() {
-        let volume = ovomesh_api::pb::scan::v1::Volume {
-            columns: 8,
-            rows: 8,
-            slices: 4,
-            spacing_x_mm: 1.0,
-            spacing_y_mm: 1.0,
-            spacing_z_mm: 1.0,
-            samples: vec![0; 512].into(),
-            ..Default::default()
-        };
         let place =
             ovomesh_api::pb::scan::v1::Place { site: "s".into(), line: "l".into(), ..Default::default() };
         let at = Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 0 });
         let scan = ovomesh_api::pb::scan::v1::Scan {
             scan_id: "a".into(),
             place: Some(place),
-            volume: Some(volume),
+            volume: Some(smallest(0)),
             acquired_at: at,
             ..Default::default()
         };

@@ -87,7 +87,8 @@ mod tests {
     use std::time::Duration;
 
     use jiff::Timestamp;
-    use ovomesh_api::pb::scan::v1::{Call, Place, Purpose, Scan, UndecidedReason, Volume};
+    use ovomesh_api::pb::scan::v1::{Call, Place, Purpose, Scan, UndecidedReason};
+    use ovomesh_api::volume::smallest;
     use ovomesh_api::{LineBook, time};
     use ovomesh_mesh::Lifecycle;
     use ovomesh_spool::{Limits, Spool, SpoolContents};
@@ -109,22 +110,12 @@ mod tests {
     }
 
     fn scan() -> Scan {
-        let volume = Volume {
-            columns: 8,
-            rows: 8,
-            slices: 4,
-            spacing_x_mm: 1.0,
-            spacing_y_mm: 1.0,
-            spacing_z_mm: 1.0,
-            samples: vec![0; 512].into(),
-            ..Volume::default()
-        };
         Scan {
             scan_id: "7".into(),
             place: Some(Place { site: "north".into(), line: "1".into(), ..Place::default() }),
             purpose: Purpose::Production.into(),
             acquired_at: Some(time::to_pb(Timestamp::now())),
-            volume: Some(volume),
+            volume: Some(smallest(0)),
             ..Scan::default()
         }
     }
