@@ -1,7 +1,7 @@
 //! What is checked before the parser sees a file. The parser makes room for every length that a file states
 //! and follows every nesting; here a length must fit what is there, and nesting has a limit.
 
-use std::io::Read;
+use std::{borrow::Cow, io::Read, ops::Range};
 
 use dicom_core::{
     Tag, VR,
@@ -29,8 +29,47 @@ const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 pub(super) struct Checked {
     /// SeriesInstanceUID, as far as it was reached.
     pub(super) series: Option<String>,
-    /// How many bytes of the file the parser may see: all but padding after the data set.
-    pub(super) sound: Result<usize, Error>,
+    /// What of the file the parser may see.
+    pub(super) sound: Result<Sound, Error>,
+}
+
+/// A file whose structure is sound.
+pub(super) struct Sound {
+    /// Where its data set ends: what follows is padding.
+    end: usize,
+    /// Sequences that an explicit data set has as UN of undefined length.
+    unknown: Vec<Unknown>,
+}
+
+/// A sequence that was stored by something that did not know it. By CP-246 its content has no VRs, whatever the data set
+/// around it has; the parser does not know that.
+struct Unknown {
+    at: Range<usize>,
+    /// Whether it is known, and lies in no other sequence: private ones are not read.
+    is_read: bool,
+}
+
+impl Sound {
+    /// What the parser reads: the file without padding and without unknown sequences.
+    pub(super) fn parsed<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let Some(first) = self.unknown.first() else { return Cow::Borrowed(&bytes[..self.end]) };
+        let mut kept = bytes[..first.at.start].to_vec();
+        let next = self.unknown.iter().skip(1).map(|next| next.at.start).chain([self.end]);
+        for (unknown, next) in self.unknown.iter().zip(next) {
+            kept.extend_from_slice(&bytes[unknown.at.end..next]);
+        }
+        Cow::Owned(kept)
+    }
+
+    /// The known ones among the unknown sequences, each as a data set in implicit VR little endian.
+    pub(super) fn sequences(&self, bytes: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+        let read = self.unknown.iter().filter(|unknown| unknown.is_read);
+        // Tag and length, without the VR and its two reserved bytes between them.
+        read.map(|unknown| {
+            let element = &bytes[unknown.at.clone()];
+            [&element[..4], &element[8..]].concat()
+        })
+    }
 }
 
 /// Checks a file's structure.
@@ -43,7 +82,7 @@ pub(super) fn check(file: &str, bytes: &[u8]) -> Checked {
     Checked { series, sound }
 }
 
-fn walk(bytes: &[u8], series: &mut Option<String>) -> Result<usize, Problem> {
+fn walk(bytes: &[u8], series: &mut Option<String>) -> Result<Sound, Problem> {
     if bytes.len() > MAX_BYTES {
         return Err(Problem::Broken(format!(
             "it has {} bytes, at most {MAX_BYTES} are possible",
@@ -58,6 +97,7 @@ fn walk(bytes: &[u8], series: &mut Option<String>) -> Result<usize, Problem> {
     let mut meta = Walk { at: start, ..Walk::dataset(bytes, false, false) };
     let syntax = meta.transfer_syntax()?;
     let data = &bytes[meta.at..];
+    let mut unknown = Vec::new();
     let end = match syntax.as_str() {
         uids::IMPLICIT_VR_LITTLE_ENDIAN => Walk::dataset(data, true, false).run(series)?,
         EXPLICIT_VR_BIG_ENDIAN => Walk::dataset(data, false, true).run(series)?,
@@ -65,9 +105,17 @@ fn walk(bytes: &[u8], series: &mut Option<String>) -> Result<usize, Problem> {
             Walk::dataset(&inflate(data)?, false, false).run(series)?;
             data.len()
         }
-        _ => Walk::dataset(data, false, false).run(series)?,
+        _ => {
+            let mut walk = Walk::dataset(data, false, false);
+            let end = walk.run(series)?;
+            unknown = walk.unknown;
+            end
+        }
     };
-    Ok(meta.at + end)
+    for Unknown { at, .. } in &mut unknown {
+        *at = at.start + meta.at..at.end + meta.at;
+    }
+    Ok(Sound { end: meta.at + end, unknown })
 }
 
 fn inflate(data: &[u8]) -> Result<Vec<u8>, Problem> {
@@ -105,6 +153,9 @@ struct Walk<'a> {
     at: usize,
     big_endian: bool,
     levels: Vec<Level>,
+    /// Where the unknown sequence began that is being walked through, and how deep.
+    within: Option<(usize, usize)>,
+    unknown: Vec<Unknown>,
 }
 
 /// A value without its padding.
@@ -121,7 +172,8 @@ struct Element {
 
 impl<'a> Walk<'a> {
     fn dataset(bytes: &'a [u8], implicit: bool, big_endian: bool) -> Self {
-        Self { bytes, at: 0, big_endian, levels: vec![Level::end(bytes.len(), implicit)] }
+        let levels = vec![Level::end(bytes.len(), implicit)];
+        Self { bytes, at: 0, big_endian, levels, within: None, unknown: Vec::new() }
     }
 
     /// Walks through the file meta group and returns its transfer syntax.
@@ -139,7 +191,7 @@ impl<'a> Walk<'a> {
 
     /// Walks through the data set and returns where it ends. Some writers fill their files up with zeros
     /// after it.
-    fn run(mut self, series: &mut Option<String>) -> Result<usize, Problem> {
+    fn run(&mut self, series: &mut Option<String>) -> Result<usize, Problem> {
         loop {
             while self.levels.last().is_some_and(|level| level.end == Some(self.at)) {
                 self.levels.pop();
@@ -149,6 +201,7 @@ impl<'a> Walk<'a> {
             if self.levels.len() == 1 && self.bytes[self.at..].iter().all(|&b| b == 0) {
                 return Ok(self.at);
             }
+            let begun = self.at;
             let element = self.header(implicit)?;
             match (element.tag, element.length) {
                 (ITEM, _) if fragments => {
@@ -159,6 +212,10 @@ impl<'a> Walk<'a> {
                     let end = self.fits(element.tag, length)?;
                     self.enter(Some(end), implicit, false)?;
                 }
+                // Some writers end the data set like an item.
+                (ITEM_END, _) if self.levels.len() == 1 && self.bytes[self.at..].iter().all(|&b| b == 0) => {
+                    return Ok(begun);
+                }
                 (ITEM_END | SEQUENCE_END, _) => {
                     if self.levels.len() < 2 || self.levels.pop().is_some_and(|level| level.end.is_some()) {
                         return Err(Problem::Broken(format!(
@@ -166,9 +223,17 @@ impl<'a> Walk<'a> {
                             self.at
                         )));
                     }
+                    self.leave();
                 }
                 (tags::PIXEL_DATA, UNDEFINED) => self.enter(None, implicit, true)?,
-                (_, UNDEFINED) if element.vr == VR::UN => self.enter(None, true, false)?,
+                (_, UNDEFINED) if element.vr == VR::UN => {
+                    // Where lengths around it count its bytes it cannot be taken out.
+                    let is_free = self.levels[1..].iter().all(|level| level.end.is_none());
+                    if !implicit && is_free && self.within.is_none() {
+                        self.within = Some((begun, self.levels.len()));
+                    }
+                    self.enter(None, true, false)?;
+                }
                 (_, UNDEFINED) => self.enter(None, implicit, false)?,
                 (_, length) if element.vr == VR::SQ => {
                     let end = self.fits(element.tag, length)?;
@@ -190,6 +255,18 @@ impl<'a> Walk<'a> {
             return Err(Problem::Broken(format!("it nests sequences more than {MAX_DEPTH} deep")));
         }
         Ok(())
+    }
+
+    /// Notes where an unknown sequence was, when that has ended.
+    fn leave(&mut self) {
+        if let Some((begun, depth)) = self.within
+            && self.levels.len() == depth
+        {
+            self.within = None;
+            // The low byte of a group number comes first; private groups are odd.
+            let is_read = depth == 1 && self.bytes[begun].is_multiple_of(2);
+            self.unknown.push(Unknown { at: begun..self.at, is_read });
+        }
     }
 
     /// Where a value of `length` ends.

@@ -3,6 +3,7 @@
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{DefaultDicomObject, InMemDicomObject, OpenFileOptions};
+use dicom_transfer_syntax_registry::entries::IMPLICIT_VR_LITTLE_ENDIAN;
 
 use super::{
     Device,
@@ -11,6 +12,7 @@ use super::{
     contrast::Contrast,
     guard,
     identity::Identity,
+    known::known,
     pixels::{Pixels, describe},
 };
 use crate::error::Error;
@@ -62,11 +64,19 @@ impl Image {
     /// Reads a file, and the `wanted` attributes. `file` is its name for errors.
     pub(super) fn read(file: &str, bytes: &[u8], wanted: &[Tag]) -> Result<Self, Refused> {
         let guard::Checked { series, sound } = guard::check(file, bytes);
-        let read = sound.and_then(|end| {
-            let object = OpenFileOptions::new().from_reader(&bytes[..end]);
+        let read = sound.and_then(|sound| {
+            let not_dicom =
+                |e: &dyn std::error::Error| Error::NotDicom { file: file.to_owned(), detail: describe(e) };
             let object =
-                object.map_err(|e| Error::NotDicom { file: file.to_owned(), detail: describe(&e) })?;
-            Self::from_object(file, &object, wanted)
+                OpenFileOptions::new().from_reader(&sound.parsed(bytes)[..]).map_err(|e| not_dicom(&e))?;
+            let meta = object.meta().clone();
+            let mut object = object.into_inner();
+            let syntax = &IMPLICIT_VR_LITTLE_ENDIAN.erased();
+            for sequence in sound.sequences(bytes) {
+                let read = InMemDicomObject::read_dataset_with_ts(&sequence[..], syntax);
+                object.extend(read.map_err(|e| not_dicom(&e))?);
+            }
+            Self::from_object(file, &known(object).with_exact_meta(meta), wanted)
         });
         read.map_err(|error| Refused { series, error })
     }

@@ -11,6 +11,7 @@ mod guard;
 mod identity;
 mod image;
 mod inspect;
+mod known;
 mod pixels;
 mod stack;
 mod write;

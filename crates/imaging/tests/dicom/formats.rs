@@ -1,7 +1,9 @@
 //! Transfer syntaxes and ways to store samples.
 
-use dicom_core::{DataElement, DicomValue, PrimitiveValue, VR, value::PixelFragmentSequence};
+use dicom_core::{DataElement, DicomValue, PrimitiveValue, Tag, VR, value::PixelFragmentSequence};
 use dicom_dictionary_std::{tags, uids};
+use dicom_object::InMemDicomObject;
+use dicom_transfer_syntax_registry::entries::IMPLICIT_VR_LITTLE_ENDIAN;
 
 use crate::support::{edit, enhanced, number, read, real, slices, stored, text, volume, words};
 
@@ -132,4 +134,128 @@ fn zeros_after_the_data_are_padding() {
         let file = [enhanced(), vec![0; zeros]].concat();
         assert_eq!(read(&[file]).expect("readable").volume, volume(), "{zeros} zeros");
     }
+}
+
+/// The value of an attribute as its bytes are in a file.
+fn raw(object: &InMemDicomObject, tag: Tag) -> Vec<u8> {
+    let value = object.element(tag).expect("it is there").to_bytes().expect("a value").into_owned();
+    if value.len() % 2 == 1 { [value, vec![b' ']].concat() } else { value }
+}
+
+#[test]
+fn attributes_that_an_archive_did_not_know_are_what_they_are() {
+    let attributes = [
+        tags::MODALITY,
+        tags::PATIENT_ID,
+        tags::SERIES_INSTANCE_UID,
+        tags::IMAGES_IN_ACQUISITION,
+        tags::ACQUISITION_DATE_TIME,
+        tags::ROWS,
+        tags::COLUMNS,
+        tags::BITS_ALLOCATED,
+        tags::BITS_STORED,
+        tags::HIGH_BIT,
+        tags::SAMPLES_PER_PIXEL,
+        tags::PIXEL_REPRESENTATION,
+        tags::PHOTOMETRIC_INTERPRETATION,
+        tags::PIXEL_SPACING,
+        tags::IMAGE_POSITION_PATIENT,
+        tags::IMAGE_ORIENTATION_PATIENT,
+        tags::RESCALE_SLOPE,
+        tags::RESCALE_INTERCEPT,
+    ];
+    let expected = read(&slices()).expect("readable");
+    for tag in attributes {
+        let files: Vec<_> = slices()
+            .iter()
+            .map(|file| {
+                edit(file, None, |o| {
+                    let value = raw(o, tag);
+                    o.put(DataElement::new(tag, VR::UN, PrimitiveValue::U8(value.into())));
+                })
+            })
+            .collect();
+        assert_eq!(read(&files).unwrap_or_else(|error| panic!("{tag:?}: {error}")), expected, "{tag:?}");
+    }
+}
+
+#[test]
+fn text_in_another_vr_is_read_as_what_it_is() {
+    let expected = read(&slices()).expect("readable");
+    for vr in [VR::UT, VR::LT, VR::ST, VR::LO, VR::UC] {
+        for tag in [tags::PIXEL_SPACING, tags::IMAGE_ORIENTATION_PATIENT, tags::RESCALE_SLOPE, tags::ROWS] {
+            let files: Vec<_> = slices()
+                .iter()
+                .map(|file| {
+                    edit(file, None, |o| {
+                        let value = o.element(tag).expect("it is there").to_str().expect("text").into_owned();
+                        o.put(text(tag, vr, &value));
+                    })
+                })
+                .collect();
+            assert_eq!(read(&files).unwrap_or_else(|error| panic!("{tag:?} as {vr}: {error}")), expected);
+        }
+    }
+}
+
+/// A data set without its file meta group, in implicit VR little endian.
+fn implicit(object: &InMemDicomObject) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    object.write_dataset_with_ts(&mut bytes, &IMPLICIT_VR_LITTLE_ENDIAN.erased()).expect("written");
+    bytes
+}
+
+/// A file in which sequences are UN of undefined length, as CP-246 has it: the functional groups and, around the
+/// samples, a private one.
+fn unknown_sequences() -> Vec<u8> {
+    let groups = [tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE];
+    let mut sequences = Vec::new();
+    let without = edit(&enhanced(), None, |o| {
+        for tag in groups {
+            let sequence = o.take_element(tag).expect("it is there");
+            sequences.push(implicit(&InMemDicomObject::from_element_iter([sequence])));
+        }
+    });
+    let mut private = sequences[0].clone();
+    private[..2].copy_from_slice(&[0x09, 0x00]);
+    sequences.insert(0, private);
+    // Groups 0009 and 5200 lie around the rest of the file: 0008, and then 7FE0 with the samples.
+    let unknown = |implicit: &Vec<u8>| {
+        assert_eq!(implicit[4..8], [0xFF; 4], "of undefined length");
+        [&implicit[..4], b"UN\0\0", &implicit[4..]].concat()
+    };
+    let at = |group: [u8; 2], vr: &[u8; 2], element: [u8; 2]| {
+        let header = [group[0], group[1], element[0], element[1], vr[0], vr[1]];
+        without.windows(6).position(|bytes| bytes == header).expect("it is there")
+    };
+    let (patient, pixels) = (at([0x10, 0], b"PN", [0x10, 0]), at([0xE0, 0x7F], b"OW", [0x10, 0]));
+    let mut file = without[..patient].to_vec();
+    file.extend(unknown(&sequences[0]));
+    file.extend_from_slice(&without[patient..pixels]);
+    sequences[1..].iter().for_each(|sequence| file.extend(unknown(sequence)));
+    file.extend_from_slice(&without[pixels..]);
+    file
+}
+
+#[test]
+fn sequences_that_an_archive_did_not_know_are_what_they_are() {
+    let series = read(&[unknown_sequences()]).expect("readable");
+    assert_eq!(series, read(&[enhanced()]).expect("readable"));
+}
+
+#[test]
+fn an_unknown_sequence_that_is_cut_off_is_an_error_and_no_panic() {
+    let file = unknown_sequences();
+    for end in (140..file.len()).step_by(7) {
+        assert!(read(&[file[..end].to_vec()]).is_err(), "at {end}");
+    }
+}
+
+#[test]
+fn a_data_set_may_end_like_an_item() {
+    let delimiter = [0xFE, 0xFF, 0x0D, 0xE0, 0, 0, 0, 0];
+    let files: Vec<_> = slices().iter().map(|file| [&file[..], &delimiter].concat()).collect();
+    assert_eq!(read(&files).expect("readable").volume, volume());
+    let filled = [&enhanced()[..], &delimiter, &[0; 512]].concat();
+    assert_eq!(read(&[filled]).expect("readable").volume, volume());
 }
