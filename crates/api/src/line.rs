@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::intake::source::check_sources;
-use crate::intake::{Fields, Origin, Reading, Readings, Source};
+use crate::intake::{Axes, Fields, Origin, Reading, Readings, Source};
 use crate::scan::Place;
 use crate::texts::OWNER;
 use crate::{LineId, Policy};
@@ -33,13 +33,17 @@ pub struct LineConfig {
     pub sources: Vec<Source>,
     /// What the attributes of an image say. Without: PatientID is the egg, ReceiveCoilName the coil.
     pub read: Vec<Reading>,
+    /// How DICOM images are turned into the frame that models know: `header` (ImageOrientationPatient, to the nearest
+    /// quarter turn), or the image's axes that are x, y and z, such as `-x y -z`.
+    pub axes: Axes,
 }
 
 impl Default for LineConfig {
     fn default() -> Self {
         let (sources, read) = Default::default();
         let policy = Policy::default();
-        Self { owner: "default".into(), budget_ms: 2_000, quarantined: false, policy, sources, read }
+        let axes = Axes::default();
+        Self { owner: "default".into(), budget_ms: 2_000, quarantined: false, policy, sources, read, axes }
     }
 }
 

@@ -26,10 +26,12 @@ mod preview;
 mod quality;
 mod resample;
 mod sums;
+mod turn;
 mod volume;
 
 pub use error::Error;
 pub use grid::SPACING_MM as GRID_SPACING_MM;
 pub use prepare::{GRID, Prepared, Scratch, VERSION, prepare, prepare_shifted, quality};
 pub use quality::Quality;
+pub use turn::ImageAxis;
 pub use volume::{Handedness, Header, IN_PLANE, SLICES, SPACING_MM, Volume, VolumeView};

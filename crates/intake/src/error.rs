@@ -17,6 +17,9 @@ pub enum Error {
     /// Nobody's images.
     #[error(transparent)]
     NoLine(#[from] NoLine),
+    /// An image that cannot be turned into the anatomy's frame.
+    #[error(transparent)]
+    Image(#[from] ovomesh_imaging::Error),
     /// A field that breaks the contract.
     #[error(transparent)]
     Invalid(#[from] Invalid),

@@ -2,7 +2,7 @@
 
 use dicom_core::Tag;
 use jiff::Timestamp;
-use ovomesh_api::intake::{Fields, Origin};
+use ovomesh_api::intake::{Axes, Fields, Origin};
 use ovomesh_api::line::NoLine;
 use ovomesh_api::pb::scan::v1 as pb;
 use ovomesh_api::{Image, LineBook, Place, ScanId, ScanKey, ScanMeta, time};
@@ -76,6 +76,11 @@ impl Intake {
         series: &Series,
     ) -> Result<(pb::Scan, Vec<String>), Error> {
         let (place, fields) = self.identify(origin, &series.attributes)?;
+        let axes = match self.book.get(&place.line_id).axes {
+            Axes::Header => series.axes,
+            Axes::Given(axes) => axes,
+        };
+        let volume = series.volume.turned(axes)?;
         let scan = pb::Scan {
             scan_id: id,
             egg_id: fields.egg_id.map(|id| id.to_string()).unwrap_or_default(),
@@ -88,7 +93,7 @@ impl Intake {
             batch_id: fields.batch_id,
             coil: fields.coil,
             acquired_at: acquired_at(series.acquired),
-            volume: Some(wire(&series.volume)),
+            volume: Some(wire(&volume)),
             purpose: fields.purpose.unwrap_or_default().into(),
             ..Default::default()
         };
@@ -181,6 +186,28 @@ mod tests {
         let intake = intake("{}");
         let (scan, _) = intake.scan("1.2.3".into(), &ImageOrigin::default(), &series(&intake)).unwrap();
         assert_eq!((scan.egg_id.as_str(), scan.place.unwrap().line.as_str()), ("T4-017-E9", "1"));
+    }
+
+    #[test]
+    fn an_image_is_turned_as_its_header_or_its_line_says() {
+        let turned = |yaml: &str, axes| {
+            let intake = intake(yaml);
+            let mut series = series(&intake);
+            let samples: Vec<u16> = (0..64 * 64 * 16).map(|i| i as u16).collect();
+            series.volume = Volume::from_u16(Header::new([64, 64, 16], [1.0, 1.0, 2.8]), &samples).unwrap();
+            series.axes = axes;
+            let (scan, _) = intake.scan("1.2.3".into(), &ImageOrigin::default(), &series).unwrap();
+            let expected = |axes| wire(&series.volume.turned(axes).unwrap());
+            (scan.volume.unwrap(), [expected(axes), expected([(0, true), (1, true), (2, false)])])
+        };
+        let coronal = [(0, false), (2, true), (1, false)];
+        let (volume, [by_header, _]) = turned("{}", coronal);
+        assert_eq!(volume, by_header);
+        assert_eq!((volume.rows, volume.spacing_y_mm, volume.slices), (16, 2.8, 64));
+        let (volume, [_, by_line]) = turned("default: {axes: '-x -y z'}", coronal);
+        assert_eq!(volume, by_line);
+        let mirrored = LineBook::from_yaml("default: {axes: '-x y z'}").unwrap_err().to_string();
+        assert!(mirrored.contains("mirrors the egg"), "{mirrored}");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! How images that say nothing of lines and trays become scans that do: which line they are of ([`source`]), and which of
 //! their attributes are the egg, the tray run, the slot ([`reading`]). Part of a line's configuration; see `docs/lines.md`.
 
+mod axes;
 pub mod reading;
 pub mod source;
 
+pub use axes::{Axes, ImageAxis};
 pub use reading::{Fields, Reading, Readings, Target};
 pub use source::{Origin, Source};
 

@@ -30,14 +30,18 @@ pub use self::{
 use self::{
     attribute::{Scope, name},
     image::{Frame, Image},
+    stack::Stack,
 };
-use crate::{error::Error, volume::Volume};
+use crate::{error::Error, turn::ImageAxis, volume::Volume};
 
 /// One scan, from one or more files.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    /// The image, right-handed.
+    /// The image as it was taken, right-handed.
     pub volume: Volume,
+    /// Its axes that run along x, y and z of the patient's frame, to the nearest quarter turn, by
+    /// ImageOrientationPatient. [`Volume::turned`] brings it there.
+    pub axes: [ImageAxis; 3],
     /// SeriesInstanceUID: the scan's id.
     pub uid: String,
     /// PatientID: the egg's id, as it is written; empty ones are absent.
@@ -187,7 +191,7 @@ impl Entry {
             first.get_or_insert((image.series, image.identity, image.device, image.attributes));
         }
         let (uid, identity, device, attributes) = first.unwrap_or_default();
-        let (volume, more) = stack::stack(&uid, frames)?;
+        let Stack { volume, axes, notes: more } = stack::stack(&uid, frames)?;
         notes.extend(more);
         let egg_id = identity.egg_id().map(str::to_owned);
         match expected {
@@ -197,7 +201,7 @@ impl Entry {
                     format!("it has {} of the {expected} images that {stated} states; send all", files.len());
                 Err(Error::Series { series: uid, problem })
             }
-            _ => Ok(Series { volume, uid, egg_id, acquired, device, attributes, files, notes }),
+            _ => Ok(Series { volume, axes, uid, egg_id, acquired, device, attributes, files, notes }),
         }
     }
 }

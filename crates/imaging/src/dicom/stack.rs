@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     error::Error,
+    turn::{ImageAxis, nearest},
     volume::{Header, SLICES, Volume},
 };
 
@@ -15,8 +16,17 @@ const UNEVEN_MM: f64 = 0.05;
 /// Directions that differ by less are the same.
 const TURNED: f64 = 1e-3;
 
-/// The volume of a series' frames, and what was done to get it.
-pub(super) fn stack(series: &str, frames: Vec<Frame>) -> Result<(Volume, Vec<String>), Error> {
+/// What the frames of a series make.
+pub(super) struct Stack {
+    pub(super) volume: Volume,
+    /// Its axes that run along x, y and z of the patient's frame.
+    pub(super) axes: [ImageAxis; 3],
+    /// What was done to get it, for people.
+    pub(super) notes: Vec<String>,
+}
+
+/// The volume of a series' frames.
+pub(super) fn stack(series: &str, frames: Vec<Frame>) -> Result<Stack, Error> {
     let error = |problem: String| Error::Series { series: series.to_owned(), problem };
     check_alike(&frames).map_err(error)?;
     let Some(first) = frames.first() else { return Err(error("it has no images".to_owned())) };
@@ -45,7 +55,8 @@ pub(super) fn stack(series: &str, frames: Vec<Frame>) -> Result<(Volume, Vec<Str
         )
     };
     let volume = Volume::from_u16(header, &samples).map_err(|e| error(e.to_string()))?;
-    Ok((volume, notes))
+    let [x, y] = [0, 3].map(|i| [0, 1, 2].map(|j| first.orientation[i + j]));
+    Ok(Stack { volume, axes: nearest(&[x, y, normal]), notes })
 }
 
 /// All frames must have one size, spacing and orientation.

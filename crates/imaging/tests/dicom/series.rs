@@ -39,24 +39,37 @@ fn a_left_handed_volume_becomes_the_right_handed_one_of_the_same_egg() {
     }
 }
 
-#[test]
-fn a_stack_may_point_anywhere() {
-    // Coronal: x to the left, y to the feet; the normal is then x cross y = towards the front.
-    let files: Vec<Vec<u8>> = slices()
-        .iter()
-        .enumerate()
-        .map(|(i, file)| {
-            edit(file, None, |o| {
-                o.put(text(tags::IMAGE_ORIENTATION_PATIENT, VR::DS, "1\\0\\0\\0\\0\\-1"));
-                o.put(text(
-                    tags::IMAGE_POSITION_PATIENT,
-                    VR::DS,
-                    &format!("-5\\{}\\40", 7.0 + 2.8 * i as f64),
-                ));
-            })
+/// The slices with another orientation, where the header says so: `[x, y]` in the patient's frame.
+fn oriented(orientation: [[f64; 3]; 2]) -> Vec<Vec<u8>> {
+    let [x, y] = orientation;
+    let normal = [x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]];
+    let texts = |numbers: &[f64]| numbers.iter().map(f64::to_string).collect::<Vec<_>>().join("\\");
+    let put = |(i, file): (usize, &Vec<u8>)| {
+        edit(file, None, |o| {
+            o.put(text(tags::IMAGE_ORIENTATION_PATIENT, VR::DS, &texts(&[x, y].concat())));
+            let position = normal.map(|along| 2.8 * i as f64 * along + 7.0);
+            o.put(text(tags::IMAGE_POSITION_PATIENT, VR::DS, &texts(&position)));
         })
-        .collect();
-    assert_eq!(read(&files).expect("readable").volume, volume());
+    };
+    slices().iter().enumerate().map(put).collect()
+}
+
+#[test]
+fn a_stack_may_point_anywhere_and_says_where() {
+    let table = [
+        // Columns run the other way, and so do the slices.
+        ([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], [(0, true), (1, false), (2, true)]),
+        // Rows and columns are swapped.
+        ([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]], [(1, false), (0, false), (2, true)]),
+        // Coronal, from the feet up: the slices run to the front, which is against y.
+        ([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]], [(0, false), (2, true), (1, false)]),
+        ([[0.96, 0.28, 0.0], [-0.28, 0.96, 0.0]], [(0, false), (1, false), (2, false)]),
+    ];
+    for (orientation, axes) in table {
+        let series = read(&oriented(orientation)).expect("readable");
+        assert_eq!(series.axes, axes, "{orientation:?}");
+        assert_eq!(series.volume.samples(), volume().samples(), "{orientation:?}");
+    }
 }
 
 #[test]

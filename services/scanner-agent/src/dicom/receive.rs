@@ -9,7 +9,7 @@ use std::time::Duration;
 use ovomesh_api::pb::scan::v1::RejectCode;
 use ovomesh_api::{Invalid, ScanId, ScanKey};
 use ovomesh_imaging::dicom;
-use ovomesh_intake::{Error, ImageOrigin, Intake};
+use ovomesh_intake::{ImageOrigin, Intake};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -289,7 +289,7 @@ impl Receiver {
                 let status = Status::cannot_understand(why.clone());
                 Ok((self.agent.decide_broken(meta, why), status))
             }
-            Err(error @ (Error::NoLine(_) | Error::Lines(_) | Error::Attribute(_) | Error::Invalid(_))) => {
+            Err(error) => {
                 tracing::error!(series, why, %error, "images of no line; they are dropped");
                 Ok((None, Status::not_authorized(error.to_string())))
             }
