@@ -16,6 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .extern_path(".ovomesh.mesh.v1", "::ovomesh_mesh::proto")
         // Encoded once, however often it is sent.
         .extern_path(".ovomesh.query.v1.Row", "crate::EncodedRow")
+        .extern_path(".ovomesh.gateway.v1.Settled", "crate::Settled")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! An agent's link to a gateway that reads as sentences.
 
+use ovomesh_api::Settled;
 use ovomesh_api::pb::gateway::v1::gateway_service_client::GatewayServiceClient;
 use ovomesh_api::pb::gateway::v1::{
-    ConnectRequest, ConnectResponse, Hello, Settled, connect_request, connect_response,
+    ConnectRequest, ConnectResponse, Hello, connect_request, connect_response,
 };
 use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::pb::scanner::v1::Line;
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
@@ -38,8 +40,9 @@ impl Link {
 
     /// Has a row stored, or learns why it never will be.
     pub async fn settle(&mut self, row: Row) -> Result<(), String> {
-        let scan_id = row.scan_id.clone();
-        self.send(connect_request::Message::Settled(Settled { row: Some(row) })).await;
+        let settled = Settled { row: row.encode_to_vec().into() };
+        let scan_id = row.scan_id;
+        self.send(connect_request::Message::Settled(settled)).await;
         match self.next().await {
             connect_response::Message::Committed(committed) if committed.scan_id == scan_id => Ok(()),
             connect_response::Message::Refused(refused) if refused.scan_id == scan_id => Err(refused.message),

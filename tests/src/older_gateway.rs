@@ -74,7 +74,7 @@ impl Outstanding {
     fn sent(&mut self, message: &Up) -> Option<String> {
         let (ids, id) = match message {
             Up::Scan(scan) => (&mut self.scans, scan.scan_id.clone()),
-            Up::Settled(settled) => (&mut self.rows, settled.row.as_ref()?.scan_id.clone()),
+            Up::Settled(settled) => (&mut self.rows, settled.decode_row().ok()?.scan_id),
             Up::Hello(_) | Up::SpoolStatus(_) => return None,
         };
         (!ids.insert(id.clone())).then_some(id)

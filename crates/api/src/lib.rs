@@ -28,6 +28,6 @@ pub use line::{LineBook, LineConfig};
 pub use policy::Policy;
 pub use row::{EncodedRow, Row};
 pub use scan::{Image, Place, Scan, ScanMeta};
-pub use spooled::Spooled;
+pub use spooled::{RecordedRow, Settled, Spooled};
 pub use verdict::{Call, Reason, Verdict};
 pub use volume::{MAX_VOLUME_BYTES, SampleFormat, Volume};

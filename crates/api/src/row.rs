@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use prost::encoding::{self, DecodeContext, WireType};
 use prost::{DecodeError, Message as _};
 
-use crate::ids::{EggId, ScanId, ScanKey};
+use crate::ids::{EggId, LineId, ScanId, ScanKey};
 use crate::pb::scan::v1 as pb;
 use crate::scan::purpose;
-use crate::verdict::{DecidedBy, Preview, Reason, Verdict};
-use crate::{Image, Invalid, Place, ScanMeta, texts, time};
+use crate::verdict::{Call, DecidedBy, Preview, Reason, Verdict};
+use crate::{Image, Invalid, LineConfig, Place, ScanMeta, texts, time};
 
 /// Most pixels of a preview along each side.
 const PREVIEW_SIDE: u32 = 64;
@@ -110,6 +110,28 @@ impl Row {
             preview: preview.clone(),
             settled: *settled,
         }
+    }
+
+    /// A MALE with nothing that a row may leave out: for tests.
+    ///
+    /// # Panics
+    /// When one of the names is none.
+    pub fn example(site: &str, line: &str, scan_id: &str) -> Self {
+        let line_id = LineId::parse(site, line).expect("a line");
+        let meta = ScanMeta {
+            scan_id: ScanId::parse(scan_id).expect("a scan"),
+            egg_id: None,
+            place: Place { line_id, tray_run: String::new(), slot: 0 },
+            batch_id: String::new(),
+            coil: String::new(),
+            purpose: pb::Purpose::Production,
+            rescan_of: None,
+            acquired_at: Timestamp::UNIX_EPOCH,
+            received_at: Timestamp::UNIX_EPOCH,
+            clock_suspect: false,
+            image: Image::Whole(1),
+        };
+        meta.row(&LineConfig::default(), Verdict::new(Call::Male, DecidedBy::Mesh), None)
     }
 
     /// Encoded for the store, the spool and other processes of the mesh.
@@ -225,7 +247,6 @@ mod tests {
     use prost_types::{DescriptorProto, FileDescriptorSet};
 
     use super::*;
-    use crate::Call;
     use crate::pb::query::v1::GetScanResponse;
 
     fn row() -> pb::Row {

@@ -129,7 +129,8 @@ impl Place {
         Err(Invalid::field("place", value, limit).because(pb::RejectCode::NotAllowed, message))
     }
 
-    pub(crate) fn to_pb(&self) -> pb::Place {
+    /// For the wire.
+    pub fn to_pb(&self) -> pb::Place {
         pb::Place {
             site: self.site().to_string(),
             line: self.line().to_string(),

@@ -1,10 +1,17 @@
-//! A scan as an agent keeps it on disk: read by the agent itself, and by `ovomesh spool drain` when the agent is gone.
+//! Scans and rows as an agent keeps them on disk: read by the agent itself, and by `ovomesh spool drain` when the agent is
+//! gone.
 
+use bytes::{Buf as _, Bytes};
 use jiff::Timestamp;
+use prost::encoding::{DecodeContext, decode_key, skip_field};
+use prost::{DecodeError, Message as _};
 
-use crate::pb::scan::v1::Scan;
+use crate::pb::scan::v1::{self, Scan};
 use crate::pb::spool::v1 as pb;
-use crate::{Invalid, time};
+use crate::{Invalid, Row, time};
+
+/// The first field of a record that is not its row's: `spool.v1.Recorded` has fields from here on.
+const NOT_OF_THE_ROW: u32 = 1000;
 
 /// A scan that was accepted and has no recorded verdict. What is in `scan` is checked by [`Scan::parse`](crate::Scan::parse).
 #[derive(Debug, Clone, PartialEq)]
@@ -35,9 +42,139 @@ impl Spooled {
     }
 }
 
+/// A row that was recorded: read, and encoded as it was written, which is how it goes to the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordedRow {
+    row: Row,
+    bytes: Bytes,
+}
+
+impl RecordedRow {
+    /// Encodes a row that is about to be recorded.
+    pub fn new(row: Row) -> Self {
+        let bytes = row.encode();
+        Self { row: Row { preview: None, ..row }, bytes }
+    }
+
+    /// Reads a record of the spool, which may hold more than the row behind it.
+    ///
+    /// # Errors
+    /// Bytes that are no row, in plain words.
+    pub fn read(record: &Bytes) -> Result<Self, String> {
+        let length = row_length(record).map_err(|error| error.to_string())?;
+        let bytes = record.slice(..length);
+        let row = Row::decode(&bytes)?;
+        Ok(Self { row: Row { preview: None, ..row }, bytes })
+    }
+
+    /// The row without its preview: thousands may wait for the store, and only the store needs that.
+    pub fn row(&self) -> &Row {
+        &self.row
+    }
+
+    /// All of the row, as it was encoded when it was recorded.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+}
+
+/// Bytes of the row at the beginning of a record.
+fn row_length(record: &Bytes) -> Result<usize, DecodeError> {
+    let mut rest = &record[..];
+    while rest.has_remaining() {
+        let length = record.len() - rest.len();
+        let (field, wire_type) = decode_key(&mut rest)?;
+        if field >= NOT_OF_THE_ROW {
+            return Ok(length);
+        }
+        skip_field(wire_type, field, &mut rest, DecodeContext::default())?;
+    }
+    Ok(record.len())
+}
+
+/// `gateway.v1.Settled` as it travels: its row is sent as it was encoded when it was recorded.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Settled {
+    /// A `scan.v1.Row`: on the wire a message is its length and its bytes.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub row: Bytes,
+}
+
+impl Settled {
+    /// Decodes the row.
+    ///
+    /// # Errors
+    /// It is absent, or no row.
+    pub fn decode_row(&self) -> Result<v1::Row, Invalid> {
+        if self.row.is_empty() {
+            return Err(Invalid::field("settled.row", "", "present"));
+        }
+        v1::Row::decode(self.row.clone())
+            .map_err(|error| Invalid::field("settled.row", error, "an encoded scan.v1.Row"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use prost_types::FileDescriptorSet;
+
     use super::*;
+    use crate::verdict::Preview;
+
+    fn row() -> Row {
+        let preview = Preview { columns: 2, rows: 1, pixels: vec![0x12].into(), ..Preview::default() };
+        Row { preview: Some(preview), ..Row::example("north", "1", "7") }
+    }
+
+    /// A record as an agent writes it.
+    fn record(row: &Row) -> Vec<u8> {
+        let at = pb::Deadline { boot_id: "a boot".into(), at_ms: 7 };
+        [row.encode().to_vec(), pb::Recorded { at: Some(at) }.encode_to_vec()].concat()
+    }
+
+    #[test]
+    fn a_recorded_row_keeps_the_bytes_that_were_written_and_nothing_that_stands_behind_them() {
+        let new = RecordedRow::new(row());
+        assert_eq!((new.row(), new.bytes()), (&Row { preview: None, ..row() }, &row().encode()));
+        // Version 0.1 wrote the row alone; a later version may write more behind it.
+        let later = [record(&row()), vec![0xca, 0x3e, 1, 0xff]].concat();
+        for record in [row().encode().to_vec(), record(&row()), later] {
+            assert_eq!(RecordedRow::read(&record.into()).unwrap(), new);
+        }
+    }
+
+    #[test]
+    fn a_torn_record_is_no_row() {
+        let whole = row().encode();
+        for torn in [&whole[..whole.len() - 1], &whole[..1], &[]] {
+            RecordedRow::read(&Bytes::copy_from_slice(torn)).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_settled_row_is_on_the_wire_what_the_contract_says() {
+        #[derive(Clone, PartialEq, prost::Message)]
+        struct Generated {
+            #[prost(message, optional, tag = "1")]
+            row: Option<v1::Row>,
+        }
+        let sent = Settled { row: row().encode() };
+        assert_eq!(sent.encode_to_vec(), Generated { row: Some(row().to_pb()) }.encode_to_vec());
+        assert_eq!(Settled::decode(&*sent.encode_to_vec()).unwrap(), sent);
+        assert_eq!(sent.decode_row().unwrap(), row().to_pb());
+        for (row, said) in [(Bytes::new(), "settled.row is missing"), ("no row".into(), "settled.row is")] {
+            let error = Settled { row }.decode_row().unwrap_err();
+            assert!(error.message.starts_with(said), "{error}");
+        }
+        let files = FileDescriptorSet::decode(crate::pb::DESCRIPTORS).unwrap().file;
+        let gateway = files.iter().find(|file| file.package() == "ovomesh.gateway.v1").unwrap();
+        let settled = gateway.message_type.iter().find(|message| message.name() == "Settled").unwrap();
+        let fields: Vec<_> = settled.field.iter().map(|field| (field.number(), field.type_name())).collect();
+        assert_eq!(fields, [(1, ".ovomesh.scan.v1.Row")], "Settled has all fields of the message");
+        let spool = files.iter().find(|file| file.package() == "ovomesh.spool.v1").unwrap();
+        let recorded = spool.message_type.iter().find(|message| message.name() == "Recorded").unwrap();
+        assert!(recorded.field.iter().all(|field| field.number() >= NOT_OF_THE_ROW.cast_signed()));
+    }
 
     #[test]
     fn a_record_without_its_scan_or_its_time_is_damaged() {

@@ -16,8 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use ovomesh_api::pb::scan::v1::{self as pb, RejectCode, Row};
-use ovomesh_api::{Invalid, LineBook, LineId, Reason, Scan, ScanKey, ScanMeta, Verdict, time};
+use ovomesh_api::pb::scan::v1::{self as pb, RejectCode};
+use ovomesh_api::{
+    Image, Invalid, LineBook, LineId, Reason, RecordedRow, Row, Scan, ScanKey, ScanMeta, Verdict, time,
+};
 use ovomesh_mesh::Lifecycle;
 use ovomesh_spool::{Entry, Error, Released, Spool, SpoolContents};
 use parking_lot::Mutex;
@@ -26,7 +28,7 @@ use tokio::time::Instant;
 
 use crate::agent::failed::Failed;
 use crate::clock::{Clock, Stamp};
-use crate::feed::{Feed, LineName};
+use crate::feed::Feed;
 use crate::in_flight::{Decided, InFlightScan, OnDisk, Progress, Stored};
 use crate::queue::{Queue, Waiting};
 use crate::spooled::{self, SpooledScan};
@@ -82,7 +84,7 @@ pub enum Admission {
     /// Its progress.
     InFlight(watch::Receiver<Progress>),
     /// It was stored, with this row.
-    Stored(Box<Row>),
+    Stored(Arc<RecordedRow>),
 }
 
 impl Agent {
@@ -136,13 +138,13 @@ impl Agent {
         };
         match known {
             ScanState::InFlight(first) => {
-                must_be_same(&meta, first.checksum)?;
+                must_be_same(&meta, first.image)?;
                 Ok(Admission::InFlight(first.follow()))
             }
             ScanState::Stored(released) => {
                 let row = self.read_row(&released).map_err(|error| busy(&meta, &error))?;
-                must_be_same(&meta, row.volume_crc32c)?;
-                Ok(Admission::Stored(Box::new(row)))
+                must_be_same(&meta, row.row().meta.image)?;
+                Ok(Admission::Stored(row))
             }
         }
     }
@@ -188,21 +190,21 @@ impl Agent {
         in_flight.is_decided();
         self.clock.correct_times(&mut meta, stamp);
         let line = self.settings.lines.get(&meta.place.line_id);
-        let row = meta.row(&line, verdict, preview).to_pb();
-        let (released, at) = self.record(&in_flight, &row).await;
+        let (row, released, at) = self.record(&in_flight, meta.row(&line, verdict, preview)).await;
         self.spool.decided(&entry);
-        self.settle(in_flight, Arc::new(row), released, at).await;
+        self.settle(in_flight, row, released, at).await;
     }
 
     /// Writes a verdict down, and tells when. It may not be told before, or another could be written down later; so this
     /// goes on until there is room.
-    async fn record(&self, in_flight: &InFlightScan, row: &Row) -> (Released, Instant) {
+    async fn record(&self, in_flight: &InFlightScan, row: Row) -> (Arc<RecordedRow>, Released, Instant) {
+        let row = RecordedRow::new(row);
         loop {
             let at = Instant::now();
-            let error = match self.spool.release(&in_flight.record, spooled::write_row(row)).await {
+            let error = match self.spool.release(&in_flight.record, spooled::write_row(&row)).await {
                 Ok(released) => {
                     in_flight.is_on_disk(OnDisk::Verdict(released.clone(), at));
-                    return (released, at);
+                    return (Arc::new(row), released, at);
                 }
                 Err(error) => error,
             };
@@ -218,17 +220,17 @@ impl Agent {
     async fn settle(
         self: Arc<Self>,
         in_flight: Arc<InFlightScan>,
-        row: Arc<Row>,
+        row: Arc<RecordedRow>,
         released: Released,
         at: Instant,
     ) {
         let stored = self.release(&in_flight, &row);
-        self.feed.released(&in_flight.key, &row, at);
+        self.feed.released(row.row(), at);
         self.until_stored(in_flight, row, released, stored).await;
     }
 
     /// A recorded verdict may be told, and waits for the store from now on.
-    fn release(&self, in_flight: &InFlightScan, row: &Arc<Row>) -> oneshot::Receiver<Stored> {
+    fn release(&self, in_flight: &InFlightScan, row: &Arc<RecordedRow>) -> oneshot::Receiver<Stored> {
         let stored = in_flight.waits_for_store();
         in_flight.tell(Progress::Released(row.clone()));
         self.queue.verdict(in_flight.key.clone());
@@ -238,7 +240,7 @@ impl Agent {
     async fn until_stored(
         self: Arc<Self>,
         in_flight: Arc<InFlightScan>,
-        row: Arc<Row>,
+        row: Arc<RecordedRow>,
         mut released: Released,
         stored: oneshot::Receiver<Stored>,
     ) {
@@ -270,7 +272,7 @@ impl Agent {
 
     /// A sorter has done what a verdict said; false when nothing is known of it (any more). That is on disk before it
     /// counts, so that no restart has it told again.
-    pub async fn actuated(&self, line: &LineName, key: &ScanKey) -> bool {
+    pub async fn actuated(&self, line: &LineId, key: &ScanKey) -> bool {
         if self.feed.is_waiting(line, key)
             && let Some(record) = self.record_of(key)
             && let Err(error) = self.spool.actuated(&record).await
@@ -307,16 +309,16 @@ impl Agent {
     }
 
     /// The row of a scan whose verdict is recorded, as long as it is remembered.
-    pub fn released(&self, key: &ScanKey) -> Option<Arc<Row>> {
+    pub fn released(&self, key: &ScanKey) -> Option<Arc<RecordedRow>> {
         let known = self.scans.lock().get(key).cloned();
         match known? {
             ScanState::InFlight(in_flight) => in_flight.recorded(),
-            ScanState::Stored(released) => self.read_row(&released).ok().map(Arc::new),
+            ScanState::Stored(released) => self.read_row(&released).ok(),
         }
     }
 
     /// A row as it goes to a gateway; None when it is stored already.
-    pub fn row(&self, key: &ScanKey) -> Option<Arc<Row>> {
+    pub fn row(&self, key: &ScanKey) -> Option<Arc<RecordedRow>> {
         self.in_flight(key)?.released()
     }
 
@@ -355,8 +357,9 @@ impl Agent {
         }
     }
 
-    fn read_row(&self, released: &Released) -> Result<Row, String> {
-        self.spool.verdict(released).map_err(|error| error.to_string()).and_then(spooled::read_row)
+    fn read_row(&self, released: &Released) -> Result<Arc<RecordedRow>, String> {
+        let record = self.spool.verdict(released).map_err(|error| error.to_string())?;
+        RecordedRow::read(&record).map(Arc::new)
     }
 
     fn remember(&self, key: ScanKey, released: Released) {
@@ -398,10 +401,10 @@ impl Agent {
         self.spool.forget(released);
     }
 
-    fn keep_failed(&self, key: &ScanKey, row: &Row, why: &str) {
+    fn keep_failed(&self, key: &ScanKey, row: &RecordedRow, why: &str) {
         metrics::counter!("ovomesh_agent_rows_refused_total").increment(1);
         tracing::error!(scan = %key, why, folder = %self.failed.folder().display(), "the store refused a row for good");
-        if let Err(error) = self.failed.keep(key, row, why) {
+        if let Err(error) = self.failed.keep(key, row.bytes(), why) {
             tracing::error!(scan = %key, %error, "a refused row could not be kept");
         }
     }
@@ -411,16 +414,16 @@ fn sample_bytes(scan: &pb::Scan) -> u64 {
     scan.volume.as_ref().map_or(0, |volume| volume.samples.len() as u64)
 }
 
-fn must_be_same(meta: &ScanMeta, checksum: u32) -> Result<(), Invalid> {
-    match checksum {
-        _ if meta.image.checksum() == checksum => Ok(()),
-        0 => Err(Invalid {
+fn must_be_same(meta: &ScanMeta, first: Image) -> Result<(), Invalid> {
+    match first {
+        _ if meta.image == first => Ok(()),
+        Image::Broken => Err(Invalid {
             message: "this id came before with an image that cannot be used, and its egg is UNDECIDED; give another scan of \
                       the egg an id of its own, with rescan_of"
                 .into(),
             ..meta.reused()
         }),
-        _ => Err(meta.reused()),
+        Image::Whole(_) => Err(meta.reused()),
     }
 }
 
@@ -437,4 +440,20 @@ fn busy(meta: &ScanMeta, error: &str) -> Invalid {
         RejectCode::Overloaded,
         format!("its verdict cannot be read now ({error}); send it again later"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 0 is the checksum of some volumes.
+    #[test]
+    fn a_whole_image_is_never_the_same_as_one_that_could_not_be_read() {
+        let whole = |checksum| ScanMeta { image: Image::Whole(checksum), ..Row::example("s", "l", "1").meta };
+        must_be_same(&whole(0), Image::Whole(0)).unwrap();
+        let error = must_be_same(&whole(0), Image::Broken).unwrap_err();
+        assert!(error.message.contains("cannot be used"), "{error}");
+        let error = must_be_same(&whole(1), Image::Whole(0)).unwrap_err();
+        assert!(error.message.contains("with other samples"), "{error}");
+    }
 }

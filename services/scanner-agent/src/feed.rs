@@ -5,8 +5,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use ovomesh_api::ScanKey;
-use ovomesh_api::pb::scan::v1::{Purpose, Row};
+use ovomesh_api::pb::scan::v1::Purpose;
+use ovomesh_api::{LineId, Row, ScanKey};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -21,11 +21,8 @@ const LINES: usize = 256;
 /// The last verdicts of every line.
 #[derive(Debug, Default)]
 pub struct Feed {
-    lines: Mutex<HashMap<LineName, Recent>>,
+    lines: Mutex<HashMap<LineId, Recent>>,
 }
-
-/// Site and line.
-pub type LineName = (String, String);
 
 #[derive(Debug)]
 struct Recent {
@@ -46,7 +43,7 @@ struct Release {
 /// A follower's place in a line.
 #[derive(Debug)]
 pub struct Cursor {
-    line: LineName,
+    line: LineId,
     next: u64,
     news: watch::Receiver<u64>,
 }
@@ -62,17 +59,17 @@ pub enum Next {
 
 impl Feed {
     /// A row was recorded at this time.
-    pub fn released(&self, key: &ScanKey, row: &Row, at: Instant) {
+    pub fn released(&self, row: &Row, at: Instant) {
         let Some(line) = line_of(row) else { return };
         let mut lines = self.lines.lock();
-        let recent = of(&mut lines, line);
-        recent.releases.push_back(Release { key: key.clone(), at, acknowledged: false });
+        let recent = of(&mut lines, line.clone());
+        recent.releases.push_back(Release { key: row.key(), at, acknowledged: false });
         recent.forget();
         recent.next.send_replace(recent.first + recent.releases.len() as u64);
     }
 
     /// Begins to follow a line: with what nobody acknowledged, or with what comes from now on. Tells how many that are.
-    pub fn follow(&self, line: LineName, from_now: bool) -> (Cursor, usize) {
+    pub fn follow(&self, line: LineId, from_now: bool) -> (Cursor, usize) {
         let mut lines = self.lines.lock();
         let recent = of(&mut lines, line.clone());
         recent.forget();
@@ -118,7 +115,7 @@ impl Feed {
     }
 
     /// Whether a verdict was released on this line, as far back as is kept.
-    pub fn has(&self, line: &LineName, key: &ScanKey) -> bool {
+    pub fn has(&self, line: &LineId, key: &ScanKey) -> bool {
         self.lines
             .lock()
             .get(line)
@@ -126,7 +123,7 @@ impl Feed {
     }
 
     /// Whether a verdict waits for its sorter.
-    pub fn is_waiting(&self, line: &LineName, key: &ScanKey) -> bool {
+    pub fn is_waiting(&self, line: &LineId, key: &ScanKey) -> bool {
         let lines = self.lines.lock();
         let waiting = |recent: &Recent| {
             recent.releases.iter().any(|release| release.key == *key && !release.acknowledged)
@@ -135,7 +132,7 @@ impl Feed {
     }
 
     /// A sorter has done what a verdict said; false when nothing is known of it (any more).
-    pub fn acknowledge(&self, line: &LineName, key: &ScanKey) -> bool {
+    pub fn acknowledge(&self, line: &LineId, key: &ScanKey) -> bool {
         let mut lines = self.lines.lock();
         let release = lines
             .get_mut(line)
@@ -145,12 +142,11 @@ impl Feed {
 }
 
 /// Whose sorter hears of a row: nobody's of tests and calibrations.
-pub fn line_of(row: &Row) -> Option<LineName> {
-    let place = row.place.as_ref().filter(|_| row.purpose() == Purpose::Production)?;
-    Some((place.site.clone(), place.line.clone()))
+pub fn line_of(row: &Row) -> Option<&LineId> {
+    (row.meta.purpose == Purpose::Production).then_some(&row.meta.place.line_id)
 }
 
-fn of(lines: &mut HashMap<LineName, Recent>, line: LineName) -> &mut Recent {
+fn of(lines: &mut HashMap<LineId, Recent>, line: LineId) -> &mut Recent {
     if lines.len() >= LINES && !lines.contains_key(&line) {
         lines.retain(|_, recent| {
             recent.forget();
@@ -178,17 +174,17 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt as _;
-    use ovomesh_api::pb::scan::v1::Place;
 
     use super::*;
 
     fn row(line: &str, id: &str, purpose: Purpose) -> Row {
-        let place = Place { site: "site".into(), line: line.into(), ..Place::default() };
-        Row { scan_id: id.into(), place: Some(place), purpose: purpose.into(), ..Row::default() }
+        let mut row = Row::example("site", line, id);
+        row.meta.purpose = purpose;
+        row
     }
 
-    fn line(name: &str) -> LineName {
-        ("site".into(), name.into())
+    fn line(name: &str) -> LineId {
+        LineId::parse("site", name).expect("a line")
     }
 
     fn key(id: &str) -> ScanKey {
@@ -196,7 +192,7 @@ mod tests {
     }
 
     fn released(feed: &Feed, line: &str, id: &str) {
-        feed.released(&key(id), &row(line, id, Purpose::Production), Instant::now());
+        feed.released(&row(line, id, Purpose::Production), Instant::now());
     }
 
     /// What can be told at once.
@@ -215,7 +211,7 @@ mod tests {
         assert_eq!(waiting, 0);
         released(&feed, "a", "1");
         released(&feed, "b", "2");
-        feed.released(&key("3"), &row("a", "3", Purpose::Test), Instant::now());
+        feed.released(&row("a", "3", Purpose::Test), Instant::now());
         released(&feed, "a", "4");
         assert_eq!(told(&feed, &mut cursor), ["1", "4"]);
         released(&feed, "a", "5");
@@ -267,7 +263,7 @@ mod tests {
         let feed = Feed::default();
         let Some(long_ago) = Instant::now().checked_sub(FRESH + Duration::from_secs(1)) else { return };
         for n in 0..LINES {
-            feed.released(&key("1"), &row(&n.to_string(), "1", Purpose::Production), long_ago);
+            feed.released(&row(&n.to_string(), "1", Purpose::Production), long_ago);
         }
         let (_followed, waiting) = feed.follow(line("7"), false);
         assert_eq!(waiting, 0);

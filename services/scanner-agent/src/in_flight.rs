@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use ovomesh_api::pb::scan::v1::{Preview, Row};
-use ovomesh_api::{Invalid, ScanKey, ScanMeta, Verdict};
+use ovomesh_api::pb::scan::v1::Preview;
+use ovomesh_api::{Image, RecordedRow, Row, ScanKey, ScanMeta, Verdict};
 use ovomesh_spool::{Entry, Released};
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
@@ -24,9 +24,9 @@ pub enum Progress {
     /// On disk.
     Accepted,
     /// Its verdict is on disk, and may be told.
-    Released(Arc<Row>),
+    Released(Arc<RecordedRow>),
     /// Its verdict is stored.
-    Stored(Arc<Row>),
+    Stored(Arc<RecordedRow>),
 }
 
 /// A scan on its way.
@@ -37,8 +37,8 @@ pub struct InFlightScan {
     /// The key of its records in the spool. An agent before this one may have written them under another key than this one
     /// would choose, and all records of a scan must have the same.
     pub record: String,
-    /// CRC-32C of its samples.
-    pub checksum: u32,
+    /// What came of its image.
+    pub image: Image,
     /// Size of its samples as sent.
     pub bytes: u64,
     /// When the agent decides by itself.
@@ -73,22 +73,22 @@ impl InFlightScan {
     pub fn new(meta: &ScanMeta, bytes: u64, deadline: Instant) -> Self {
         let key = meta.key();
         let record = key.record(rand::random());
-        Self::with(key, record, meta.image.checksum(), bytes, deadline)
+        Self::with(key, record, meta.image, bytes, deadline)
     }
 
     /// A scan whose record was found after a restart.
     pub fn of_entry(entry: &Entry, meta: &ScanMeta, bytes: u64, deadline: Instant) -> Self {
-        Self::with(meta.key(), entry.id.clone(), meta.image.checksum(), bytes, deadline)
+        Self::with(meta.key(), entry.id.clone(), meta.image, bytes, deadline)
     }
 
     /// A scan whose recorded verdict was found after a restart.
-    pub fn of_row(entry: &Entry, row: &Row) -> Result<Self, Invalid> {
-        Ok(Self::with(key_of(row)?, entry.id.clone(), row.volume_crc32c, 0, Instant::now()))
+    pub fn of_row(entry: &Entry, row: &Row) -> Self {
+        Self::with(row.key(), entry.id.clone(), row.meta.image, 0, Instant::now())
     }
 
-    fn with(key: ScanKey, record: String, checksum: u32, bytes: u64, deadline: Instant) -> Self {
+    fn with(key: ScanKey, record: String, image: Image, bytes: u64, deadline: Instant) -> Self {
         let progress = watch::Sender::new(Progress::Coming);
-        Self { key, record, checksum, bytes, deadline, progress, waiting: Mutex::default() }
+        Self { key, record, image, bytes, deadline, progress, waiting: Mutex::default() }
     }
 
     /// Its progress from now on.
@@ -153,7 +153,7 @@ impl InFlightScan {
     }
 
     /// Its row, once that is recorded.
-    pub fn recorded(&self) -> Option<Arc<Row>> {
+    pub fn recorded(&self) -> Option<Arc<RecordedRow>> {
         match &*self.progress.borrow() {
             Progress::Released(row) | Progress::Stored(row) => Some(row.clone()),
             _ => None,
@@ -161,16 +161,10 @@ impl InFlightScan {
     }
 
     /// Its row, while that waits for the store.
-    pub fn released(&self) -> Option<Arc<Row>> {
+    pub fn released(&self) -> Option<Arc<RecordedRow>> {
         match &*self.progress.borrow() {
             Progress::Released(row) => Some(row.clone()),
             _ => None,
         }
     }
-}
-
-/// The scan that a row is of.
-pub fn key_of(row: &Row) -> Result<ScanKey, Invalid> {
-    let site = row.place.as_ref().map_or("", |place| place.site.as_str());
-    ScanKey::parse(site, &row.scan_id)
 }

@@ -9,11 +9,9 @@ use futures::stream::FuturesUnordered;
 use ovomesh_api::pb::gateway::v1::connect_request::Message as Up;
 use ovomesh_api::pb::gateway::v1::connect_response::Message as Down;
 use ovomesh_api::pb::gateway::v1::gateway_service_client::GatewayServiceClient;
-use ovomesh_api::pb::gateway::v1::{
-    ConnectRequest, ConnectResponse, Decided, Hello, Settled, SpoolStatus, Welcome,
-};
-use ovomesh_api::pb::scan::v1::{Place, Rejected};
-use ovomesh_api::{Reason, ScanKey, Verdict, time};
+use ovomesh_api::pb::gateway::v1::{ConnectRequest, ConnectResponse, Decided, Hello, SpoolStatus, Welcome};
+use ovomesh_api::pb::scan::v1::Rejected;
+use ovomesh_api::{Reason, ScanKey, Settled, Verdict, time};
 use ovomesh_mesh::{Backoff, Connector, explain};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -120,6 +118,23 @@ impl Named {
     }
 }
 
+/// What is sent next.
+enum Outgoing {
+    /// A scan, and how its answer will name it.
+    Scan(Named, Up),
+    /// A row, likewise.
+    Row(Named, Up),
+    /// What has no answer.
+    Status(Up),
+}
+
+impl Outgoing {
+    fn into_request(self) -> ConnectRequest {
+        let (Self::Scan(_, message) | Self::Row(_, message) | Self::Status(message)) = self;
+        ConnectRequest { message: Some(message) }
+    }
+}
+
 /// One link.
 struct Link {
     agent: Arc<Agent>,
@@ -187,7 +202,7 @@ impl Link {
                     Ok(Some(response)) => {
                         if let Some(grace) = self.book(response) {
                             if let Some(unsent) = waiting {
-                                self.took(&unsent);
+                                self.took(unsent);
                             }
                             return Ended::Drains(Box::new(self), grace);
                         }
@@ -196,13 +211,13 @@ impl Link {
                     Err(error) => return Ended::Broke(explain(&error)),
                 },
                 Ok(room) = up.reserve(), if waiting.is_some() => {
-                    if let Some(message) = waiting.take() {
-                        room.send(ConnectRequest { message: Some(message) });
+                    if let Some(outgoing) = waiting.take() {
+                        room.send(outgoing.into_request());
                     }
                 }
                 () = agent.queue.news(), if waiting.is_none() => {}
                 () = tokio::time::sleep_until(self.hold_until), if self.hold_until > Instant::now() => {}
-                _ = status.tick(), if waiting.is_none() => waiting = Some(self.spool_status()),
+                _ = status.tick(), if waiting.is_none() => waiting = Some(Outgoing::Status(self.spool_status())),
             }
         }
     }
@@ -221,7 +236,7 @@ impl Link {
     }
 
     /// What to send next, within the credit: scans first, because the conveyor moves.
-    fn next(&mut self) -> Option<Up> {
+    fn next(&mut self) -> Option<Outgoing> {
         let now = Instant::now();
         while self.scans.len() < self.credit.scan_credit as usize
             && now >= self.hold_until
@@ -232,9 +247,10 @@ impl Link {
             }
         {
             if let Some(scan) = self.agent.scan(&waiting.key) {
+                let named = Named::by(&self.credit, &waiting.key);
                 self.scan_bytes += waiting.bytes;
-                self.scans.insert(Named::by(&self.credit, &waiting.key), waiting);
-                return Some(Up::Scan(scan));
+                self.scans.insert(named.clone(), waiting);
+                return Some(Outgoing::Scan(named, Up::Scan(scan)));
             }
         }
         while self.rows.len() < self.credit.settled_credit as usize
@@ -244,8 +260,9 @@ impl Link {
             }
         {
             if let Some(row) = self.agent.row(&key) {
-                self.rows.insert(Named::by(&self.credit, &key), key);
-                return Some(Up::Settled(Settled { row: Some((*row).clone()) }));
+                let named = Named::by(&self.credit, &key);
+                self.rows.insert(named.clone(), key);
+                return Some(Outgoing::Row(named, Up::Settled(Settled { row: row.bytes().clone() })));
             }
         }
         None
@@ -300,26 +317,20 @@ impl Link {
     }
 
     /// A message that was taken from the queue and not sent waits again.
-    fn took(&mut self, unsent: &Up) {
+    fn took(&mut self, unsent: Outgoing) {
         match unsent {
-            Up::Scan(scan) => {
-                if let Some(waiting) = self.answered(&self.named(scan.place.as_ref(), &scan.scan_id)) {
+            Outgoing::Scan(named, _) => {
+                if let Some(waiting) = self.answered(&named) {
                     self.agent.queue.scan(waiting);
                 }
             }
-            Up::Settled(Settled { row: Some(row) }) => {
-                if let Some(key) = self.rows.remove(&self.named(row.place.as_ref(), &row.scan_id)) {
+            Outgoing::Row(named, _) => {
+                if let Some(key) = self.rows.remove(&named) {
                     self.agent.queue.verdict(key);
                 }
             }
-            Up::Hello(_) | Up::Settled(_) | Up::SpoolStatus(_) => {}
+            Outgoing::Status(_) => {}
         }
-    }
-
-    /// How the answer to what was to be sent would name it.
-    fn named(&self, place: Option<&Place>, scan_id: &str) -> Named {
-        let site = place.filter(|_| self.credit.names_sites).map(|place| place.site.clone());
-        Named { site: site.unwrap_or_default(), scan_id: scan_id.to_owned() }
     }
 
     fn spool_status(&self) -> Up {

@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use ovomesh_api::ids::NAME_BYTES;
-use ovomesh_api::pb::scan::v1::{RejectCode, Row, Scan};
+use ovomesh_api::pb::scan::v1::{RejectCode, Scan};
 use ovomesh_api::pb::scanner::v1::connect_request::Message as Up;
 use ovomesh_api::pb::scanner::v1::connect_response::Message as Down;
 use ovomesh_api::pb::scanner::v1::{Accepted, Committed, ConnectRequest, ConnectResponse, Hello, Welcome};
-use ovomesh_api::{Advisor, Invalid, LineId, time};
+use ovomesh_api::{Advisor, Invalid, LineId, Row, time};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -218,7 +218,7 @@ async fn answer(out: Out, unanswered: Unanswered, place: OwnedSemaphorePermit, w
     match admission {
         Admission::Stored(row) => {
             out.send(Down::Accepted(Accepted { scan_id: id.clone() })).await;
-            out.verdict(&row).await;
+            out.verdict(row.row()).await;
             drop(place);
             out.send(Down::Committed(Committed { scan_id: id })).await;
         }
@@ -243,7 +243,7 @@ async fn follow(
     let released = |progress: &Progress| matches!(progress, Progress::Released(_) | Progress::Stored(_));
     let Ok(now) = progress.wait_for(released).await.map(|progress| progress.clone()) else { return };
     if let Progress::Released(row) | Progress::Stored(row) = now {
-        out.verdict(&row).await;
+        out.verdict(row.row()).await;
     }
     drop(place);
     if wants_committed && progress.wait_for(|now| matches!(now, Progress::Stored(_))).await.is_ok() {
@@ -281,7 +281,7 @@ impl Out {
     }
 
     async fn verdict(&self, row: &Row) {
-        self.send(Down::Verdict(row.verdict.clone().unwrap_or_default())).await;
+        self.send(Down::Verdict(row.verdict.to_pb(&row.meta.scan_id))).await;
     }
 
     /// The scanner left, or reads nothing.

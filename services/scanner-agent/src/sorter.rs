@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::pb::sorter::v1::follow_request::Message as Up;
 use ovomesh_api::pb::sorter::v1::follow_response::Message as Down;
 use ovomesh_api::pb::sorter::v1::{FollowRequest, FollowResponse, Following, Lagged, Released, Start};
-use ovomesh_api::{Invalid, Line, ScanKey, Site, time};
+use ovomesh_api::{EggId, Invalid, LineId, Row, ScanId, ScanKey, time};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use crate::agent::Agent;
-use crate::feed::{Cursor, LineName, Next};
+use crate::feed::{Cursor, Next};
 
 /// Version of the contract.
 const PROTOCOL_VERSION: u32 = 1;
@@ -72,8 +71,8 @@ impl Sorter {
         let (cursor, unacknowledged) = self.agent.feed.follow(line.clone(), start.from_now);
         tracing::info!(
             sorter = start.sorter,
-            site = line.0,
-            line = line.1,
+            site = %line.site,
+            line = %line.line,
             unacknowledged,
             "a sorter follows"
         );
@@ -93,7 +92,7 @@ impl Sorter {
                 Next::Lagged(count) => self.send(Down::Lagged(Lagged { count })).await?,
                 Next::Released(key, at) => {
                     if let Some(row) = self.agent.released(&key) {
-                        self.send(Down::Released(released(&row, at))).await?;
+                        self.send(Down::Released(released(row.row(), at))).await?;
                     }
                 }
             }
@@ -101,12 +100,12 @@ impl Sorter {
     }
 
     /// Hears what was done, until the sorter has no more to say; it is still told.
-    async fn hear(&self, mut inbound: Streaming<FollowRequest>, line: &LineName) -> Result<(), Status> {
+    async fn hear(&self, mut inbound: Streaming<FollowRequest>, line: &LineId) -> Result<(), Status> {
         while let Some(request) = inbound.message().await? {
             match request.message {
                 Some(Up::Actuated(actuated)) if (1..=LANE_BYTES).contains(&actuated.lane.len()) => {
-                    let known = match ScanKey::parse(&line.0, &actuated.scan_id) {
-                        Ok(key) => self.agent.actuated(line, &key).await,
+                    let known = match ScanId::parse(&actuated.scan_id) {
+                        Ok(scan_id) => self.agent.actuated(line, &ScanKey::new(&line.site, &scan_id)).await,
                         Err(_) => false,
                     };
                     metrics::counter!("ovomesh_agent_actuated_total", "known" => if known { "yes" } else { "no" })
@@ -136,7 +135,7 @@ impl Sorter {
     }
 }
 
-fn check(start: &Start) -> Result<LineName, Invalid> {
+fn check(start: &Start) -> Result<LineId, Invalid> {
     if start.protocol_version != PROTOCOL_VERSION {
         let limit = format!("{PROTOCOL_VERSION}, the only version this agent speaks");
         return Err(Invalid::field("start.protocol_version", start.protocol_version, limit));
@@ -145,15 +144,14 @@ fn check(start: &Start) -> Result<LineName, Invalid> {
         return Err(Invalid::field("start.sorter", &start.sorter, format!("at most {NAME_BYTES} bytes")));
     }
     let line = start.line.clone().unwrap_or_default();
-    let (site, line) = (Site::parse(&line.site)?, Line::parse(&line.line)?);
-    Ok((site.to_string(), line.to_string()))
+    LineId::parse(&line.site, &line.line)
 }
 
 fn released(row: &Row, at: Instant) -> Released {
     Released {
-        place: row.place.clone(),
-        egg_id: row.egg_id.clone(),
-        verdict: row.verdict.clone(),
+        place: Some(row.meta.place.to_pb()),
+        egg_id: row.meta.egg_id.as_ref().map(EggId::to_string).unwrap_or_default(),
+        verdict: Some(row.verdict.to_pb(&row.meta.scan_id)),
         age_ms: u32::try_from(at.elapsed().as_millis()).unwrap_or(u32::MAX),
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use ovomesh_api::pb::scan::v1::{Row, Scan};
+use ovomesh_api::pb::scan::v1::Scan;
 use ovomesh_api::pb::spool::v1::Recorded;
-use ovomesh_api::{Spooled, pb, time};
+use ovomesh_api::{RecordedRow, Spooled, pb, time};
 use prost::Message as _;
 use tokio::time::Instant;
 
@@ -48,9 +48,9 @@ pub fn read_scan(bytes: Bytes) -> Result<SpooledScan, String> {
 }
 
 /// A row for the spool, which is recorded now.
-pub fn write_row(row: &Row) -> Bytes {
+pub fn write_row(row: &RecordedRow) -> Bytes {
     let recorded = Recorded { at: Some(deadline::write(Instant::now())) };
-    [row.encode_to_vec(), recorded.encode_to_vec()].concat().into()
+    [row.bytes(), &*recorded.encode_to_vec()].concat().into()
 }
 
 /// How long ago a row from the spool was recorded; None when nobody knows: before the machine's last boot, or by an agent
@@ -59,31 +59,28 @@ pub fn age(bytes: Bytes) -> Option<Duration> {
     deadline::age(&Recorded::decode(bytes).ok()?.at?)
 }
 
-/// A row from the spool.
-pub fn read_row(bytes: Bytes) -> Result<Row, String> {
-    Row::decode(bytes).map_err(|error| error.to_string())
-}
-
 #[cfg(test)]
 mod tests {
+    use ovomesh_api::Row;
+
     use super::*;
 
-    fn row() -> Row {
-        Row { scan_id: "a".into(), volume_crc32c: 7, ..Row::default() }
+    fn row() -> RecordedRow {
+        RecordedRow::new(Row::example("north", "1", "7"))
     }
 
     #[test]
     fn a_row_comes_back_with_its_age() {
         let begun = std::time::Instant::now();
         let recorded = write_row(&row());
-        assert_eq!(read_row(recorded.clone()), Ok(row()));
+        assert_eq!(RecordedRow::read(&recorded), Ok(row()));
         let age = age(recorded).expect("it is of this boot");
         assert!(age <= begun.elapsed() + Duration::from_millis(1), "{age:?}");
     }
 
     #[test]
     fn what_the_agent_before_recorded_is_read_and_nobody_knows_its_age() {
-        let before = Bytes::from(row().encode_to_vec());
-        assert_eq!((read_row(before.clone()), age(before)), (Ok(row()), None));
+        let before = row().bytes().clone();
+        assert_eq!((RecordedRow::read(&before), age(before)), (Ok(row()), None));
     }
 }

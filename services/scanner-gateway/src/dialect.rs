@@ -3,7 +3,7 @@
 use ovomesh_api::pb::scan::v1::{Preview, Rejected, Row, Scan, Verdict};
 use ovomesh_api::pb::scanner::v1::{Advice, Committed, Line};
 use ovomesh_api::pb::{gateway::v1 as gateway, scanner::v1 as scanner};
-use ovomesh_api::{thousands, time};
+use ovomesh_api::{Invalid, thousands, time};
 
 use crate::memory::{MAX_IN_FLIGHT, Room};
 
@@ -18,7 +18,7 @@ pub enum Up {
     /// A scan to decide.
     Scan(Box<Scan>),
     /// A row to store.
-    Settled(Option<Box<Row>>),
+    Settled(Result<Box<Row>, Invalid>),
     /// Something that needs no answer.
     Note,
     /// A message without content, or of a later version.
@@ -142,7 +142,7 @@ impl Dialect for Agent {
                 lines: hello.lines,
             }),
             Some(Message::Scan(scan)) => Up::Scan(Box::new(scan)),
-            Some(Message::Settled(settled)) => Up::Settled(settled.row.map(Box::new)),
+            Some(Message::Settled(settled)) => Up::Settled(settled.decode_row().map(Box::new)),
             Some(Message::SpoolStatus(status)) => {
                 let (used, limit) = (thousands(status.volume_bytes), thousands(status.volume_limit_bytes));
                 tracing::debug!(used, limit, unsettled = status.unsettled, "spool of an agent");

@@ -258,10 +258,13 @@ impl<D: Dialect> Session<D> {
         Next::Decide(scan, place)
     }
 
-    fn settled(&mut self, row: Option<Box<pb::Row>>, storing: usize) -> Next {
-        let Some(row) = row else {
-            self.send("", Down::Refused(String::new(), "settled.row is missing".into()));
-            return Next::Nothing;
+    fn settled(&mut self, row: Result<Box<pb::Row>, Invalid>, storing: usize) -> Next {
+        let row = match row {
+            Ok(row) => row,
+            Err(invalid) => {
+                self.send("", Down::Refused(String::new(), invalid.to_string()));
+                return Next::Nothing;
+            }
         };
         let site = site_of(row.place.as_ref());
         let Some(open) = &self.open else {

@@ -9,9 +9,10 @@ use anyhow::Context as _;
 use ovomesh_api::pb::gateway::v1::connect_request::Message as Up;
 use ovomesh_api::pb::gateway::v1::connect_response::Message as Down;
 use ovomesh_api::pb::gateway::v1::gateway_service_client::GatewayServiceClient;
-use ovomesh_api::pb::gateway::v1::{ConnectRequest, Hello, Settled};
-use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::{LineBook, LineConfig, Scan, ScanKey, Spooled, Verdict, pb, thousands};
+use ovomesh_api::pb::gateway::v1::{ConnectRequest, Hello};
+use ovomesh_api::{
+    LineBook, LineConfig, RecordedRow, Row, Scan, ScanKey, Settled, Spooled, Verdict, pb, thousands,
+};
 use ovomesh_bootstrap::configuration;
 use ovomesh_intake::Intake;
 use ovomesh_mesh::Backoff;
@@ -155,7 +156,7 @@ async fn decide(spool: &Spool, entry: &Entry) -> Result<Released, Undecidable> {
     let unreadable = |error: &dyn std::fmt::Display| Undecidable::Unreadable(error.to_string());
     let bytes = spool.scan(entry).map_err(|error| unreadable(&error))?;
     let row = undecided_row(bytes).map_err(|error| unreadable(&error))?;
-    let released = spool.release(&entry.id, row.encode_to_vec().into()).await?;
+    let released = spool.release(&entry.id, row.encode()).await?;
     spool.decided(entry);
     Ok(released)
 }
@@ -167,7 +168,7 @@ fn undecided_row(spooled: bytes::Bytes) -> anyhow::Result<Row> {
     // Its agent had heard of no gateway's clock: nobody can vouch for its times.
     meta.clock_suspect |= spooled.clock_correction_us.is_none();
     // The gateway sets what comes from the line's configuration.
-    Ok(meta.row(&LineConfig::default(), Verdict::timed_out(), None).to_pb())
+    Ok(meta.row(&LineConfig::default(), Verdict::timed_out(), None))
 }
 
 impl Done {
@@ -217,17 +218,19 @@ impl Drain<'_> {
             while self.sent.len() < credit.unwrap_or(0)
                 && let Some(released) = self.waiting.pop_front()
             {
-                match self.spool.verdict(&released).map_err(|error| error.to_string()).and_then(row) {
-                    Ok(row) => {
-                        let site = row.place.as_ref().filter(|_| names_sites).map(|place| place.site.clone());
-                        let named = (site.unwrap_or_default(), row.scan_id.clone());
+                let record = self.spool.verdict(&released).map_err(|error| error.to_string());
+                match record.and_then(|record| RecordedRow::read(&record)) {
+                    Ok(recorded) => {
+                        let ScanKey { site, scan_id } = recorded.row().key();
+                        let site = if names_sites { site.to_string() } else { String::new() };
+                        let named = (site, scan_id.to_string());
                         if self.sent.contains_key(&named) {
                             // Its answer could not be told from the other one's.
                             self.waiting.push_front(released);
                             break;
                         }
                         self.sent.insert(named, released);
-                        let settled = Up::Settled(Settled { row: Some(row) });
+                        let settled = Up::Settled(Settled { row: recorded.bytes().clone() });
                         up.send(ConnectRequest { message: Some(settled) }).await?;
                     }
                     Err(error) => {
@@ -272,10 +275,6 @@ impl Drain<'_> {
         }
         Ok(())
     }
-}
-
-fn row(bytes: bytes::Bytes) -> Result<Row, String> {
-    Row::decode(bytes).map_err(|error| error.to_string())
 }
 
 fn tell(done: &Done, out: &mut Out) -> anyhow::Result<()> {
@@ -348,8 +347,8 @@ mod tests {
                 pb::spool::v1::Spooled { scan, received_at, clock_correction_us, ..Default::default() };
             undecided_row(spooled.encode_to_vec().into())
         };
-        assert!(row(at, None).unwrap().clock_suspect, "its agent had heard of no gateway's clock");
-        assert!(!row(at, Some(7)).unwrap().clock_suspect);
+        assert!(row(at, None).unwrap().meta.clock_suspect, "its agent had heard of no gateway's clock");
+        assert!(!row(at, Some(7)).unwrap().meta.clock_suspect);
         let damaged = row(None, Some(7)).unwrap_err().to_string();
         assert!(damaged.contains("received_at is missing"), "it is not of 1970: {damaged}");
     }

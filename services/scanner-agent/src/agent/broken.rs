@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
 
 use ovomesh_api::pb::scan::v1 as pb;
-use ovomesh_api::{Image, Invalid, LineId, Reason, Row, ScanKey, ScanMeta, Verdict};
+use ovomesh_api::{Image, Invalid, LineId, Reason, RecordedRow, ScanKey, ScanMeta, Verdict};
 use tokio::time::Instant;
 
 use super::{Admission, Agent, ScanState, no_room};
@@ -30,9 +30,9 @@ impl Agent {
                     let stamp = Stamp { correction: agent.clock.correction(), acquired_here };
                     agent.clock.correct_times(&mut meta, stamp);
                     let line = agent.settings.lines.get(&meta.place.line_id);
-                    let row = meta.row(&line, Verdict::undecided(Reason::Rejected, &why), None).to_pb();
-                    let (released, at) = agent.record(&in_flight, &row).await;
-                    agent.settle(in_flight, Arc::new(row), released, at).await;
+                    let row = meta.row(&line, Verdict::undecided(Reason::Rejected, &why), None);
+                    let (row, released, at) = agent.record(&in_flight, row).await;
+                    agent.settle(in_flight, row, released, at).await;
                 });
                 return Some(Admission::InFlight(progress));
             }
@@ -67,9 +67,7 @@ impl Agent {
         let known = self.scans.lock().get(key).cloned();
         match known? {
             ScanState::InFlight(in_flight) => Some(Admission::InFlight(in_flight.follow())),
-            ScanState::Stored(released) => {
-                self.read_row(&released).ok().map(|row| Admission::Stored(Box::new(row)))
-            }
+            ScanState::Stored(released) => self.read_row(&released).ok().map(Admission::Stored),
         }
     }
 }
@@ -87,9 +85,9 @@ impl Admission {
     }
 
     /// Waits for the row with its verdict; else the reason why there is none now.
-    pub async fn row(self) -> Result<Arc<pb::Row>, String> {
+    pub async fn row(self) -> Result<Arc<RecordedRow>, String> {
         let mut progress = match self {
-            Self::Stored(row) => return Ok(Arc::new(*row)),
+            Self::Stored(row) => return Ok(row),
             Self::InFlight(progress) => progress,
         };
         let told = |now: &Progress| !matches!(now, Progress::Coming | Progress::Accepted);
@@ -102,8 +100,7 @@ impl Admission {
 
     /// Whether it was settled because it was no whole volume.
     pub fn was_broken(&self) -> bool {
-        let is_broken =
-            |row: &pb::Row| Row::parse(row.clone()).is_ok_and(|row| row.meta.image == Image::Broken);
+        let is_broken = |row: &RecordedRow| row.row().meta.image == Image::Broken;
         match self {
             Self::Stored(row) => is_broken(row),
             Self::InFlight(progress) => match &*progress.borrow() {

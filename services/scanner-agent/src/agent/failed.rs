@@ -7,10 +7,8 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::{ScanKey, thousands};
 use parking_lot::Mutex;
-use prost::Message as _;
 use tokio::sync::Notify;
 
 /// Rows of one scan at most. A scanner that counts from 1 again each day adds one a day.
@@ -55,12 +53,12 @@ impl Failed {
         *self.size.lock()
     }
 
-    /// Keeps a row as `SITE_ID.row`, and why as `SITE_ID.reason`. Nothing is overwritten: another row of that name becomes
+    /// Keeps an encoded row as `SITE_ID.row`, and why as `SITE_ID.reason`. Nothing is overwritten: another row of that name becomes
     /// `SITE_ID-2.row`. The same row again, as after a restart, is kept once.
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn keep(&self, key: &ScanKey, row: &Row, why: &str) -> io::Result<()> {
+    pub fn keep(&self, key: &ScanKey, row: &[u8], why: &str) -> io::Result<()> {
         self.changed.notify_one();
         keep(&self.folder, key, row, why)
     }
@@ -123,20 +121,19 @@ fn measure(folder: &Path) -> io::Result<Size> {
     Ok(size)
 }
 
-fn keep(folder: &Path, key: &ScanKey, row: &Row, why: &str) -> io::Result<()> {
+fn keep(folder: &Path, key: &ScanKey, row: &[u8], why: &str) -> io::Result<()> {
     fs::create_dir_all(folder)?;
-    let bytes = row.encode_to_vec();
     for n in 1..=MOST {
         let number = if n == 1 { String::new() } else { format!("-{n}") };
         let name = format!("{}_{}{number}", key.site, key.scan_id);
         let path = folder.join(format!("{name}.row"));
         match OpenOptions::new().write(true).create_new(true).open(&path) {
             Ok(mut file) => {
-                file.write_all(&bytes)?;
+                file.write_all(row)?;
                 return fs::write(folder.join(format!("{name}.reason")), why);
             }
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-            Err(_) if fs::read(&path)? == bytes => return Ok(()),
+            Err(_) if fs::read(&path)? == row => return Ok(()),
             Err(_) => {}
         }
     }
@@ -150,22 +147,15 @@ mod tests {
     #[test]
     fn each_refused_row_is_kept_once_and_none_is_overwritten() {
         let folder = tempfile::tempdir().unwrap();
-        let row = |slot: &str| Row { scan_id: "7".into(), egg_id: slot.into(), ..Row::default() };
         for (egg, why) in [("monday", "a"), ("tuesday", "b"), ("monday", "a"), ("tuesday", "b")] {
-            keep(folder.path(), &ScanKey::parse("north", "7").unwrap(), &row(egg), why).unwrap();
+            keep(folder.path(), &ScanKey::parse("north", "7").unwrap(), egg.as_bytes(), why).unwrap();
         }
-        keep(folder.path(), &ScanKey::parse("south", "7").unwrap(), &row("monday"), "c").unwrap();
+        keep(folder.path(), &ScanKey::parse("south", "7").unwrap(), b"monday", "c").unwrap();
         let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
-        assert_eq!(
-            (read("north_7.row"), read("north_7.reason")),
-            (row("monday").encode_to_vec(), b"a".to_vec())
-        );
-        assert_eq!(
-            (read("north_7-2.row"), read("north_7-2.reason")),
-            (row("tuesday").encode_to_vec(), b"b".to_vec())
-        );
+        assert_eq!((read("north_7.row"), read("north_7.reason")), (b"monday".to_vec(), b"a".to_vec()));
+        assert_eq!((read("north_7-2.row"), read("north_7-2.reason")), (b"tuesday".to_vec(), b"b".to_vec()));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 6, "south's 7 is another scan");
-        let bytes = [row("monday"), row("tuesday"), row("monday")].map(|row| row.encoded_len() + 1);
+        let bytes = ["monday", "tuesday", "monday"].map(|row| row.len() + 1);
         let size = Size { count: 3, bytes: bytes.iter().sum::<usize>() as u64 };
         assert_eq!(measure(folder.path()).unwrap(), size);
         assert_eq!(measure(&folder.path().join("nowhere")).unwrap(), Size::default());

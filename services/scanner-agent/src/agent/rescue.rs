@@ -4,8 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt as _;
-use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_api::{Image, Reason, ScanMeta, Verdict};
+use ovomesh_api::{Reason, Row, ScanMeta, Verdict};
 use ovomesh_spool::Entry;
 
 use super::Agent;
@@ -43,9 +42,9 @@ impl Agent {
             OnDisk::Scan(entry) => match self.failed_row(&in_flight, &entry) {
                 Ok(row) => {
                     in_flight.is_decided();
-                    let (released, at) = self.record(&in_flight, &row).await;
+                    let recorded = self.record(&in_flight, row).await;
                     self.spool.decided(&entry);
-                    Ok((row, released, at))
+                    Ok(recorded)
                 }
                 Err(why) => {
                     self.spool.decided(&entry);
@@ -56,10 +55,9 @@ impl Agent {
         };
         match continued {
             Ok((row, released, at)) => {
-                let row = Arc::new(row);
                 let stored = self.release(&in_flight, &row);
-                if feed::line_of(&row).is_some_and(|line| !self.feed.has(&line, &in_flight.key)) {
-                    self.feed.released(&in_flight.key, &row, at);
+                if feed::line_of(row.row()).is_some_and(|line| !self.feed.has(line, &in_flight.key)) {
+                    self.feed.released(row.row(), at);
                 }
                 self.until_stored(in_flight, row, released, stored).await;
             }
@@ -75,10 +73,10 @@ impl Agent {
     fn failed_row(&self, in_flight: &InFlightScan, entry: &Entry) -> Result<Row, String> {
         let kept = self.spool.scan(entry).map_err(|error| error.to_string()).and_then(spooled::read_scan)?;
         let meta = ScanMeta::parse(&kept.scan, kept.received_at).map_err(|error| error.to_string())?;
-        let mut meta = ScanMeta { image: Image::Whole(in_flight.checksum), ..meta };
+        let mut meta = ScanMeta { image: in_flight.image, ..meta };
         self.clock.correct_times(&mut meta, kept.stamp);
         let line = self.settings.lines.get(&meta.place.line_id);
-        Ok(meta.row(&line, Verdict::undecided(Reason::Failed, PANICKED), None).to_pb())
+        Ok(meta.row(&line, Verdict::undecided(Reason::Failed, PANICKED), None))
     }
 }
 
@@ -87,9 +85,9 @@ mod tests {
     use std::time::Duration;
 
     use jiff::Timestamp;
-    use ovomesh_api::pb::scan::v1::{Call, Place, Purpose, Scan, UndecidedReason};
+    use ovomesh_api::pb::scan::v1::{Place, Purpose, Scan};
     use ovomesh_api::volume::smallest;
-    use ovomesh_api::{LineBook, time};
+    use ovomesh_api::{Image, LineBook, LineId, time};
     use ovomesh_mesh::Lifecycle;
     use ovomesh_spool::{Limits, Spool, SpoolContents};
     use tokio::time::Instant;
@@ -139,13 +137,12 @@ mod tests {
             let _decided = in_flight.waits_for_decision();
             assert!(steps > 2, "while it waits for a verdict");
             let line = agent.settings.lines.get(&meta.place.line_id);
-            let row = meta.row(&line, Verdict::timed_out(), None).to_pb();
-            let (released, at) = agent.record(&in_flight, &row).await;
+            let row = meta.row(&line, Verdict::timed_out(), None);
+            let (row, released, at) = agent.record(&in_flight, row).await;
             agent.spool.decided(&entry);
             assert!(steps > 3, "when its verdict is recorded");
-            let row = Arc::new(row);
             let _stored = agent.release(&in_flight, &row);
-            agent.feed.released(&in_flight.key, &row, at);
+            agent.feed.released(row.row(), at);
             assert!(steps > 4, "while it waits for the store");
             drop(released);
         });
@@ -157,14 +154,14 @@ mod tests {
         for steps in 1..=4 {
             let folder = tempfile::tempdir().unwrap();
             let (agent, _) = agent(folder.path());
-            let row = within_limit(panicking(&agent, steps).row()).await.unwrap();
-            let verdict = row.verdict.as_ref().unwrap();
-            let reason = if steps < 3 { UndecidedReason::Failed } else { UndecidedReason::Expired };
-            assert_eq!((verdict.call(), verdict.reason()), (Call::Undecided, reason), "{steps}");
-            assert_eq!(row.volume_crc32c, crc32c_of_zeros(), "{steps}");
-            let key = crate::in_flight::key_of(&row).unwrap();
-            assert_eq!(agent.row(&key), Some(row), "it waits for the store");
-            let line = ("north".to_owned(), "1".to_owned());
+            let recorded = within_limit(panicking(&agent, steps).row()).await.unwrap();
+            let row = recorded.row();
+            let reason = if steps < 3 { Reason::Failed } else { Reason::Expired };
+            assert_eq!(row.verdict.call.reason(), Some(reason), "{steps}");
+            assert_eq!(row.meta.image, image_of_zeros(), "{steps}");
+            let key = row.key();
+            assert_eq!(agent.row(&key), Some(recorded), "it waits for the store");
+            let line = LineId::parse("north", "1").unwrap();
             assert_eq!(agent.feed.follow(line, false).1, 1, "its sorter receives it once");
             agent.stored(&key, Ok(()));
             within_limit(async {
@@ -187,7 +184,7 @@ mod tests {
         assert!(refused.contains("panicked"), "{refused}");
         let again = agent.take(scan(), &[], 1 << 20, Instant::now()).unwrap();
         let again = within_limit(again.row()).await.unwrap();
-        assert_eq!(again.verdict.as_ref().unwrap().reason(), UndecidedReason::Expired);
+        assert_eq!(again.row().verdict.call.reason(), Some(Reason::Expired));
     }
 
     /// As of a scanner that counts from 1 again each day.
@@ -210,8 +207,8 @@ mod tests {
         assert_eq!([left.undecided.len(), left.unsettled.len(), left.settled.len()], [1, 1, 1]);
     }
 
-    fn crc32c_of_zeros() -> u32 {
-        ovomesh_api::Scan::parse(scan(), 1 << 20, Timestamp::now()).unwrap().meta.image.checksum()
+    fn image_of_zeros() -> Image {
+        ovomesh_api::Scan::parse(scan(), 1 << 20, Timestamp::now()).unwrap().meta.image
     }
 
     async fn within_limit<T>(waiting: impl Future<Output = T>) -> T {

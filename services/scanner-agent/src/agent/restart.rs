@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ovomesh_api::{Scan, ScanKey};
+use ovomesh_api::{RecordedRow, Scan, ScanKey};
 use ovomesh_spool::{Entry, Released, SpoolContents};
 use tokio::time::Instant;
 
 use super::{Agent, ScanState, sample_bytes};
 use crate::feed::{self, FRESH};
-use crate::in_flight::{self, InFlightScan, OnDisk, Progress};
+use crate::in_flight::{InFlightScan, OnDisk, Progress};
 use crate::spooled::{self, SpooledScan};
 
 impl Agent {
@@ -42,15 +42,15 @@ impl Agent {
         for released in recorded.drain(old..) {
             // Whoever goes on with it says what cannot be read.
             let Ok(bytes) = self.spool.verdict(released) else { continue };
-            let (Some(at), Ok(row)) = (fresh_since(bytes.clone()), spooled::read_row(bytes)) else {
+            let (Some(at), Ok(recorded)) = (fresh_since(bytes.clone()), RecordedRow::read(&bytes)) else {
                 continue;
             };
-            let Ok(key) = in_flight::key_of(&row) else { continue };
-            self.feed.released(&key, &row, at);
+            let row = recorded.row();
+            self.feed.released(row, at);
             if released.is_actuated()
-                && let Some(line) = feed::line_of(&row)
+                && let Some(line) = feed::line_of(row)
             {
-                self.feed.acknowledge(&line, &key);
+                self.feed.acknowledge(line, &row.key());
             }
         }
     }
@@ -84,14 +84,11 @@ impl Agent {
 
     /// A verdict that is not known to be stored.
     fn resume_settling(self: &Arc<Self>, released: Released) {
-        let read = self.read_row(&released).and_then(|row| {
-            let in_flight = InFlightScan::of_row(&released.entry, &row).map_err(|error| error.to_string())?;
-            Ok((row, Arc::new(in_flight)))
-        });
-        match read {
-            Ok((row, in_flight)) => {
+        match self.read_row(&released) {
+            Ok(row) => {
+                let in_flight = Arc::new(InFlightScan::of_row(&released.entry, row.row()));
                 self.insert(in_flight.key.clone(), ScanState::InFlight(in_flight.clone()));
-                let (agent, row) = (self.clone(), Arc::new(row));
+                let agent = self.clone();
                 // Sorters received it before.
                 in_flight.is_on_disk(OnDisk::Verdict(released.clone(), Instant::now()));
                 let stored = self.release(&in_flight, &row);
@@ -107,7 +104,7 @@ impl Agent {
     fn key_of(&self, released: &Released) -> Result<ScanKey, String> {
         match ScanKey::from_record(&released.entry.id) {
             Some(key) => Ok(key),
-            None => in_flight::key_of(&self.read_row(released)?).map_err(|error| error.to_string()),
+            None => self.read_row(released).map(|row| row.row().key()),
         }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use ovomesh_api::json;
 use ovomesh_api::pb::scan::v1::RejectCode;
-use ovomesh_api::{Row, json};
 use ovomesh_imaging::dicom::ImageInfo;
 use ovomesh_intake::{ImageOrigin, Intake};
 use serde_json::{Value, json};
@@ -187,8 +187,7 @@ impl Folder {
         }
         let mut verdicts = Vec::new();
         for (admission, series, sha256, remarks) in following {
-            let row = admission.row().await?.as_ref().clone();
-            let mut object = json::row(&Row::parse(row).map_err(|invalid| invalid.to_string())?);
+            let mut object = json::row(admission.row().await?.row());
             object["series_uid"] = json!(series.uid);
             object["files"] = json!(series.files);
             object["sha256"] = json!(sha256);
