@@ -82,11 +82,10 @@ fn renamed(error: Invalid, from: &str, field: &'static str) -> Invalid {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
 
     #[test]
     fn a_row_must_match_all_of_what_is_set() {
-        let mut row = testing::row("n", "1", "s");
+        let mut row = Row::example("n", "1", "s");
         row.meta.place.tray_run = "t".into();
         row.meta.purpose = Purpose::Test;
         let keeps = |site: &str, filter: Filter| {

@@ -105,18 +105,17 @@ fn is_since(row: &Row, written: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
 
     #[test]
     fn a_scan_of_another_site_with_the_same_id_is_another_scan() {
-        let at = |site| testing::row(site, "1", "1");
+        let at = |site| Row::example(site, "1", "1");
         let mut recent = RecentRows::default();
         recent.note(&[at("north").into()]);
         assert!(!recent.is_new(&at("north")) && recent.is_new(&at("south")));
     }
 
     fn row(n: usize) -> Row {
-        testing::row("s", &(n % 9_000).to_string(), &format!("scan-{n}"))
+        Row::example("s", &(n % 9_000).to_string(), &format!("scan-{n}"))
     }
 
     #[test]

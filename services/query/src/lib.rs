@@ -14,8 +14,6 @@ mod service;
 mod store;
 mod stored;
 mod stores;
-#[cfg(test)]
-mod testing;
 mod token;
 mod watch;
 

@@ -125,11 +125,12 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
+    use ovomesh_api::Row;
+
     use super::*;
-    use crate::testing::row;
 
     fn rows(count: usize) -> Vec<Stored> {
-        vec![row("n", "1", "a").into(); count]
+        vec![Row::example("n", "1", "a").into(); count]
     }
 
     /// The position after so many rows of these feeds.

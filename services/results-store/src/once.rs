@@ -122,28 +122,17 @@ fn essence(row: &Row) -> Row {
 
 #[cfg(test)]
 mod tests {
-    use ovomesh_api::pb::scan::v1::{DecidedBy, Preview, Purpose};
-    use ovomesh_api::{Call, EggId, Line, LineId, Place, ScanId, ScanMeta, Verdict};
+    use ovomesh_api::pb::scan::v1::Preview;
+    use ovomesh_api::{Call, EggId, Line};
 
     use super::*;
 
     fn row() -> Row {
-        let line_id = LineId::parse("north", "l").unwrap();
-        let meta = ScanMeta {
-            scan_id: ScanId::parse("1").unwrap(),
-            egg_id: Some(EggId::parse("e").unwrap()),
-            place: Place { line_id, tray_run: String::new(), slot: 0 },
-            batch_id: String::new(),
-            coil: String::new(),
-            purpose: Purpose::Production,
-            rescan_of: None,
-            acquired_at: Timestamp::constant(5, 0),
-            received_at: Timestamp::constant(6, 0),
-            clock_suspect: false,
-            image: Image::Whole(7),
-        };
-        let verdict = Verdict::new(Call::Male, DecidedBy::Mesh);
-        Row { meta, owner: "o".into(), stored_at: None, verdict, preview: None, settled: true }
+        let mut row = Row { owner: "o".into(), settled: true, ..Row::example("north", "l", "1") };
+        row.meta.egg_id = Some(EggId::parse("e").unwrap());
+        (row.meta.acquired_at, row.meta.received_at) = (at(5), at(6));
+        row.meta.image = Image::Whole(7);
+        row
     }
 
     fn changed(change: impl FnOnce(&mut Row)) -> Row {

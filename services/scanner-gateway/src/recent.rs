@@ -120,32 +120,15 @@ fn key(meta: &ScanMeta) -> Key {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use jiff::Timestamp;
-    use ovomesh_api::{Call, LineConfig, Place, Verdict, pb};
-
     use super::*;
 
     fn meta(id: &str, checksum: u32) -> ScanMeta {
-        let line_id = LineId::parse("n", "1").unwrap();
-        ScanMeta {
-            scan_id: ScanId::parse(id).unwrap(),
-            egg_id: None,
-            place: Place { line_id, tray_run: String::new(), slot: 0 },
-            batch_id: String::new(),
-            coil: String::new(),
-            purpose: pb::scan::v1::Purpose::Test,
-            rescan_of: None,
-            acquired_at: Timestamp::UNIX_EPOCH,
-            received_at: Timestamp::UNIX_EPOCH,
-            clock_suspect: false,
-            image: Image::Whole(checksum),
-        }
+        ScanMeta { image: Image::Whole(checksum), ..row(id).meta }
     }
 
     /// A MALE of a scan.
     pub(crate) fn row(id: &str) -> Row {
-        let verdict = Verdict::new(Call::Male, pb::scan::v1::DecidedBy::Mesh);
-        meta(id, 1).row(&LineConfig::default(), verdict, None)
+        Row::example("n", "1", id)
     }
 
     fn new<'a>(recent: &'a Recent, meta: &ScanMeta) -> Ticket<'a> {
