@@ -8,6 +8,7 @@ use ovomesh_api::{LineBook, MAX_VOLUME_BYTES};
 use ovomesh_bootstrap::{ClientTlsArgs, PortConfig, ServerArgs, TelemetryArgs, configuration};
 use tonic::transport::Uri;
 
+use crate::folder::pattern;
 use crate::{Config, DicomConfig, FolderConfig};
 
 /// Keeps every scan until its verdict is stored, and never blocks the conveyor.
@@ -91,6 +92,10 @@ pub struct FileArgs {
     /// A file that is cut off, or a series that lacks slices, fails after so long without a change, in milliseconds
     #[arg(long, env = "OVOMESH_WATCH_PATIENCE_MS", value_name = "MS", default_value_t = 30_000, value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
     pub watch_patience_ms: u64,
+    /// Names in watched folders that are left alone, with * and ?, such as *.bak; may be given several times. Names of
+    /// recycle bins, snapshots and files that are still being written are left alone in any case
+    #[arg(long, env = "OVOMESH_WATCH_IGNORE", value_name = "PATTERN", value_delimiter = ',', value_parser = pattern)]
+    pub watch_ignore: Vec<String>,
 }
 
 /// Reads every file; an error names the one that is wrong.
@@ -132,6 +137,7 @@ impl From<FileArgs> for FolderConfig {
             watch: args.watch.into_iter().map(absolute).collect(),
             quiet: Duration::from_millis(args.watch_quiet_ms),
             patience: Duration::from_millis(args.watch_patience_ms),
+            ignore: args.watch_ignore,
         }
     }
 }

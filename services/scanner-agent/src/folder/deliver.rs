@@ -8,9 +8,18 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::listing::{DONE, FAILED};
+use super::open;
 
 /// How many things of one name there can be.
 const SAME_NAME: u32 = 10_000;
+
+/// Longest name that is kept whole: file systems take 255 bytes, of which the number, `.verdict.json` and what a file is
+/// called while it is written need some.
+const LONGEST_NAME: usize = 220;
+/// Longest end, such as `dcm`, that a name which is cut keeps.
+const LONGEST_END: usize = 16;
+/// Most that a verdict or reason may have to be known again: that of a folder with its 4,096 files.
+const SIDECAR_BYTES: u64 = 16 << 20;
 
 /// What is told.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +53,7 @@ const REASON: &str = ".reason.txt";
 /// already only that is left. What lies there under the same name stays: the new one gets a number.
 pub fn deliver(root: &Path, names: &[String], sidecar: &Sidecar) -> io::Result<()> {
     let folder = root.join(sidecar.folder());
-    std::fs::create_dir_all(&folder)?;
+    make(&folder)?;
     let text = match sidecar {
         Sidecar::Verdict(value) => format!("{value:#}\n"),
         Sidecar::Reason(why) => format!("{why}\n"),
@@ -65,6 +74,18 @@ pub fn deliver(root: &Path, names: &[String], sidecar: &Sidecar) -> io::Result<(
     Ok(())
 }
 
+/// Makes a folder of what is finished. A link in its place would have files written elsewhere.
+fn make(folder: &Path) -> io::Result<()> {
+    match std::fs::create_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made,
+    }
+    if std::fs::symlink_metadata(folder)?.is_dir() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{} is a link or a file; it must be a folder", folder.display())))
+}
+
 /// Whether the verdict of a file lies there, and only it has not been moved yet.
 pub fn is_decided(root: &Path, name: &str, sha256: &str) -> bool {
     decided(root, name, sha256).is_some()
@@ -76,12 +97,12 @@ pub fn finish(root: &Path, name: &str, sha256: &str) -> io::Result<()> {
 }
 
 fn decided(root: &Path, name: &str, sha256: &str) -> Option<PathBuf> {
-    let folder = root.join(DONE);
     for number in 1..=SAME_NAME {
         let name = numbered(name, number);
-        let verdict = std::fs::read_to_string(folder.join(format!("{name}{VERDICT}"))).ok()?;
-        let place = folder.join(name);
-        if !place.exists() && verdict.contains(sha256) {
+        let verdict = Path::new(DONE).join(format!("{name}{VERDICT}"));
+        let verdict = String::from_utf8(open::read(root, &verdict, SIDECAR_BYTES).ok()??).ok()?;
+        let place = root.join(DONE).join(name);
+        if !exists(&place) && verdict.contains(sha256) {
             return Some(place);
         }
     }
@@ -103,8 +124,9 @@ fn free(folder: &Path, name: &str, suffix: &str, text: &str) -> io::Result<(Path
     for number in 1..=SAME_NAME {
         let name = numbered(name, number);
         let (place, beside) = (folder.join(&name), folder.join(format!("{name}{suffix}")));
-        let is_own = || std::fs::read(&beside).is_ok_and(|there| there == text.as_bytes());
-        if !place.exists() && (!beside.exists() || is_own()) {
+        let there = |name: &str| open::read(folder, Path::new(name), SIDECAR_BYTES).ok().flatten();
+        let is_own = || there(&format!("{name}{suffix}")).is_some_and(|there| there == text.as_bytes());
+        if !exists(&place) && (!exists(&beside) || is_own()) {
             return Ok((place, beside));
         }
     }
@@ -112,22 +134,38 @@ fn free(folder: &Path, name: &str, suffix: &str, text: &str) -> io::Result<(Path
     Err(io::Error::other(why))
 }
 
-/// `egg.dcm`, `egg-2.dcm`, `egg-3.dcm`.
+/// Whether something has this name, be it a link to nothing.
+fn exists(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok()
+}
+
+/// `egg.dcm`, `egg-2.dcm`, `egg-3.dcm`. A name that leaves no room for what stands beside it is cut, and keeps a
+/// checksum of what it was.
 fn numbered(name: &str, number: u32) -> String {
-    if number == 1 {
-        return name.to_owned();
+    let (mut stem, end) = match name.rsplit_once('.') {
+        Some((stem, end)) if !stem.is_empty() && end.len() <= LONGEST_END => (stem, format!(".{end}")),
+        _ => (name, String::new()),
+    };
+    let mut cut = String::new();
+    if name.len() > LONGEST_NAME {
+        cut = format!("~{:08x}", crc32c::crc32c(name.as_bytes()));
+        let room = LONGEST_NAME - cut.len() - end.len();
+        stem = &stem[..stem.floor_char_boundary(room)];
     }
-    match name.rsplit_once('.') {
-        Some((stem, end)) if !stem.is_empty() => format!("{stem}-{number}.{end}"),
-        _ => format!("{name}-{number}"),
-    }
+    let number = if number == 1 { String::new() } else { format!("-{number}") };
+    format!("{stem}{cut}{number}{end}")
 }
 
 /// Whole or not at all.
 fn write(folder: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let making = folder.join(format!(".{name}.tmp"));
-    let mut file = File::create(&making)?;
+    // Left by an agent that was killed, or laid here as a link to what is then overwritten.
+    match std::fs::remove_file(&making) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::create_new(&making)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&making, path)
@@ -205,5 +243,47 @@ mod tests {
         assert_eq!(names(root.path().join(FAILED)), ["x.dcm", "x.dcm.reason.txt"]);
         let reason = std::fs::read_to_string(root.path().join("failed/x.dcm.reason.txt")).unwrap();
         assert_eq!(reason, "it is no image\n");
+    }
+
+    #[test]
+    fn a_name_of_any_length_is_moved_and_found_again() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["e".repeat(255), format!("{}.dcm", "ä".repeat(125)), format!("{}.dcm", "e".repeat(251))]
+        {
+            std::fs::write(root.path().join(&name), "x").unwrap();
+            for _ in 0..2 {
+                std::fs::write(root.path().join(&name), "x").unwrap();
+                deliver(root.path(), &[name.clone()], &Sidecar::Verdict(json!({ "sha256": ["aa"] })))
+                    .unwrap();
+            }
+            let place = decided(root.path(), &name, "aa");
+            assert_eq!(place, None, "both were moved");
+            let moved = root.path().join(DONE).join(numbered(&name, 2));
+            std::fs::rename(&moved, root.path().join(&name)).unwrap();
+            assert_eq!(decided(root.path(), &name, "aa"), Some(moved));
+            std::fs::remove_file(root.path().join(&name)).unwrap();
+        }
+        assert_ne!(numbered(&"e".repeat(254), 1), numbered(&"e".repeat(255), 1));
+    }
+
+    #[test]
+    fn nothing_is_written_through_a_link() {
+        let (root, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = elsewhere.path().join("file");
+        std::fs::write(&file, "keep").unwrap();
+        std::fs::write(root.path().join("egg.dcm"), "x").unwrap();
+        let sidecar = Sidecar::Reason("it is no image".into());
+        let deliver = || deliver(root.path(), &["egg.dcm".into()], &sidecar);
+        let failed = root.path().join(FAILED);
+        std::os::unix::fs::symlink(elsewhere.path(), &failed).unwrap();
+        assert!(deliver().unwrap_err().to_string().contains("must be a folder"));
+        std::fs::remove_file(&failed).unwrap();
+        std::fs::create_dir(&failed).unwrap();
+        for name in [".egg.dcm.reason.txt.tmp", "egg.dcm.reason.txt", "egg.dcm"] {
+            std::os::unix::fs::symlink(&file, failed.join(name)).unwrap();
+        }
+        deliver().unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "keep");
+        assert_eq!(std::fs::read_to_string(failed.join("egg-2.dcm")).unwrap(), "x");
     }
 }

@@ -1,11 +1,13 @@
 //! Watched folders: files that are dropped become scans, and go to `done/` with their verdict beside them, or to `failed/`
 //! with the reason. `docs/edge.md` says the rules.
 //!
-//! [`listing`] is what lies there, [`readiness`] when it is ready, [`read`] what it is, [`deliver`] where it goes; [`watch`]
+//! [`listing`] is what lies there and [`ignore`] what is left alone, [`readiness`] when it is ready, [`read`] what it is (by [`open`]), [`deliver`] where it goes; [`watch`]
 //! listens to the system's events; [`work`] brings them together.
 
 mod deliver;
+mod ignore;
 mod listing;
+mod open;
 mod read;
 mod readiness;
 mod watch;
@@ -20,6 +22,8 @@ use ovomesh_intake::Intake;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::ignore::Ignored;
+pub use self::ignore::pattern;
 use self::readiness::Rules;
 use self::work::Folder;
 use crate::agent::Agent;
@@ -38,12 +42,19 @@ pub struct FolderConfig {
     pub quiet: Duration,
     /// A file that is cut off, or a series that lacks slices, fails after this time without a change.
     pub patience: Duration,
+    /// Names that are left alone, beside those that always are: patterns with `*` and `?`.
+    pub ignore: Vec<String>,
 }
 
 /// No folder but those of the lines; 2 s, and 30 s.
 impl Default for FolderConfig {
     fn default() -> Self {
-        Self { watch: Vec::new(), quiet: Duration::from_secs(2), patience: Duration::from_secs(30) }
+        Self {
+            watch: Vec::new(),
+            quiet: Duration::from_secs(2),
+            patience: Duration::from_secs(30),
+            ignore: Vec::new(),
+        }
     }
 }
 
@@ -70,10 +81,11 @@ pub async fn run(
         again: AGAIN,
         at_once: AT_ONCE,
     };
+    let ignored = Arc::new(Ignored::new(&config.ignore)?);
     let intake = Arc::new(intake);
     let mut tasks = JoinSet::new();
     for root in folders {
-        let folder = Folder::new(root, intake.clone(), agent.clone());
+        let folder = Folder::new(root, intake.clone(), agent.clone(), ignored.clone());
         tasks.spawn(work::run(folder, rules, drain.clone()));
     }
     while let Some(ended) = tasks.join_next().await {

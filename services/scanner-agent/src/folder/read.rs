@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::deliver;
 use super::listing::FILES;
+use super::open;
 
 /// Bytes before the mark of a DICOM file, and the mark: a shorter one may become one.
 const MARK_BYTES: usize = 132;
@@ -47,16 +48,15 @@ pub fn read(root: &Path, files: &[PathBuf], most: u64, alone: bool, wanted: &[Ta
         return Ok(Read::Unusable(format!("more than {FILES} files; that is no scan"), None));
     }
     let mut read = Vec::with_capacity(files.len());
-    let mut bytes = 0;
+    let mut left = most;
     for file in files {
-        let path = root.join(file);
-        bytes += std::fs::metadata(&path)?.len();
-        if bytes > most {
+        let Some(content) = open::read(root, file, left)? else {
             let why =
                 format!("{}: more than {most} bytes; that is no scan that this agent takes", file.display());
             return Ok(Read::Unusable(why, None));
-        }
-        read.push((file.display().to_string(), std::fs::read(&path)?));
+        };
+        left -= content.len() as u64;
+        read.push((file.display().to_string(), content));
     }
     if alone && let [(name, bytes)] = read.as_slice() {
         let hash = hex(&sha256(bytes));
@@ -104,10 +104,10 @@ pub fn read(root: &Path, files: &[PathBuf], most: u64, alone: bool, wanted: &[Ta
 }
 
 /// What it is, when it was not whole for this reason and never will be.
-pub fn give_up(root: &Path, files: &[PathBuf], why: String, wanted: &[Tag]) -> io::Result<Read> {
+pub fn give_up(root: &Path, files: &[PathBuf], most: u64, why: String, wanted: &[Tag]) -> io::Result<Read> {
     let mut first = None::<dicom::ImageInfo>;
     for file in files {
-        let bytes = std::fs::read(root.join(file))?;
+        let Some(bytes) = open::read(root, file, most)? else { return Ok(Read::Unusable(why, None)) };
         match (dicom::inspect(&file.display().to_string(), &bytes, wanted), &first) {
             (Ok(info), None) => first = Some(info),
             (Ok(info), Some(first)) if info.series == first.series => {}
@@ -160,7 +160,7 @@ mod tests {
 
         fn give_up(&self, files: &[PathBuf]) -> Read {
             match self.read(files, false) {
-                Read::MayGrow(why) => give_up(self.0.path(), files, why, &[]).unwrap(),
+                Read::MayGrow(why) => give_up(self.0.path(), files, MOST, why, &[]).unwrap(),
                 other => other,
             }
         }

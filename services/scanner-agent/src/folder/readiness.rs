@@ -197,7 +197,7 @@ mod tests {
             let is_folder = name.ends_with('/');
             (name.to_owned(), Entry { is_folder, files: vec![name.into()], print })
         };
-        Listing { entries: entries.iter().map(entry).collect(), folder: (0, 0) }
+        Listing { entries: entries.iter().map(entry).collect(), ..Listing::default() }
     }
 
     struct Folder {

@@ -1,5 +1,6 @@
 //! One watched folder: lists it, has what is ready decided, and moves it away.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::deliver::{self, Sidecar};
+use super::ignore::Ignored;
 use super::listing::{self, Listing};
 use super::read::{self, Read, Scan};
 use super::readiness::{Outcome, Readiness, Ready, Rules};
@@ -44,12 +46,13 @@ pub struct Folder {
     intake: Arc<Intake>,
     agent: Arc<Agent>,
     readers: Arc<Semaphore>,
+    ignored: Arc<Ignored>,
 }
 
 impl Folder {
     /// A folder that need not be there yet.
-    pub fn new(root: PathBuf, intake: Arc<Intake>, agent: Arc<Agent>) -> Self {
-        Self { root, intake, agent, readers: Arc::new(Semaphore::new(READERS)) }
+    pub fn new(root: PathBuf, intake: Arc<Intake>, agent: Arc<Agent>, ignored: Arc<Ignored>) -> Self {
+        Self { root, intake, agent, readers: Arc::new(Semaphore::new(READERS)), ignored }
     }
 }
 
@@ -61,11 +64,21 @@ pub async fn run(folder: Folder, rules: Rules, drain: CancellationToken) {
     // What is listened to, by the folder that it is: another one may be mounted in its place.
     let mut listening = None;
     let mut is_away = None;
+    // So that each is logged once.
+    let mut refused = BTreeSet::new();
     loop {
         let told = events.take();
-        let path = folder.root.clone();
-        match blocking(move || listing::list(&path)).await {
+        let (path, ignored) = (folder.root.clone(), folder.ignored.clone());
+        match blocking(move || listing::list(&path, &ignored)).await {
             Ok(listing) => {
+                for name in listing.refused.difference(&refused) {
+                    tracing::warn!(
+                        folder = root,
+                        name,
+                        "left alone: links, pipes and devices are not read; put the file itself here"
+                    );
+                }
+                refused.clone_from(&listing.refused);
                 if is_away != Some(false) {
                     tracing::info!(folder = root, entries = listing.entries.len(), "watched");
                     is_away = Some(false);
@@ -163,7 +176,7 @@ impl Folder {
         let most = volumes * self.agent.settings.max_volume_bytes + BESIDE_BYTES;
         let is_last = ready.is_last;
         blocking(move || match read::read(&root, &files, most, is_alone, &wanted)? {
-            Read::MayGrow(why) if is_last => read::give_up(&root, &files, why, &wanted),
+            Read::MayGrow(why) if is_last => read::give_up(&root, &files, most, why, &wanted),
             other => Ok(other),
         })
         .await
