@@ -1,4 +1,6 @@
-//! A scanner's session that reads as sentences.
+//! One stream of a scanner that reads as sentences. It hides nothing and repairs nothing: a break, a second answer or a
+//! refusal is what the test receives, and any message may be sent in any order. `ovomesh_client::Scanner`, which connects and
+//! sends again, could not show them; a test that wants an honest scanner over breaks uses that.
 
 use std::time::Duration;
 

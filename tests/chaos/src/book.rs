@@ -61,6 +61,14 @@ impl Book {
         }
     }
 
+    /// A scanner had an answer to it that no scanner may have: a second verdict, or one to a scan that it did not send.
+    pub fn unexpected(&self, id: &str, answer: &str) {
+        eprintln!("{id}: an unexpected {answer}");
+        if let Some(scan) = self.0.lock().get_mut(id) {
+            scan.contradicted = true;
+        }
+    }
+
     /// It was refused for good, or for now.
     pub fn refused(&self, id: &str, why: String) {
         if let Some(scan) = self.0.lock().get_mut(id) {
