@@ -29,6 +29,11 @@ const SHAKING: f64 = 40.0;
 const MOST_BACKGROUND: f64 = 0.3;
 /// Fewest samples that tell a level: 64 give it within 7 %.
 const ENOUGH: usize = 64;
+/// Background of which a larger share is 0 is padded, when its mean square over its squared mean says so too.
+const PADDED: f64 = 0.15;
+const PADDED_RATIO: f64 = 1.45;
+/// Of noise with a lower mean some samples are 0 by themselves.
+const LEAST_NOISE: f64 = 4.0;
 
 /// Quality of an image; the fields are those of `ovomesh.scan.v1.Quality`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -104,23 +109,45 @@ fn egg_mean(work: &Work, mask: &Mask, noise: f64) -> f64 {
     (mask.sum as f64 - background * mean) / (count - background)
 }
 
-/// Adds the parts of all lines that `rows` and `columns` pick.
+/// Adds the parts of all lines that `rows` and `columns` pick, without samples that a scanner has set to 0 because they lie
+/// outside of its field of view.
 fn level(
     work: &Work,
     rows: &(impl Iterator<Item = usize> + Clone),
     columns: &[std::ops::Range<usize>],
 ) -> Sums {
+    let all = sum(work, rows, columns, Sums::add);
+    // The ratio is 4 / pi = 1.27 for noise, and larger by as much as zeros take away of the count.
+    if all.mean_square() <= PADDED_RATIO * all.mean().powi(2) {
+        return all;
+    }
+    let mut rest = Vec::new();
+    let inside = sum(work, rows, columns, |sums, part| {
+        rest.clear();
+        rest.extend(part.iter().filter(|&&v| v > 0));
+        sums.add(&rest);
+    });
+    let is_padded = (inside.count as f64) < (1.0 - PADDED) * all.count as f64;
+    if is_padded && inside.count >= ENOUGH && inside.mean() >= LEAST_NOISE { inside } else { all }
+}
+
+fn sum(
+    work: &Work,
+    rows: &(impl Iterator<Item = usize> + Clone),
+    columns: &[std::ops::Range<usize>],
+    mut add: impl FnMut(&mut Sums, &[u16]),
+) -> Sums {
     let [width, height, slices] = work.dims;
-    let mut level = Sums::default();
+    let mut sums = Sums::default();
     for z in 0..slices {
         for y in rows.clone() {
             let line = &work.samples[(z * height + y) * width..][..width];
             for part in columns {
-                level.add(&line[part.clone()]);
+                add(&mut sums, &line[part.clone()]);
             }
         }
     }
-    level
+    sums
 }
 
 /// What lies outside the egg's core along x and along y: no ghost along either axis reaches it. When that is

@@ -116,3 +116,32 @@ fn clipping_is_the_share_of_the_egg_at_the_top() {
         assert!((got - truth).abs() < 0.1 * truth + 0.005, "at {top}: {got:.3} instead of {truth:.3}");
     }
 }
+
+#[test]
+fn what_a_scanner_set_to_0_outside_of_its_field_of_view_is_no_noise() {
+    let circle = |radius: f64, scan: &[u16], grid: &Grid| -> Vec<u16> {
+        let off = |i: usize, n: usize| (i as f64 + 0.5) / n as f64 * 2.0 - 1.0;
+        let inside = |i: usize| {
+            let (x, y) = (off(i % grid.columns, grid.columns), off(i / grid.columns % grid.rows, grid.rows));
+            x.hypot(y) < radius
+        };
+        scan.iter().enumerate().map(|(i, &v)| if inside(i) { v } else { 0 }).collect()
+    };
+    for (n, egg) in eggs(&still(), 12).iter().enumerate() {
+        for snr in [10.0, 15.0, 30.0, 60.0] {
+            let scan = Scanner::with_snr(snr).acquire(egg, &mut rng(n as u64));
+            let whole = quality(&scan, &egg.grid);
+            for radius in [1.0, 0.95, 1.2] {
+                let padded = quality(&circle(radius, &scan, &egg.grid), &egg.grid);
+                let ratio = padded.snr / whole.snr;
+                assert!(
+                    (0.9..1.1).contains(&ratio),
+                    "{n}, {snr}, {radius}: {} and {}",
+                    padded.snr,
+                    whole.snr
+                );
+                assert!(padded.motion < whole.motion + 3.0, "{n}, {snr}, {radius}: {padded:?} and {whole:?}");
+            }
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! Samples of a DICOM image as numbers.
 
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use dicom_dictionary_std::tags;
@@ -39,6 +40,8 @@ struct Format {
     high_bit: u32,
     signed: bool,
     inverted: bool,
+    /// Stored values that stand for "outside of the field of view".
+    padding: Option<RangeInclusive<i32>>,
 }
 
 impl Pixels {
@@ -121,10 +124,12 @@ impl Format {
             other => return Err(refuse(file, tags::PIXEL_REPRESENTATION, other, "0 and 1 are possible")),
         };
         let (stored_bits, high_bit, frames) = (stored as u32, high as u32, frames as usize);
-        Ok(Self { columns, rows, frames, bytes: allocated / 8, stored_bits, high_bit, signed, inverted })
+        let padding = padding(scope, signed)?;
+        let bytes = allocated / 8;
+        Ok(Self { columns, rows, frames, bytes, stored_bits, high_bit, signed, inverted, padding })
     }
 
-    /// Takes the stored bits out of each word, and turns them round when low values are white.
+    /// Takes the stored bits out of each word, and turns them round when low values are white. Padding is 0.
     fn samples(&self, data: &[u8]) -> (Vec<u16>, i32) {
         let drop = self.high_bit + 1 - self.stored_bits;
         let top = (1u32 << self.stored_bits) - 1;
@@ -137,6 +142,9 @@ impl Format {
             } else {
                 bits as i32
             };
+            if self.padding.as_ref().is_some_and(|padding| padding.contains(&value)) {
+                return shift as u16;
+            }
             // A signed range is turned round about -1/2, an unsigned one about its middle.
             let value = match (self.inverted, self.signed) {
                 (false, _) => value,
@@ -151,6 +159,19 @@ impl Format {
         };
         (samples, shift)
     }
+}
+
+/// The stored values that PixelPaddingValue names, up to PixelPaddingRangeLimit where there is one.
+fn padding(scope: &Scope<'_>, signed: bool) -> Result<Option<RangeInclusive<i32>>, Error> {
+    let read = |tag| {
+        // Signed ones are often written as if they were not.
+        let as_stored =
+            |n: f64| if signed && n > f64::from(i16::MAX) { n as i32 - (1 << 16) } else { n as i32 };
+        Ok(scope.number(tag)?.map(as_stored))
+    };
+    let Some(value) = read(tags::PIXEL_PADDING_VALUE)? else { return Ok(None) };
+    let limit = read(tags::PIXEL_PADDING_RANGE_LIMIT)?.unwrap_or(value);
+    Ok(Some(value.min(limit)..=value.max(limit)))
 }
 
 /// An error with what caused it.

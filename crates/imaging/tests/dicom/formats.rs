@@ -5,6 +5,8 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use dicom_transfer_syntax_registry::entries::IMPLICIT_VR_LITTLE_ENDIAN;
 
+use ovomesh_imaging::Volume;
+
 use crate::support::{edit, enhanced, number, read, real, slices, stored, text, volume, words};
 
 #[test]
@@ -258,4 +260,26 @@ fn a_data_set_may_end_like_an_item() {
     assert_eq!(read(&files).expect("readable").volume, volume());
     let filled = [&enhanced()[..], &delimiter, &[0; 512]].concat();
     assert_eq!(read(&[filled]).expect("readable").volume, volume());
+}
+
+#[test]
+fn padding_is_no_signal() {
+    let samples: Vec<u16> = (0..400).map(|i| i + 5).collect();
+    let expected = Volume::from_u16(
+        volume().header().to_owned(),
+        &samples.iter().map(|&v| if v < 15 { 0 } else { v }).collect::<Vec<_>>(),
+    )
+    .expect("valid");
+    let stored = |padding: u16, limit: Option<u16>| {
+        let words_of = samples.iter().map(|&v| if v < 15 { padding } else { v }).collect();
+        let file = edit(&enhanced(), None, |o| {
+            o.put(words(words_of));
+            o.put(number(tags::PIXEL_PADDING_VALUE, padding));
+            limit.into_iter().for_each(|limit| _ = o.put(number(tags::PIXEL_PADDING_RANGE_LIMIT, limit)));
+        });
+        read(&[file]).expect("readable").volume
+    };
+    assert_eq!(stored(65_535, None), expected);
+    assert_eq!(stored(60_000, Some(65_535)), expected);
+    assert_eq!(stored(65_535, Some(60_000)), expected);
 }
