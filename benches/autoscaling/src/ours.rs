@@ -6,7 +6,8 @@ use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use ovomesh_scaling::{
-    Checked, Gateway, History, Moment, Observation, Replicas, Spec, StageLoad, Window, decide,
+    Checked, Gateway, History, Moment, Observation, PerStage, Replicas, Spec, Stage, StageLoad, Window,
+    decide,
 };
 
 use crate::fleet::CAPACITY;
@@ -65,15 +66,14 @@ impl Scaler for Ours {
     fn look(&mut self, view: &View<'_>) -> Option<u32> {
         self.looks += 1;
         let share = |all: u64, n: u64| all * (n + 1) / GATEWAYS - all * n / GATEWAYS;
-        let gateway = |n| Gateway {
-            name: format!("gateway-{n}"),
-            arrived: share(view.seen.arrived, n),
-            inference: StageLoad {
+        let gateway = |n| {
+            let mut stages = PerStage::default();
+            stages[Stage::Inference] = StageLoad {
                 completed: share(view.seen.completed, n),
                 busy: Duration::from_secs_f64(view.seen.busy / GATEWAYS as f64),
                 backlog: share(view.seen.backlog, n),
-            },
-            ..Gateway::default()
+            };
+            Gateway { name: format!("gateway-{n}"), arrived: share(view.seen.arrived, n), stages }
         };
         let since = SignedDuration::from_secs_f64(view.now);
         let observation = Observation {

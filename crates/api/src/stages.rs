@@ -7,6 +7,9 @@ use crate::pb::preprocess::v1::{PrepareRequest, PrepareResponse, Prepared, Prepa
 use crate::pb::scan::v1::{Row, Volume};
 use crate::pb::store::v1::{AppendRequest, AppendResponse, Appended};
 
+/// The pool of a stage whose answers become verdicts and rows: its name in `load.v1`.
+pub const MAIN_POOL: &str = "main";
+
 stage!(
     /// Raw volume to prepared volume.
     pub Prepare, "preprocess", "/ovomesh.preprocess.v1.PreprocessService/Prepare",

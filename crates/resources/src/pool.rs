@@ -143,7 +143,13 @@ pub struct InferencePoolSpec {
     /// What to do while gateways cannot be seen. In no case is a replica taken away.
     #[serde(default)]
     pub fallback: Fallback,
-    /// Service of the gateways, in this namespace: whom to ask for the demand.
+    /// Name under which gateways report the load of this pool: `main` for the pool whose answers become verdicts. Gateways
+    /// that do not report it count as unseen, and nothing is taken away.
+    #[serde(default = "main")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("pool may not change: make another InferencePool"))]
+    pub pool: String,
+    /// Service of the gateways, in this namespace: they are asked for the demand.
     #[serde(default = "gateway_service")]
     #[schemars(length(min = 1, max = 63))]
     pub gateway_service: String,
@@ -248,6 +254,9 @@ fn stabilization() -> i32 {
 }
 fn grace() -> i32 {
     30
+}
+fn main() -> String {
+    ovomesh_api::stages::MAIN_POOL.into()
 }
 fn gateway_service() -> String {
     "scanner-gateway".into()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::arrivals::Arrivals;
 use crate::capacity::{Capacity, Did};
-use crate::observation::{Gateway, Observation, Stage};
+use crate::observation::{Gateway, Observation, PerStage, Stage};
 use crate::peaks::Peaks;
 
 /// Looks closer together than this tell nothing new about rates.
@@ -25,7 +25,7 @@ pub struct History {
     gateways: BTreeMap<String, Counted>,
     pub(crate) arrivals: Arrivals,
     pub(crate) capacity: Capacity,
-    completions: [f64; Stage::ALL.len()],
+    completions: PerStage<f64>,
     /// Since when every gateway is seen.
     pub(crate) seen_since: Option<Duration>,
     /// The largest demands that were measured, and those that were told forward.
@@ -49,7 +49,7 @@ struct Counted {
 struct Since {
     arrived: f64,
     busy: Duration,
-    completed: [u64; Stage::ALL.len()],
+    completed: PerStage<u64>,
 }
 
 impl History {
@@ -81,21 +81,22 @@ impl History {
         }
         self.arrivals.push(since.arrived, look.as_secs_f64());
         let did = Did {
-            completed: since.completed[Stage::Inference as usize],
+            completed: since.completed[Stage::Inference],
             busy: since.busy,
             ready: seen.replicas.ready,
             backlog: seen.backlog(Stage::Inference),
         };
         self.capacity.note(did, expected);
         let keep = (-look.as_secs_f64() / COMPLETIONS_FADE).exp();
-        for (rate, completed) in self.completions.iter_mut().zip(since.completed) {
-            *rate = *rate * keep + completed as f64 / look.as_secs_f64() * (1.0 - keep);
+        for stage in Stage::ALL {
+            let rate = since.completed[stage] as f64 / look.as_secs_f64();
+            self.completions[stage] = self.completions[stage] * keep + rate * (1.0 - keep);
         }
     }
 
     /// Calls that a stage completes in a second.
     pub(crate) fn completions(&self, stage: Stage) -> f64 {
-        self.completions[stage as usize]
+        self.completions[stage]
     }
 
     fn remember(&mut self, now: Duration, gateways: &[Gateway]) {
@@ -121,10 +122,11 @@ impl Since {
         if share < 1.0 {
             return;
         }
-        self.busy += gateway.inference.busy.saturating_sub(old.inference.busy);
+        let busy = |gateway: &Gateway| gateway.stages[Stage::Inference].busy;
+        self.busy += busy(gateway).saturating_sub(busy(old));
         for stage in Stage::ALL {
-            self.completed[stage as usize] +=
-                gateway.stage(stage).completed.saturating_sub(old.stage(stage).completed);
+            let completed = |gateway: &Gateway| gateway.stages[stage].completed;
+            self.completed[stage] += completed(gateway).saturating_sub(completed(old));
         }
     }
 }

@@ -32,6 +32,6 @@ mod spec;
 pub use decide::{decide, ordered_twice};
 pub use decision::{Decision, Driver, Reason};
 pub use history::History;
-pub use observation::{Gateway, Moment, Observation, Replicas, Stage, StageLoad};
+pub use observation::{Gateway, Moment, Observation, PerStage, Replicas, Stage, StageLoad};
 pub use schedule::{Window, days};
 pub use spec::{Checked, Fallback, InvalidSpec, Spec};

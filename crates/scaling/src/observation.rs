@@ -1,6 +1,7 @@
 //! What is seen at one moment.
 
 use std::fmt;
+use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -19,15 +20,45 @@ pub enum Stage {
 impl Stage {
     /// All, in the order of a scan.
     pub const ALL: [Self; 3] = [Self::Preprocess, Self::Inference, Self::Store];
+
+    /// The stage that gateways report by this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.name() == name)
+    }
+
+    /// The name by which gateways report it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Preprocess => "preprocess",
+            Self::Inference => "inference",
+            Self::Store => "results-store",
+        }
+    }
 }
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Preprocess => "preprocess",
-            Self::Inference => "inference",
-            Self::Store => "results-store",
-        })
+        f.write_str(self.name())
+    }
+}
+
+/// A value for each stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PerStage<T>([T; Stage::ALL.len()]);
+
+impl<T> Index<Stage> for PerStage<T> {
+    type Output = T;
+
+    fn index(&self, stage: Stage) -> &T {
+        &self.0[stage as usize]
+    }
+}
+
+impl<T> IndexMut<Stage> for PerStage<T> {
+    fn index_mut(&mut self, stage: Stage) -> &mut T {
+        &mut self.0[stage as usize]
     }
 }
 
@@ -40,21 +71,17 @@ pub struct Moment {
     pub civil: Timestamp,
 }
 
-/// What one gateway has counted since it started. A count that is lower than before means that it started anew.
+/// What one gateway has counted for one pool of inference since it started. A count that is lower than before means that
+/// it started anew.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gateway {
     /// Its name among the gateways; one that is new is counted from its first report on.
     pub name: String,
-    /// Scans that came in and have a deadline. Those that are decided already (spooled, sent again) are not in it.
+    /// Scans that arrived for the pool and have a deadline. Those that are decided already (spooled, sent again) are not
+    /// in it.
     pub arrived: u64,
-    /// Per stage.
-    pub preprocess: StageLoad,
-    /// Per stage.
-    pub inference: StageLoad,
-    /// Per stage.
-    pub store: StageLoad,
-    /// Scans without a deadline that wait now. They run on what is spare and ask for no replica.
-    pub late_backlog: u64,
+    /// The pool itself as [`Stage::Inference`], and the other stages with all their pools.
+    pub stages: PerStage<StageLoad>,
 }
 
 /// How one stage did, as one gateway sees it.
@@ -67,18 +94,6 @@ pub struct StageLoad {
     pub busy: Duration,
     /// Calls that are not answered now and whose deadline has not passed.
     pub backlog: u64,
-}
-
-impl Gateway {
-    /// The load of a stage.
-    #[must_use]
-    pub fn stage(&self, stage: Stage) -> &StageLoad {
-        match stage {
-            Stage::Preprocess => &self.preprocess,
-            Stage::Inference => &self.inference,
-            Stage::Store => &self.store,
-        }
-    }
 }
 
 /// The replicas of the pool.
@@ -126,6 +141,6 @@ impl Observation {
     /// Unexpired backlog of a stage over all gateways.
     #[must_use]
     pub fn backlog(&self, stage: Stage) -> u64 {
-        self.gateways.iter().fold(0, |sum, gateway| sum.saturating_add(gateway.stage(stage).backlog))
+        self.gateways.iter().fold(0, |sum, gateway| sum.saturating_add(gateway.stages[stage].backlog))
     }
 }

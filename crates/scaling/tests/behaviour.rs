@@ -176,7 +176,7 @@ fn replicas_that_crash_do_not_lower_the_target() {
     world.observation.replicas = Replicas { wanted: 5, ready: 2, starting: 3 };
     world.pass(200.0);
     for gateway in &mut world.observation.gateways {
-        gateway.inference.backlog = 100;
+        gateway.stages[Stage::Inference].backlog = 100;
     }
     let decision = world.decide();
     assert_eq!(
@@ -228,7 +228,7 @@ fn a_backlog_beside_a_burst_never_means_fewer_replicas() {
     world.pass(100.0);
     let with = |backlog| {
         let mut world = world.clone();
-        world.observation.gateways[0].inference.backlog = backlog;
+        world.observation.gateways[0].stages[Stage::Inference].backlog = backlog;
         world.decide()
     };
     let (burst, more) = (with(0), with(184));
@@ -280,8 +280,7 @@ fn a_slow_store_is_the_bottleneck_and_asks_for_no_gpu() {
     world.steady(400, 200.0);
     world.pass(200.0);
     for gateway in &mut world.observation.gateways {
-        gateway.store.backlog = 50_000;
-        gateway.late_backlog = 50_000;
+        gateway.stages[Stage::Store].backlog = 50_000;
     }
     let decision = world.decide();
     assert_eq!((decision.replicas, decision.bottleneck), (5, Some(Stage::Store)));
@@ -299,7 +298,7 @@ fn replicas_that_do_half_of_what_is_expected_are_twice_as_many() {
         world.pass(100.0);
         for gateway in &mut world.observation.gateways {
             gateway.arrived += 50;
-            gateway.inference.backlog = 100;
+            gateway.stages[Stage::Inference].backlog = 100;
         }
         world.observation.replicas.ready = 2;
         world.decide();

@@ -3,7 +3,7 @@
 mod common;
 
 use common::World;
-use ovomesh_scaling::{Fallback, Replicas, Spec};
+use ovomesh_scaling::{Fallback, PerStage, Replicas, Spec, Stage};
 use proptest::prelude::*;
 
 /// Arrivals of some minutes: quiet, even, growing, in bursts.
@@ -84,7 +84,7 @@ proptest! {
             for &scans in &load {
                 world.pass(scans * f64::from(times));
                 for gateway in &mut world.observation.gateways {
-                    gateway.inference = ovomesh_scaling::StageLoad::default();
+                    gateway.stages = PerStage::default();
                 }
                 world.decide();
             }
@@ -99,7 +99,7 @@ proptest! {
         let mut world = seen(spec, &load);
         world.pass(100.0);
         let mut with = |backlog| {
-            world.observation.gateways[0].inference.backlog = backlog;
+            world.observation.gateways[0].stages[Stage::Inference].backlog = backlog;
             world.clone().decide().replicas
         };
         prop_assert!(with(few) <= with(few + more));
@@ -125,7 +125,7 @@ proptest! {
             let mut world = world.clone();
             world.pass(100.0);
             world.observation.replicas = Replicas { wanted, ready, starting: wanted - ready };
-            world.observation.gateways[0].inference.backlog = backlog;
+            world.observation.gateways[0].stages[Stage::Inference].backlog = backlog;
             world.decide().replicas
         };
         prop_assert!(decide(left.min(wanted), waiting) >= decide(wanted, 0));

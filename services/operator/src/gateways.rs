@@ -117,7 +117,7 @@ async fn one_stream(
     let mut loads = tokio::time::timeout(SILENCE, client.watch(request)).await??.into_inner();
     while let Some(load) = tokio::time::timeout(SILENCE, loads.message()).await?? {
         *spoke = true;
-        reports.tell(gateway, load);
+        reports.report(gateway, load);
     }
     Ok(())
 }

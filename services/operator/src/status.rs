@@ -80,11 +80,14 @@ pub fn of(pool: &InferencePool, look: Look<'_>, now: jiff::Timestamp) -> Inferen
     status.last_decision = last.or(status.last_decision);
     let mut set = Setter { pool, status: &mut status.conditions, now: Time(now) };
     set.condition("Valid", true, "Accepted", "the spec is obeyed");
+    let of = format!("pool {}", pool.spec.pool);
     let all_seen = expected > 0 && seen >= expected;
     let told = match (all_seen, expected) {
-        (true, _) => ("AllSeen", format!("{seen} of {expected} gateways report")),
+        (true, _) => ("AllSeen", format!("{seen} of {expected} gateways report {of}")),
         (false, 0) => ("NoGateways", format!("Service {} has no gateway", pool.spec.gateway_service)),
-        (false, _) => ("SomeUnseen", format!("{seen} of {expected} gateways report; nothing is taken away")),
+        (false, _) => {
+            ("SomeUnseen", format!("{seen} of {expected} gateways report {of}; nothing is taken away"))
+        }
     };
     set.condition("GatewaysSeen", all_seen, told.0, &told.1);
     let ready = replicas.ready >= replicas.wanted;

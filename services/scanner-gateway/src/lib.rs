@@ -30,6 +30,7 @@ use ovomesh_api::LineBook;
 use ovomesh_api::pb::gateway::v1::gateway_service_server::GatewayServiceServer;
 use ovomesh_api::pb::load::v1::load_service_server::LoadServiceServer;
 use ovomesh_api::pb::scanner::v1::scanner_service_server::ScannerServiceServer;
+use ovomesh_api::stages::MAIN_POOL;
 use ovomesh_bootstrap::{Server, discover};
 use ovomesh_mesh::{Lifecycle, PoolConfig, Stage, StreamPool};
 use tokio::net::TcpListener;
@@ -40,7 +41,7 @@ pub use crate::config::Config;
 
 use crate::gateway::Gateway;
 use crate::lines::Lines;
-use crate::load::{Demand, LoadWatch};
+use crate::load::{Counted, LoadCounters, LoadWatch};
 use crate::memory::{Memory, WINDOW_BYTES};
 use crate::pipeline::Pipeline;
 use crate::recent::Recent;
@@ -65,19 +66,14 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     let stages = Lifecycle { tasks: lifecycle.tasks.clone(), drain: CancellationToken::new() };
     // They end with this function, also when it fails.
     let _stages_end = stages.drain.clone().drop_guard();
-    let demand = Arc::new(Demand::default());
+    let mut load = LoadCounters::default();
+    let prepare = pool(&config, &config.preprocess, &stages, &mut load).await?;
+    let infer = pool(&config, &config.inference, &stages, &mut load).await?;
+    let store = pool(&config, &config.store, &stages, &mut load).await?;
+    let load = Arc::new(load);
     let gateway = Arc::new(Gateway {
-        pipeline: Pipeline::new(
-            pool(&config, &config.preprocess, &stages).await?,
-            pool(&config, &config.inference, &stages).await?,
-            demand.clone(),
-        ),
-        storing: Storing::new(
-            pool(&config, &config.store, &stages).await?,
-            ROWS_WAITING,
-            lifecycle.drain.clone(),
-            demand.clone(),
-        ),
+        pipeline: Pipeline::new(prepare, infer, load.clone()),
+        storing: Storing::new(store, ROWS_WAITING, lifecycle.drain.clone()),
         recent: Recent::default(),
         lines,
         memory: Memory::new(config.memory_bytes),
@@ -88,7 +84,7 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     let sessions = Lifecycle { tasks: tokio_util::task::TaskTracker::new(), drain: lifecycle.drain.clone() };
     let service = Service { gateway, lifecycle: sessions.clone(), grace: config.port.drain };
     let limit = usize::try_from(config.max_volume_bytes + HEADER_BYTES)?;
-    let load = LoadWatch::new(demand, config.port.instance.clone(), &lifecycle);
+    let load = LoadWatch::new(load, config.port.instance.clone(), &lifecycle);
     let served = Server::new(NAME, &config.port)
         .service(ScannerServiceServer::new(service.clone()).max_decoding_message_size(limit))
         .service(GatewayServiceServer::new(service.clone()).max_decoding_message_size(limit))
@@ -116,7 +112,13 @@ async fn resources(_: LineBook, _: &str, _: &Lifecycle) -> anyhow::Result<Lines>
     )
 }
 
-async fn pool<S: Stage>(config: &Config, urls: &str, lifecycle: &Lifecycle) -> anyhow::Result<StreamPool<S>> {
+/// The main pool of a stage, and its part in the load of this gateway.
+async fn pool<S: Stage>(
+    config: &Config,
+    urls: &str,
+    lifecycle: &Lifecycle,
+    load: &mut LoadCounters,
+) -> anyhow::Result<Counted<S>> {
     let found = discover::replicas(urls).await.with_context(|| format!("replicas of {}", S::NAME))?;
     // What waits in a pool is held by sessions, which are bounded; the pool's own bound only guards against defects.
     let limits = PoolConfig {
@@ -125,5 +127,6 @@ async fn pool<S: Stage>(config: &Config, urls: &str, lifecycle: &Lifecycle) -> a
         max_queued_bytes: config.memory_bytes,
         ..PoolConfig::default()
     };
-    Ok(StreamPool::start(limits, config.connector.clone(), found, lifecycle))
+    let pool = StreamPool::start(limits, config.connector.clone(), found, lifecycle);
+    Ok(Counted { pool, load: load.add::<S>(MAIN_POOL) })
 }

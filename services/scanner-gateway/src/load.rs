@@ -1,4 +1,4 @@
-//! What this gateway is asked for and how its stages do: counted here, told to the operator, which scales by it.
+//! What this gateway is asked for and how its stages do: counted here, and reported to the operator, which scales by it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,69 +8,101 @@ use std::time::Duration;
 use futures::stream::Stream;
 use ovomesh_api::pb::load::v1::load_service_server::LoadService;
 use ovomesh_api::pb::load::v1::{StageLoad, WatchRequest, WatchResponse};
-use ovomesh_mesh::Lifecycle;
+use ovomesh_api::stages::{Append, Infer, MAIN_POOL, Prepare};
+use ovomesh_mesh::{Lifecycle, Stage, StreamPool};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-/// How often the load is told when nobody says how often, in milliseconds; and the least and the most.
+/// How often the load is reported when the request does not say, in milliseconds; and the least and the most.
 const EVERY_MS: (u32, u32, u32) = (500, 100, 10_000);
 
 /// Counts of the whole process.
 #[derive(Debug, Default)]
-pub struct Demand {
+pub struct LoadCounters {
     arrived: AtomicU64,
-    /// Preparing volumes.
-    pub preprocess: Tally,
-    /// Judging volumes.
-    pub inference: Tally,
-    /// Storing rows.
-    pub store: Tally,
+    stages: Vec<Arc<StageCounters>>,
 }
 
-/// One stage.
-#[derive(Debug, Default)]
-pub struct Tally {
+/// Counts of one pool of a stage.
+#[derive(Debug)]
+pub struct StageCounters {
+    stage: &'static str,
+    pool: &'static str,
+    arrived: AtomicU64,
     completed: AtomicU64,
     busy_us: AtomicU64,
     backlog: AtomicU64,
 }
 
-/// A call that is waiting or worked on; it is one no more when this is dropped, answered or not.
-#[derive(Debug)]
-pub struct Going<'a>(&'a Tally);
+/// A pool of a stage, and what is counted of it.
+#[derive(Clone)]
+pub struct Counted<S: Stage> {
+    /// Its replicas.
+    pub pool: StreamPool<S>,
+    /// Its counts.
+    pub load: Arc<StageCounters>,
+}
 
-impl Demand {
-    /// A scan is to be judged.
+/// A call that waits or is worked on, until this is dropped, answered or not.
+#[derive(Debug)]
+pub struct CallInFlight<'a>(&'a StageCounters);
+
+impl LoadCounters {
+    /// The counts of one more pool of a stage.
+    pub fn add<S: Stage>(&mut self, pool: &'static str) -> Arc<StageCounters> {
+        let load = Arc::new(StageCounters::new(S::NAME, pool));
+        self.stages.push(load.clone());
+        load
+    }
+
+    /// A scan is to be decided.
     pub fn arrived(&self) {
         self.arrived.fetch_add(1, Relaxed);
     }
 
-    fn told(&self, instance: &str) -> WatchResponse {
+    fn report(&self, instance: &str) -> WatchResponse {
+        let stages: Vec<_> = self.stages.iter().map(|counters| counters.report()).collect();
+        let main = |stage| {
+            let mut all = stages.iter();
+            all.find(|load| load.stage == stage && load.pool == MAIN_POOL).cloned()
+        };
         WatchResponse {
             instance: instance.to_owned(),
             arrived: self.arrived.load(Relaxed),
-            preprocess: Some(self.preprocess.told()),
-            inference: Some(self.inference.told()),
-            store: Some(self.store.told()),
+            // Operators of 0.1 read these.
+            preprocess: main(Prepare::NAME),
+            inference: main(Infer::NAME),
+            store: main(Append::NAME),
+            stages,
         }
     }
 }
 
-impl Tally {
-    /// A call begins.
-    pub fn begin(&self) -> Going<'_> {
-        self.backlog.fetch_add(1, Relaxed);
-        Going(self)
+impl StageCounters {
+    fn new(stage: &'static str, pool: &'static str) -> Self {
+        let [arrived, completed, busy_us, backlog] = [(); 4].map(|()| AtomicU64::default());
+        Self { stage, pool, arrived, completed, busy_us, backlog }
     }
 
-    fn told(&self) -> StageLoad {
-        let [completed, busy_us, backlog] =
-            [&self.completed, &self.busy_us, &self.backlog].map(|count| count.load(Relaxed));
-        StageLoad { completed, busy_us, backlog }
+    /// A scan, or a row, is to be worked on by this pool.
+    pub fn arrived(&self) {
+        self.arrived.fetch_add(1, Relaxed);
+    }
+
+    /// A call begins.
+    pub fn begin(&self) -> CallInFlight<'_> {
+        self.backlog.fetch_add(1, Relaxed);
+        CallInFlight(self)
+    }
+
+    fn report(&self) -> StageLoad {
+        let [arrived, completed, busy_us, backlog] =
+            [&self.arrived, &self.completed, &self.busy_us, &self.backlog].map(|count| count.load(Relaxed));
+        StageLoad { stage: self.stage.into(), pool: self.pool.into(), arrived, completed, busy_us, backlog }
     }
 }
 
-impl Going<'_> {
+impl CallInFlight<'_> {
     /// It was answered after `busy` of work.
     pub fn done(self, busy: Duration) {
         self.0.completed.fetch_add(1, Relaxed);
@@ -78,7 +110,7 @@ impl Going<'_> {
     }
 }
 
-impl Drop for Going<'_> {
+impl Drop for CallInFlight<'_> {
     fn drop(&mut self) {
         self.0.backlog.fetch_sub(1, Relaxed);
     }
@@ -86,15 +118,15 @@ impl Drop for Going<'_> {
 
 /// Serves `load.v1`.
 pub struct LoadWatch {
-    demand: Arc<Demand>,
+    counters: Arc<LoadCounters>,
     instance: Arc<str>,
     drain: CancellationToken,
 }
 
 impl LoadWatch {
-    /// Tells `demand` in the name of `instance`.
-    pub fn new(demand: Arc<Demand>, instance: String, lifecycle: &Lifecycle) -> Self {
-        Self { demand, instance: instance.into(), drain: lifecycle.drain.clone() }
+    /// Reports `counters` in the name of `instance`.
+    pub fn new(counters: Arc<LoadCounters>, instance: String, lifecycle: &Lifecycle) -> Self {
+        Self { counters, instance: instance.into(), drain: lifecycle.drain.clone() }
     }
 }
 
@@ -114,17 +146,17 @@ impl LoadService for LoadWatch {
             }
         };
         let ticks = tokio::time::interval(Duration::from_millis(every.into()));
-        let state = (self.demand.clone(), self.instance.clone(), self.drain.clone(), ticks);
+        let state = (self.counters.clone(), self.instance.clone(), self.drain.clone(), ticks);
         // The next answer is made when the last one is taken: a slow reader gets fewer, never a queue.
-        let told = futures::stream::unfold(state, |(demand, instance, drain, mut ticks)| async move {
+        let reports = futures::stream::unfold(state, |(counters, instance, drain, mut ticks)| async move {
             tokio::select! {
                 () = drain.cancelled() => return None,
                 _ = ticks.tick() => {}
             }
-            let now = demand.told(&instance);
-            Some((Ok(now), (demand, instance, drain, ticks)))
+            let now = counters.report(&instance);
+            Some((Ok(now), (counters, instance, drain, ticks)))
         });
-        Ok(Response::new(Box::pin(told)))
+        Ok(Response::new(Box::pin(reports)))
     }
 }
 
@@ -134,23 +166,39 @@ mod tests {
 
     use super::*;
 
+    async fn next(
+        reports: &mut (impl Stream<Item = Result<WatchResponse, Status>> + Unpin),
+    ) -> WatchResponse {
+        reports.next().await.unwrap().unwrap()
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn what_is_asked_and_done_is_told_until_the_drain() {
-        let (demand, lifecycle) = (Arc::new(Demand::default()), Lifecycle::new());
-        let service = LoadWatch::new(demand.clone(), "gateway-1".into(), &lifecycle);
-        let mut told = service.watch(Request::new(WatchRequest::default())).await.unwrap().into_inner();
-        demand.arrived();
-        demand.arrived();
-        let waits = demand.inference.begin();
-        demand.inference.begin().done(Duration::from_millis(20));
-        drop(demand.inference.begin());
-        let now = told.next().await.unwrap().unwrap();
+    async fn what_is_asked_and_done_is_reported_for_each_pool_until_the_drain() {
+        let (mut counters, lifecycle) = (LoadCounters::default(), Lifecycle::new());
+        let [main, shadow] = [MAIN_POOL, "shadow"].map(|pool| counters.add::<Infer>(pool));
+        let counters = Arc::new(counters);
+        let service = LoadWatch::new(counters.clone(), "gateway-1".into(), &lifecycle);
+        let mut reports = service.watch(Request::new(WatchRequest::default())).await.unwrap().into_inner();
+        for load in [&main, &main, &shadow] {
+            load.arrived();
+        }
+        counters.arrived();
+        counters.arrived();
+        let waits = main.begin();
+        main.begin().done(Duration::from_millis(20));
+        drop(main.begin());
+        let now = next(&mut reports).await;
         assert_eq!((now.instance.as_str(), now.arrived), ("gateway-1", 2));
-        assert_eq!(now.inference, Some(StageLoad { completed: 1, busy_us: 20_000, backlog: 1 }));
+        let load = |pool: &str, arrived, completed, busy_us, backlog| {
+            let (stage, pool) = ("inference".to_owned(), pool.to_owned());
+            StageLoad { stage, pool, arrived, completed, busy_us, backlog }
+        };
+        assert_eq!(now.stages, [load("main", 2, 1, 20_000, 1), load("shadow", 1, 0, 0, 0)]);
+        assert_eq!(now.inference.as_ref(), now.stages.first(), "operators of 0.1 read the pool that decides");
         drop(waits);
-        assert_eq!(told.next().await.unwrap().unwrap().inference.unwrap().backlog, 0);
+        assert_eq!(next(&mut reports).await.stages[0].backlog, 0);
         lifecycle.drain.cancel();
-        assert!(told.next().await.is_none());
+        assert!(reports.next().await.is_none());
     }
 
     #[tokio::test]

@@ -9,22 +9,22 @@ use ovomesh_api::pb::preprocess::v1::Prepared;
 use ovomesh_api::pb::scan::v1::{self as pb, RejectCode};
 use ovomesh_api::stages::{Infer, Prepare};
 use ovomesh_api::{Call, Invalid, LineConfig, Reason, ScanId, Verdict, Volume, policy, texts};
-use ovomesh_mesh::{CallError, Request, StreamPool};
+use ovomesh_mesh::{CallError, Request};
 use tokio::time::Instant;
 
 use crate::describe::describe;
-use crate::load::Demand;
+use crate::load::{Counted, LoadCounters};
 use crate::pace::Pace;
 use crate::usual::Usual;
 
 /// The two stages, how long they usually need, how many scans get through them, and what was asked of them.
 #[derive(Clone)]
 pub struct Pipeline {
-    prepare: StreamPool<Prepare>,
-    infer: StreamPool<Infer>,
+    prepare: Counted<Prepare>,
+    infer: Counted<Infer>,
     usual: Arc<Usual>,
     pace: Arc<Pace>,
-    demand: Arc<Demand>,
+    load: Arc<LoadCounters>,
 }
 
 /// What became of a scan.
@@ -47,13 +47,13 @@ pub struct Clock {
 
 impl Pipeline {
     /// Over these pools.
-    pub fn new(prepare: StreamPool<Prepare>, infer: StreamPool<Infer>, demand: Arc<Demand>) -> Self {
-        Self { prepare, infer, usual: Arc::default(), pace: Arc::default(), demand }
+    pub fn new(prepare: Counted<Prepare>, infer: Counted<Infer>, load: Arc<LoadCounters>) -> Self {
+        Self { prepare, infer, usual: Arc::default(), pace: Arc::default(), load }
     }
 
     /// Its stages, each in one line.
     pub fn details(&self) -> BTreeMap<String, String> {
-        BTreeMap::from([describe(&self.prepare), describe(&self.infer)])
+        BTreeMap::from([describe(&self.prepare.pool), describe(&self.infer.pool)])
     }
 
     /// Decides one scan. Always answers, at the deadline at the latest.
@@ -70,15 +70,17 @@ impl Pipeline {
             let detail = "the line is quarantined: its scans are stored and not judged";
             return verdict.finish(undecided(Reason::Quarantined, detail));
         }
-        self.demand.arrived();
+        self.load.arrived();
+        self.prepare.load.arrived();
+        self.infer.load.arrived();
         if clock.left() <= self.usual.both() + self.pace.ahead() {
             return verdict.finish(expired("before any work, behind what had come before it", clock));
         }
         let passage = self.pace.enter();
         let dims = volume.dims();
         let request = clock.request(volume.into_pb(), trace);
-        let going = self.demand.preprocess.begin();
-        let prepared = match self.prepare.call(request).await {
+        let going = self.prepare.load.begin();
+        let prepared = match self.prepare.pool.call(request).await {
             Ok(reply) => {
                 going.done(reply.worked);
                 self.usual.prepared(reply.worked);
@@ -100,8 +102,8 @@ impl Pipeline {
         };
         let grid = Grid { origin: volume.origin.unwrap_or_default(), step: volume.step.unwrap_or_default() };
         let request = clock.request(volume, trace);
-        let going = self.demand.inference.begin();
-        match self.infer.call(request).await {
+        let going = self.infer.load.begin();
+        match self.infer.pool.call(request).await {
             Ok(reply) => {
                 let batch = reply.body.provenance.as_ref().map_or(1, |by| by.batch.max(1));
                 going.done(reply.worked / batch);

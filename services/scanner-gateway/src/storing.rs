@@ -5,24 +5,23 @@ use std::sync::Arc;
 use ovomesh_api::Row;
 use ovomesh_api::pb;
 use ovomesh_api::stages::Append;
-use ovomesh_mesh::{Backoff, CallError, Request, StreamPool};
+use ovomesh_mesh::{Backoff, CallError, Request};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::describe::describe;
-use crate::load::Demand;
+use crate::load::Counted;
 use crate::outage::{News, Outage};
 
 /// Hands rows to results-store.
 #[derive(Clone)]
 pub struct Storing {
-    pool: StreamPool<Append>,
+    store: Counted<Append>,
     room: Arc<Semaphore>,
     most: usize,
     drain: CancellationToken,
-    demand: Arc<Demand>,
     outage: Arc<Mutex<Outage>>,
 }
 
@@ -39,9 +38,9 @@ pub enum Stored {
 
 impl Storing {
     /// At most `most` rows wait at a time, over all sessions.
-    pub fn new(pool: StreamPool<Append>, most: usize, drain: CancellationToken, demand: Arc<Demand>) -> Self {
+    pub fn new(store: Counted<Append>, most: usize, drain: CancellationToken) -> Self {
         let outage = Arc::default();
-        Self { pool, room: Arc::new(Semaphore::new(most)), most, drain, demand, outage }
+        Self { store, room: Arc::new(Semaphore::new(most)), most, drain, outage }
     }
 
     /// A place for one row, taken before its scan is begun: a verdict that is sent can always be stored.
@@ -62,7 +61,7 @@ impl Storing {
 
     /// The store, in one line.
     pub fn details(&self) -> (String, String) {
-        let (name, pool) = describe(&self.pool);
+        let (name, pool) = describe(&self.store.pool);
         (name, format!("{pool}, {} rows not yet durable", self.most - self.room.available_permits()))
     }
 
@@ -76,9 +75,10 @@ impl Storing {
         let (site, scan_id) = (row.meta.place.site().to_string(), row.meta.scan_id.to_string());
         let mut backoff = Backoff::default();
         let mut delayed: Option<Delayed<'_>> = None;
-        let going = self.demand.store.begin();
+        self.store.load.arrived();
+        let going = self.store.load.begin();
         loop {
-            let error = match self.pool.call(Self::request(&row)).await {
+            let error = match self.store.pool.call(Self::request(&row)).await {
                 Ok(reply) => {
                     going.done(reply.worked);
                     drop(place);
@@ -151,16 +151,19 @@ impl Drop for Delayed<'_> {
 
 #[cfg(test)]
 mod tests {
-    use ovomesh_mesh::{Connector, Lifecycle, PoolConfig, discover};
+    use ovomesh_api::stages::MAIN_POOL;
+    use ovomesh_mesh::{Connector, Lifecycle, PoolConfig, StreamPool, discover};
 
     use super::*;
+    use crate::load::LoadCounters;
 
     #[tokio::test(start_paused = true)]
     async fn a_row_that_is_let_go_ends_its_outage() {
-        let (lifecycle, demand) = (Lifecycle::new(), Arc::new(Demand::default()));
+        let lifecycle = Lifecycle::new();
         let config = PoolConfig { max_queued_messages: 0, ..PoolConfig::default() };
         let pool = StreamPool::start(config, Connector::default(), discover::fixed([]), &lifecycle);
-        let storing = Storing::new(pool, 1, CancellationToken::new(), demand);
+        let store = Counted { pool, load: LoadCounters::default().add::<Append>(MAIN_POOL) };
+        let storing = Storing::new(store, 1, CancellationToken::new());
         let place = storing.place().unwrap();
         let storing_it = storing.clone().store(crate::recent::tests::row("a"), place);
         assert!(tokio::time::timeout(std::time::Duration::from_secs(3), storing_it).await.is_err());

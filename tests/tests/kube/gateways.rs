@@ -1,5 +1,6 @@
-//! Gateways that only tell a load: what the operator sees is set by the test, to the scan.
+//! Gateways that only report a load: what the operator sees is set by the test, to the scan.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use ovomesh_api::pb::load::v1::load_service_server::{LoadService, LoadServiceServer};
 use ovomesh_api::pb::load::v1::{StageLoad, WatchRequest, WatchResponse};
+use ovomesh_api::stages::MAIN_POOL;
 use ovomesh_bootstrap::{Lifecycle, PortConfig, Server};
 use parking_lot::Mutex;
 use serde_json::json;
@@ -32,9 +34,29 @@ struct Gateway(Arc<State>);
 struct State {
     name: String,
     address: SocketAddr,
-    /// Scans a second, and the scans that had come when it was set.
-    rate: Mutex<(f64, f64, Instant)>,
+    /// What arrives for each pool of inference.
+    pools: Mutex<BTreeMap<&'static str, Arrivals>>,
+    /// It reports as gateways of 0.1 do, which have one pool.
+    is_old: AtomicBool,
     silent: AtomicBool,
+}
+
+/// Scans that arrive evenly.
+struct Arrivals {
+    per_second: f64,
+    /// Those that had arrived when the rate was set.
+    before: f64,
+    since: Instant,
+}
+
+impl Arrivals {
+    fn none() -> Self {
+        Self { per_second: 0.0, before: 0.0, since: Instant::now() }
+    }
+
+    fn count(&self) -> f64 {
+        self.before + self.per_second * self.since.elapsed().as_secs_f64()
+    }
 }
 
 impl Gateways {
@@ -60,12 +82,27 @@ impl Gateways {
         here.apply(&slice.to_string()).unwrap();
     }
 
-    /// So many scans a second come, over all of them.
+    /// Scans a second over all of them, for the pool that decides.
     pub fn rate(&self, rate: f64) {
+        self.rate_of(MAIN_POOL, rate);
+    }
+
+    /// Scans a second over all of them for one pool, which they report from now on.
+    pub fn rate_of(&self, pool: &'static str, rate: f64) {
         for gateway in &self.all {
-            let mut set = gateway.0.rate.lock();
-            let now = Instant::now();
-            *set = (rate / self.all.len() as f64, set.1 + set.0 * (now - set.2).as_secs_f64(), now);
+            gateway.arrive(pool, rate / self.all.len() as f64);
+        }
+    }
+
+    /// Scans a second at the first one, for the pool that decides.
+    pub fn rate_of_first(&self, rate: f64) {
+        self.all[0].arrive(MAIN_POOL, rate);
+    }
+
+    /// The first `old` report as gateways of 0.1 do.
+    pub fn report_as_0_1(&self, old: usize) {
+        for gateway in self.all.iter().take(old) {
+            gateway.0.is_old.store(true, SeqCst);
         }
     }
 
@@ -90,7 +127,8 @@ impl Gateway {
         let state = State {
             name: format!("gateway-{n}"),
             address,
-            rate: Mutex::new((0.0, 0.0, Instant::now())),
+            pools: Mutex::new(BTreeMap::from([(MAIN_POOL, Arrivals::none())])),
+            is_old: AtomicBool::new(false),
             silent: AtomicBool::new(false),
         };
         let gateway = Self(Arc::new(state));
@@ -109,17 +147,38 @@ impl Gateway {
         gateway
     }
 
-    fn told(&self) -> WatchResponse {
-        let (rate, before, since) = *self.0.rate.lock();
-        let arrived = (before + rate * since.elapsed().as_secs_f64()) as u64;
-        // Every scan is judged at once, in 20 ms of a replica: 50 a second each.
-        let done = StageLoad { completed: arrived, busy_us: arrived * 20_000, backlog: 0 };
-        WatchResponse {
-            instance: self.0.name.clone(),
+    fn arrive(&self, pool: &'static str, per_second: f64) {
+        let mut pools = self.0.pools.lock();
+        let arrivals = pools.entry(pool).or_insert_with(Arrivals::none);
+        *arrivals = Arrivals { per_second, before: arrivals.count(), since: Instant::now() };
+    }
+
+    fn report(&self) -> WatchResponse {
+        let load = |stage: &str, pool: &str, arrived, work_us| StageLoad {
+            stage: stage.into(),
+            pool: pool.into(),
             arrived,
-            preprocess: Some(StageLoad { completed: arrived, busy_us: arrived * 300, backlog: 0 }),
-            inference: Some(done),
-            store: Some(StageLoad { completed: arrived, busy_us: arrived * 100, backlog: 0 }),
+            completed: arrived,
+            busy_us: arrived * work_us,
+            backlog: 0,
+        };
+        let pools = self.0.pools.lock();
+        let arrived = |pool: &str| pools[pool].count() as u64;
+        // Every scan is decided at once, in 20 ms of a replica: 50 a second each.
+        let inference = pools.keys().map(|pool| load("inference", pool, arrived(pool), 20_000));
+        let main = arrived(MAIN_POOL);
+        let [preprocess, store] = [("preprocess", 300), ("results-store", 100)]
+            .map(|(stage, work_us)| load(stage, MAIN_POOL, main, work_us));
+        let instance = self.0.name.clone();
+        let response = WatchResponse { instance, arrived: main, ..Default::default() };
+        if self.0.is_old.load(SeqCst) {
+            let old = |load: StageLoad| {
+                Some(StageLoad { stage: String::new(), pool: String::new(), arrived: 0, ..load })
+            };
+            let inference = old(load("inference", MAIN_POOL, main, 20_000));
+            WatchResponse { preprocess: old(preprocess), inference, store: old(store), ..response }
+        } else {
+            WatchResponse { stages: inference.chain([preprocess, store]).collect(), ..response }
         }
     }
 }
@@ -134,7 +193,7 @@ impl LoadService for Gateway {
         let every = Duration::from_millis(request.into_inner().every_ms.into());
         let own = self.clone();
         let ticks = tokio_stream::wrappers::IntervalStream::new(tokio::time::interval(every));
-        let told = ticks.filter_map(move |_| (!own.0.silent.load(SeqCst)).then(|| Ok(own.told())));
-        Ok(Response::new(Box::pin(told)))
+        let reports = ticks.filter_map(move |_| (!own.0.silent.load(SeqCst)).then(|| Ok(own.report())));
+        Ok(Response::new(Box::pin(reports)))
     }
 }

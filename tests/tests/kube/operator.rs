@@ -10,6 +10,8 @@ use crate::world::{Namespace, Test, World};
 
 pub const TESTS: &[Test] = &[
     ("a_pool_gets_its_deployment_and_follows_the_demand", a_pool_gets_its_deployment_and_follows_the_demand),
+    ("of_two_pools_only_the_one_with_scans_grows", of_two_pools_only_the_one_with_scans_grows),
+    ("gateways_of_0_1_are_read_beside_new_ones", gateways_of_0_1_are_read_beside_new_ones),
     ("the_account_may_do_nothing_else", the_account_may_do_nothing_else),
     ("unseen_gateways_take_nothing_away", unseen_gateways_take_nothing_away),
     (
@@ -40,14 +42,19 @@ impl<'a> Scene<'a> {
         scene
     }
 
-    /// Sets the pool's spec.
+    /// Sets the spec of the pool that decides.
     pub fn pool(&self, spec: &Value) {
+        self.pool_named("inference", spec);
+    }
+
+    /// Makes a pool, or sets its spec.
+    fn pool_named(&self, name: &str, spec: &Value) {
         let mut full =
             json!({"image": "none.invalid/ovomesh:1", "maxReplicas": 20, "scaleDownStabilizationSeconds": 3});
         full.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
         let pool = json!({
             "apiVersion": "ovomesh.dev/v1alpha1", "kind": "InferencePool",
-            "metadata": {"name": "inference"}, "spec": full,
+            "metadata": {"name": name}, "spec": full,
         });
         self.here.apply(&pool.to_string()).unwrap();
     }
@@ -156,6 +163,54 @@ fn a_pool_gets_its_deployment_and_follows_the_demand(world: &World) {
     world
         .wait("the Deployment is gone", || scene.here.read("deployment", "inference").is_none().then_some(()))
         .unwrap();
+}
+
+/// Two gateways that report a second pool, and that pool.
+fn with_shadow<'a>(world: &'a World, name: &'static str) -> Scene<'a> {
+    let scene = Scene::new(world, name, 2, &json!({}));
+    scene.pool_named("shadow", &json!({"pool": "shadow"}));
+    scene.gateways.rate_of("shadow", 0.0);
+    scene
+}
+
+/// Waits until all gateways are seen for a pool, and nothing is asked of its one replica.
+fn until_idle(scene: &Scene<'_>, pool: &str) {
+    scene.here.until(&format!("{pool} is idle"), "inferencepool", pool, |pool| {
+        let status = &pool["status"];
+        status["replicas"] == 1 && status["demand"] == "0.0/s"
+    });
+}
+
+fn of_two_pools_only_the_one_with_scans_grows(world: &World) {
+    let scene = with_shadow(world, "two-pools");
+    let _operator = scene.operator("operator-1");
+    scene.until_condition("GatewaysSeen", "AllSeen");
+    scene.gateways.rate(400.0);
+    scene.until_replicas("replicas for 400/s", |replicas| replicas >= 8);
+    scene.gateways.rate(800.0);
+    scene.until_replicas("replicas for 800/s", |replicas| replicas >= 16);
+    // The second pool was looked at as often meanwhile.
+    until_idle(&scene, "shadow");
+    let shadow = scene.here.read("inferencepool", "shadow").unwrap();
+    assert_eq!(of(&shadow, "GatewaysSeen")["message"], "2 of 2 gateways report pool shadow");
+}
+
+fn gateways_of_0_1_are_read_beside_new_ones(world: &World) {
+    let scene = with_shadow(world, "mixed");
+    scene.gateways.report_as_0_1(1);
+    let _operator = scene.operator("operator-1");
+    scene.until_condition("GatewaysSeen", "AllSeen");
+    scene.gateways.rate_of("shadow", 400.0);
+    let shadow =
+        scene.here.until("shadow grows by what the new gateway reports", "inferencepool", "shadow", |pool| {
+            pool["status"]["replicas"].as_i64().is_some_and(|replicas| replicas >= 4)
+        });
+    // The old one knows no second pool: that is not taken for an idle pool.
+    let message = "1 of 2 gateways report pool shadow; nothing is taken away";
+    assert_eq!(of(&shadow, "GatewaysSeen")["message"], message);
+    until_idle(&scene, "inference");
+    scene.gateways.rate_of_first(400.0);
+    scene.until_replicas("replicas for 400/s at the old gateway", |replicas| replicas >= 8);
 }
 
 fn the_account_may_do_nothing_else(world: &World) {

@@ -79,6 +79,9 @@ fn what_makes_no_sense_is_refused_by_name(world: &World) {
         let refused = here.apply(&pool("bad", &spec)).expect_err(&spec.to_string()).to_string();
         assert!(refused.contains(expected), "{spec}: {refused}");
     }
+    here.apply(&pool("kept", &json!({}))).unwrap();
+    let moved = here.apply(&pool("kept", &json!({"pool": "shadow"}))).unwrap_err().to_string();
+    assert!(moved.contains("pool may not change"), "{moved}");
     let lines = [
         (json!({"site": "n"}), "spec.line"),
         (json!({"site": "", "line": "1"}), "spec.site"),

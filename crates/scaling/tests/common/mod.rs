@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ovomesh_scaling::{Checked, Decision, Gateway, History, Moment, Observation, Replicas, Spec, decide};
+use ovomesh_scaling::{
+    Checked, Decision, Gateway, History, Moment, Observation, Replicas, Spec, Stage, decide,
+};
 
 /// Scans a second of one replica.
 pub const CAPACITY: f64 = 50.0;
@@ -47,8 +49,9 @@ impl World {
         let each = (scans / f64::from(now.gateways_expected.max(1))).max(0.0);
         for gateway in &mut now.gateways {
             let scans = each.round() as u64;
-            gateway.inference.completed += scans;
-            gateway.inference.busy += Duration::from_secs_f64(scans as f64 / CAPACITY);
+            let inference = &mut gateway.stages[Stage::Inference];
+            inference.completed += scans;
+            inference.busy += Duration::from_secs_f64(scans as f64 / CAPACITY);
             gateway.arrived += scans;
         }
     }

@@ -94,7 +94,7 @@ impl One {
         };
         let (replicas, edited) = self.replicas(deployment);
         self.starts.see(replicas, Instant::now());
-        let (decision, gateways) = self.decide(&spec, replicas);
+        let (decision, gateways) = self.decide(&spec, &pool.spec.pool, replicas);
         if !leads {
             return Ok(());
         }
@@ -136,8 +136,8 @@ impl One {
         (replicas, Some(replicas.wanted))
     }
 
-    fn decide(&mut self, spec: &Checked, replicas: Replicas) -> (Decision, (u32, u32)) {
-        let (expected, gateways) = self.followed.gateways.reports.seen();
+    fn decide(&mut self, spec: &Checked, pool: &str, replicas: Replicas) -> (Decision, (u32, u32)) {
+        let (expected, gateways) = self.followed.gateways.reports.of_pool(pool);
         let seen = u32::try_from(gateways.len()).unwrap_or(u32::MAX);
         let observation = Observation {
             at: Moment { since_start: self.begun.elapsed(), civil: jiff::Timestamp::now() },
