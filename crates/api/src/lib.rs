@@ -3,7 +3,6 @@
 //! No I/O. What has passed [`Scan::parse`] needs no further checks: agents and gateways share this one validator.
 
 pub mod advice;
-pub mod fault;
 pub mod ids;
 pub mod intake;
 mod invalid;
@@ -21,10 +20,10 @@ pub mod verdict;
 pub mod volume;
 
 pub use advice::Advisor;
-pub use fault::Fault;
 pub use ids::{EggId, Line, LineId, ScanId, ScanKey, Site};
 pub use invalid::{Invalid, VALUE_BYTES, thousands};
 pub use line::{LineBook, LineConfig};
+pub use ovomesh_mesh::Fault;
 pub use policy::Policy;
 pub use row::{EncodedRow, Row};
 pub use scan::{Image, Place, Scan, ScanMeta};

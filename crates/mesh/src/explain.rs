@@ -4,11 +4,14 @@ use std::error::Error;
 
 use tonic::Status;
 
+use crate::Fault;
+
 /// What tonic says of every error of a connection; the causes below say which.
 const WRAPPER: &str = "transport error";
 
 /// An error with its causes, outermost first: `tcp connect error: Connection refused (os error 111)`. A text that
-/// another one repeats is left out, and so is tonic's `transport error`. A gRPC status ends with its code.
+/// another one repeats is left out, and so is tonic's `transport error`. A gRPC status ends with its code; one without a
+/// message is put into words.
 #[must_use]
 pub fn explain(error: &(dyn Error + 'static)) -> String {
     let (mut text, mut code) = (String::new(), None);
@@ -29,7 +32,7 @@ pub fn explain(error: &(dyn Error + 'static)) -> String {
         text = format!("{text}{separator}{said}");
     }
     match code {
-        Some(code) if text.is_empty() => format!("{code:?}"),
+        Some(code) if text.is_empty() => format!("{} ({code:?})", Fault::of(code)),
         Some(code) => format!("{text} ({code:?})"),
         None if text.is_empty() => WRAPPER.to_owned(),
         None => text,
@@ -57,6 +60,7 @@ mod tests {
     #[test]
     fn a_status_is_its_message_and_its_code() {
         assert_eq!(explain(&Status::not_found("no scan a")), "no scan a (NotFound)");
-        assert_eq!(explain(&Status::unavailable("")), "Unavailable");
+        let unavailable = "the service, or what it needs, does not answer (Unavailable)";
+        assert_eq!(explain(&Status::unavailable("")), unavailable);
     }
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use ovomesh_api::Fault;
 use ovomesh_mesh::{Backoff, Lifecycle};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tonic::{Code, Status};
+use tonic::Status;
 
 use crate::gaps::{self, RecentRows};
 use crate::position::{Position, feed};
@@ -164,7 +165,7 @@ impl Live {
         let mut feed = match store.subscribe(token).await {
             Ok(feed) => feed,
             Err(status) => {
-                if status.code() == Code::InvalidArgument {
+                if Fault::of(status.code()) == Fault::Invalid {
                     // A store of another kind: none of our tokens is worth anything there.
                     self.state.lock().feeds[number].token.clear();
                 }
@@ -184,7 +185,7 @@ impl Live {
                     backoff.reset();
                     *since = Timestamp::now();
                 }
-                Ok(None) => return Status::unavailable("the store ended its feed"),
+                Ok(None) => return Fault::Unavailable.status("the store ended its feed"),
                 Err(status) => return store.told(&status),
             }
         }

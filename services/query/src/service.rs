@@ -10,7 +10,7 @@ use ovomesh_api::pb::query::v1::{
     ListScansRequest, ListScansResponse, StoredLine, WatchRequest, WatchResponse,
 };
 use ovomesh_api::pb::store::v1::{self as store, ListLineRequest};
-use ovomesh_api::{EggId, Invalid, ScanId, time};
+use ovomesh_api::{EggId, Fault, Invalid, ScanId, time};
 use ovomesh_mesh::Lifecycle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -69,7 +69,7 @@ impl QueryService for Service {
         let ask = store::ListEggRequest { egg_id: egg_id.clone(), site, limit: EGG_ROWS };
         let rows = self.stores.list_egg(ask).await?;
         if rows.is_empty() {
-            return Err(Status::not_found(format!("egg {egg_id}{of_site} has no stored scan")));
+            return Err(Fault::NotFound.status(format!("egg {egg_id}{of_site} has no stored scan")));
         }
         let rows = rows.into_iter().map(|stored| stored.answer).collect();
         Ok(Response::new(GetEggResponse { rows }))
@@ -123,7 +123,7 @@ impl QueryService for Service {
             .and_then(|token| Position::decode("resume_token", &token))
             .map_err(invalid)?;
         let permit = self.watcher_permits.clone().try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!("{WATCHERS} watch already; ask another replica of query"))
+            Fault::NoRoom.status(format!("{WATCHERS} watch already; ask another replica of query"))
         })?;
         let (send, receive) = mpsc::channel(WATCH_AHEAD);
         let watcher = Watcher { wanted, live: self.live.clone(), stores: self.stores.clone(), send };
@@ -161,7 +161,7 @@ fn page(request: ListScansRequest, now: Timestamp) -> Result<(Wanted, ListLineRe
 
 #[allow(clippy::needless_pass_by_value, reason = "it is what map_err wants")]
 fn invalid(error: Invalid) -> Status {
-    Status::invalid_argument(error.to_string())
+    Fault::Invalid.status(error.to_string())
 }
 
 impl ovomesh_bootstrap::Status for Service {

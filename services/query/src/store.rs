@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use ovomesh_api::Fault;
 use ovomesh_api::pb::store::v1::store_service_client::StoreServiceClient;
 use ovomesh_api::pb::store::v1::{
     GetScanRequest, ListEggRequest, ListLineRequest, ListLineResponse, ListLinesRequest, ListLinesResponse,
@@ -11,7 +12,7 @@ use ovomesh_api::pb::store::v1::{
 };
 use ovomesh_mesh::{Connector, explain};
 use tonic::transport::{Channel, Uri};
-use tonic::{Code, Response, Status, Streaming};
+use tonic::{Response, Status, Streaming};
 
 use crate::stored::{self, Stored};
 
@@ -83,7 +84,7 @@ impl Store {
     async fn answer<T>(&self, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Status> {
         match tokio::time::timeout(PATIENCE, call).await {
             Ok(answer) => answer.map(Response::into_inner).map_err(|status| self.told(&status)),
-            Err(_) => Err(Status::unavailable(format!(
+            Err(_) => Err(Fault::Unavailable.status(format!(
                 "results-store at {} did not answer within {} s; try again",
                 self.uri,
                 PATIENCE.as_secs()
@@ -91,15 +92,14 @@ impl Store {
         }
     }
 
-    /// The one table of what the asker is told: what is wrong with the question or the data as the store says it, all
+    /// What the asker is answered: what is wrong with the question or the data as the store says it, all
     /// else as a store that does not answer, because that is nobody's fault but ours.
     pub fn told(&self, status: &Status) -> Status {
-        let code = status.code();
-        let is_of_the_question =
-            matches!(code, Code::NotFound | Code::InvalidArgument | Code::FailedPrecondition);
-        if is_of_the_question || code == Code::DataLoss {
-            return Status::new(code, status.message());
+        match Fault::of(status.code()) {
+            fault @ (Fault::NotFound | Fault::Invalid | Fault::OutOfOrder | Fault::Damaged) => {
+                fault.status(status.message())
+            }
+            _ => Fault::Unavailable.status(format!("results-store at {}: {}", self.uri, explain(status))),
         }
-        Status::unavailable(format!("results-store at {}: {}", self.uri, explain(status)))
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use ovomesh_api::pb::store::v1::SubscribeResponse;
-use ovomesh_api::{EncodedRow, Row};
+use ovomesh_api::{EncodedRow, Fault, Row};
 use tonic::Status;
 
 /// A stored row.
@@ -26,7 +26,7 @@ impl From<Row> for Stored {
 /// DATA_LOSS for bytes that are no row.
 pub fn read(bytes: &Bytes) -> Result<Stored, Status> {
     let row = Row::decode(bytes)
-        .map_err(|error| Status::data_loss(format!("a stored row cannot be read: {error}")))?;
+        .map_err(|error| Fault::Damaged.status(format!("a stored row cannot be read: {error}")))?;
     Ok(row.into())
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use ovomesh_api::Fault;
 use ovomesh_api::pb::store::v1::{GetScanRequest, ListEggRequest, ListLineRequest, ListLinesResponse};
 use ovomesh_mesh::Connector;
+use tonic::Status;
 use tonic::transport::Uri;
-use tonic::{Code, Status};
 
 use crate::store::{Page, Store};
 use crate::stored::Stored;
@@ -83,10 +84,10 @@ impl Stores {
         F: Future<Output = Result<T, Status>>,
     {
         let (first, count) = (self.last.load(Ordering::Relaxed), self.all.len());
-        let mut outcome = Err(Status::unavailable("no results-store is known"));
+        let mut outcome = Err(Fault::Unavailable.status("no results-store is known"));
         for n in (first..first + count).map(|n| n % count) {
             outcome = ask(self.all[n].clone()).await;
-            if !matches!(&outcome, Err(status) if status.code() == Code::Unavailable) {
+            if !matches!(&outcome, Err(status) if Fault::of(status.code()) == Fault::Unavailable) {
                 self.last.store(n, Ordering::Relaxed);
                 break;
             }

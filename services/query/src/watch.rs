@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ovomesh_api::EncodedRow;
 use ovomesh_api::pb::query::v1::watch_response::Message;
 use ovomesh_api::pb::query::v1::{Lagged, Rows, WatchResponse};
+use ovomesh_api::{EncodedRow, Fault};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -57,7 +57,7 @@ impl Watcher {
     async fn watch(&self, from: Option<Position>) -> Result<(), Gone> {
         let Ok((end, now)) = tokio::time::timeout(BEGIN, self.live.now()).await else {
             let text = format!("results-store at {} has no feed yet; try again", self.stores.names());
-            return self.end(Status::unavailable(text)).await;
+            return self.end(Fault::Unavailable.status(text)).await;
         };
         let at = match from {
             None => {
@@ -111,7 +111,7 @@ impl Watcher {
             let FeedPart { rows, token, lagged } = match reading.message().await {
                 Ok(Some(message)) => message.into(),
                 Ok(None) => {
-                    return self.end(Status::unavailable("the store ended its feed; try again")).await;
+                    return self.end(Fault::Unavailable.status("the store ended its feed; try again")).await;
                 }
                 Err(status) => return self.end(store.told(&status)).await,
             };

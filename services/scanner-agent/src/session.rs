@@ -10,7 +10,7 @@ use ovomesh_api::pb::scan::v1::{RejectCode, Scan};
 use ovomesh_api::pb::scanner::v1::connect_request::Message as Up;
 use ovomesh_api::pb::scanner::v1::connect_response::Message as Down;
 use ovomesh_api::pb::scanner::v1::{Accepted, Committed, ConnectRequest, ConnectResponse, Hello, Welcome};
-use ovomesh_api::{Advisor, Invalid, LineId, Row, time};
+use ovomesh_api::{Advisor, Fault, Invalid, LineId, Row, time};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -89,9 +89,9 @@ impl Session {
                 biased;
                 Some(()) = answering.next(), if !answering.is_empty() => {}
                 () = self.out.gone() => return,
-                () = drain.cancelled() => break Err(Status::unavailable("this agent is leaving; connect again")),
+                () = drain.cancelled() => break Err(Fault::Unavailable.status("this agent is leaving; connect again")),
                 () = &mut greeting, if self.open.is_none() => {
-                    break Err(Status::deadline_exceeded(format!("no Hello within {} s; send it first", GREETING.as_secs())));
+                    break Err(Fault::Expired.status(format!("no Hello within {} s; send it first", GREETING.as_secs())));
                 }
                 (place, message) = next => match message {
                     Ok(Some(message)) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ovomesh_api::pb::sorter::v1::follow_request::Message as Up;
 use ovomesh_api::pb::sorter::v1::follow_response::Message as Down;
 use ovomesh_api::pb::sorter::v1::{FollowRequest, FollowResponse, Following, Lagged, Released, Start};
-use ovomesh_api::{EggId, Invalid, LineId, Row, ScanId, ScanKey, time};
+use ovomesh_api::{EggId, Fault, Invalid, LineId, Row, ScanId, ScanKey, time};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -44,7 +44,7 @@ pub fn open(
         let ended = tokio::select! {
             ended = sorter.serve(inbound) => ended,
             () = out.closed() => return,
-            () = drain.cancelled() => Err(Status::unavailable("this agent is leaving; connect again")),
+            () = drain.cancelled() => Err(Fault::Unavailable.status("this agent is leaving; connect again")),
         };
         if let Err(status) = ended {
             // A sorter that does not read finds its stream closed.
@@ -63,11 +63,11 @@ impl Sorter {
     async fn serve(&self, mut inbound: Streaming<FollowRequest>) -> Result<(), Status> {
         let first = tokio::time::timeout(GREETING, inbound.message()).await;
         let limit =
-            || Status::deadline_exceeded(format!("no Start within {} s; send it first", GREETING.as_secs()));
+            || Fault::Expired.status(format!("no Start within {} s; send it first", GREETING.as_secs()));
         let Some(Up::Start(start)) = first.map_err(|_| limit())??.and_then(|request| request.message) else {
-            return Err(Status::failed_precondition("the first message must be Start"));
+            return Err(Fault::OutOfOrder.status("the first message must be Start"));
         };
-        let line = check(&start).map_err(|invalid| Status::invalid_argument(invalid.to_string()))?;
+        let line = check(&start).map_err(|invalid| Fault::Invalid.status(invalid.to_string()))?;
         let (cursor, unacknowledged) = self.agent.feed.follow(line.clone(), start.from_now);
         tracing::info!(
             sorter = start.sorter,
@@ -115,9 +115,9 @@ impl Sorter {
                 Some(Up::Actuated(actuated)) => {
                     let limit = format!("1 to {LANE_BYTES} bytes");
                     let invalid = Invalid::field("actuated.lane", actuated.lane, limit);
-                    return Err(Status::invalid_argument(invalid.to_string()));
+                    return Err(Fault::Invalid.status(invalid.to_string()));
                 }
-                Some(Up::Start(_)) => return Err(Status::failed_precondition("Start is sent once")),
+                Some(Up::Start(_)) => return Err(Fault::OutOfOrder.status("Start is sent once")),
                 // Of a later version of the contract.
                 None => {}
             }
@@ -127,7 +127,7 @@ impl Sorter {
 
     async fn send(&self, message: Down) -> Result<(), Status> {
         let sent = self.out.send(Ok(FollowResponse { message: Some(message) }));
-        let limit = || Status::resource_exhausted(format!("nothing was read for {} s", STALL.as_secs()));
+        let limit = || Fault::NoRoom.status(format!("nothing was read for {} s", STALL.as_secs()));
         tokio::time::timeout(STALL, sent)
             .await
             .map_err(|_| limit())?

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use futures::stream::Stream;
+use ovomesh_api::Fault;
 use ovomesh_api::pb::load::v1::load_service_server::LoadService;
 use ovomesh_api::pb::load::v1::{StageLoad, WatchRequest, WatchResponse};
 use ovomesh_api::stages::{Append, Infer, MAIN_POOL, Prepare};
@@ -140,9 +141,8 @@ impl LoadService for LoadWatch {
             0 => usual,
             ms if (least..=most).contains(&ms) => ms,
             ms => {
-                return Err(Status::invalid_argument(format!(
-                    "every_ms is {ms}; it must be {least} to {most}, or 0 for {usual}"
-                )));
+                return Err(Fault::Invalid
+                    .status(format!("every_ms is {ms}; it must be {least} to {most}, or 0 for {usual}")));
             }
         };
         let ticks = tokio::time::interval(Duration::from_millis(every.into()));

@@ -8,7 +8,7 @@ use ovomesh_api::pb::inference::v1::Inferred;
 use ovomesh_api::pb::preprocess::v1::Prepared;
 use ovomesh_api::pb::scan::v1::{self as pb, RejectCode};
 use ovomesh_api::stages::{Infer, Prepare};
-use ovomesh_api::{Call, Invalid, LineConfig, Reason, ScanId, Verdict, Volume, policy, texts};
+use ovomesh_api::{Call, Fault, Invalid, LineConfig, Reason, ScanId, Verdict, Volume, policy, texts};
 use ovomesh_mesh::{CallError, Request};
 use tokio::time::Instant;
 
@@ -215,7 +215,7 @@ impl<'a> Drafted<'a> {
                 Invalid::field("scan", "", "within the gateway's room")
                     .because(RejectCode::Overloaded, format!("{stage} has no room now; send it again later")),
             ),
-            CallError::Failed { code: tonic::Code::InvalidArgument, message, .. } => {
+            CallError::Failed { code, message, .. } if Fault::of(code) == Fault::Invalid => {
                 let value = format!("{}x{}x{}", dims[0], dims[1], dims[2]);
                 let error = Invalid::field("volume.samples", value, "samples that can be unpacked and read");
                 Outcome::Rejected(error.because(RejectCode::Encoding, message))

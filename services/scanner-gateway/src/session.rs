@@ -8,7 +8,7 @@ use futures::stream::FuturesUnordered;
 use ovomesh_api::ids::NAME_BYTES;
 use ovomesh_api::pb::scan::v1::{self as pb, Place, Rejected};
 use ovomesh_api::pb::scanner::v1::Advice;
-use ovomesh_api::{Advisor, Invalid, LineId, Row};
+use ovomesh_api::{Advisor, Fault, Invalid, LineId, Row};
 use ovomesh_mesh::Lifecycle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -153,7 +153,7 @@ impl<D: Dialect> Session<D> {
                 () = &mut moving, if D::SETTLES && !self.drained => self.drain(),
                 () = &mut greeting, if self.open.is_none() && self.ending.is_none() => {
                     let limit = GREETING.as_secs();
-                    self.end(Err(Status::deadline_exceeded(format!("no Hello within {limit} s; send it first"))));
+                    self.end(Err(Fault::Expired.status(format!("no Hello within {limit} s; send it first"))));
                 }
                 _ = tick.tick() => if self.outbox.stalled_for() > STALL {
                     let limit = STALL.as_secs();
@@ -164,8 +164,9 @@ impl<D: Dialect> Session<D> {
         }
         // Scans in flight end with their stream; verdicts that were sent are stored whatever became of it.
         drop(deciding);
-        self.outbox
-            .finish(self.ending.take().unwrap_or_else(|| Err(Status::aborted("the session was closed"))));
+        self.outbox.finish(
+            self.ending.take().unwrap_or_else(|| Err(Fault::CutOff.status("the session was closed"))),
+        );
         while storing.next().await.is_some() {}
     }
 
@@ -221,7 +222,7 @@ impl<D: Dialect> Session<D> {
             if hello.max_volume_bytes == 0 { most } else { hello.max_volume_bytes.min(most) };
         let Some(room) = self.gateway.memory.reserve(max_volume_bytes) else {
             let message = "this gateway has no room for another session; connect to another one, or later";
-            return self.end(Err(Status::resource_exhausted(message)));
+            return self.end(Err(Fault::NoRoom.status(message)));
         };
         tracing::info!(peer = hello.name, bytes = room.bytes, "session opened");
         let settled = u32::try_from(SETTLED).unwrap_or(u32::MAX);
@@ -240,7 +241,7 @@ impl<D: Dialect> Session<D> {
         let bytes = scan_bytes(&scan);
         if D::SETTLES && (deciding >= IN_FLIGHT || open.bytes_in_flight + bytes > open.room.bytes) {
             let limit = open.room.bytes;
-            self.end(Err(Status::resource_exhausted(format!(
+            self.end(Err(Fault::NoRoom.status(format!(
                 "scan {} is past the credit of {IN_FLIGHT} scans and {limit} bytes; wait for verdicts",
                 scan.scan_id
             ))));
@@ -274,7 +275,7 @@ impl<D: Dialect> Session<D> {
         };
         let place = self.gateway.storing.place();
         let (Some(place), true) = (place, storing < SETTLED) else {
-            self.end(Err(Status::resource_exhausted(format!(
+            self.end(Err(Fault::NoRoom.status(format!(
                 "row of scan {} is past the credit of {SETTLED} rows; wait for Committed",
                 row.scan_id
             ))));
@@ -356,7 +357,7 @@ impl<D: Dialect> Session<D> {
             let grace_ms = u32::try_from(self.grace.as_millis()).unwrap_or(u32::MAX);
             self.send("", Down::Drain { grace_ms });
         } else {
-            self.end(Err(Status::unavailable("this gateway is leaving; connect again")));
+            self.end(Err(Fault::Unavailable.status("this gateway is leaving; connect again")));
         }
     }
 
@@ -375,7 +376,7 @@ impl<D: Dialect> Session<D> {
             && !self.outbox.send(response)
         {
             // Only a peer that sends nonsense without end and never reads comes here: answers have their room.
-            self.end(Err(Status::resource_exhausted("answers are not read; read them while sending")));
+            self.end(Err(Fault::NoRoom.status("answers are not read; read them while sending")));
         }
     }
 }
@@ -399,11 +400,11 @@ fn scan_bytes(scan: &pb::Scan) -> u64 {
 /// The transport's words for a message that it could not read, as the peer should hear them.
 fn unreadable(status: Status) -> Status {
     match status.code() {
-        tonic::Code::Internal => Status::invalid_argument(format!(
+        tonic::Code::Internal => Fault::Invalid.status(format!(
             "a message could not be parsed, so the stream is closed: {}; send the messages of ovomesh's proto files",
             status.message()
         )),
-        tonic::Code::OutOfRange | tonic::Code::ResourceExhausted => Status::resource_exhausted(format!(
+        tonic::Code::OutOfRange | tonic::Code::ResourceExhausted => Fault::NoRoom.status(format!(
             "a message is too large, so the stream is closed: {}; see Welcome.max_volume_bytes",
             status.message()
         )),

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use ovomesh_api::Row;
 use ovomesh_api::pb;
 use ovomesh_api::stages::Append;
+use ovomesh_api::{Fault, Row};
 use ovomesh_mesh::{Backoff, CallError, Request};
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -85,7 +85,7 @@ impl Storing {
                     delayed.into_iter().for_each(Delayed::settled);
                     return Stored::Committed { site, scan_id };
                 }
-                Err(CallError::Failed { code: tonic::Code::InvalidArgument, message, .. }) => {
+                Err(CallError::Failed { code, message, .. }) if Fault::of(code) == Fault::Invalid => {
                     metrics::counter!("ovomesh_gateway_rows_refused_total").increment(1);
                     tracing::error!(scan_id, message, "the store refused a row for good");
                     delayed.into_iter().for_each(Delayed::settled);

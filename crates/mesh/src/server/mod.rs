@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
-use crate::{Lifecycle, Stage};
+use crate::{Fault, Lifecycle, Stage};
 pub use config::ServerConfig;
 use ledger::Ledger;
 use meter::Meter;
@@ -110,12 +110,12 @@ impl<S: Stage> StageServer<S> {
     pub fn accept(&self, inbound: Streaming<S::RequestFrame>) -> Result<ResponseStream<S>, Status> {
         let core = &self.core;
         if core.lifecycle.drain.is_cancelled() {
-            return Err(Status::unavailable("this server drains; call another"));
+            return Err(Fault::Unavailable.status("this server drains; call another"));
         }
         let least = core.config.max_message_bytes;
         let grant = core.ledger.grant(core.config.share(), least).map_err(|left| {
             let all = core.config.total_bytes;
-            Status::resource_exhausted(format!(
+            Fault::NoRoom.status(format!(
                 "no room for another stream: {left} of {all} bytes are left, and one message may have {least}; call another server"
             ))
         })?;

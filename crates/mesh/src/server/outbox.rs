@@ -11,6 +11,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tonic::Status;
 
+use crate::Fault;
+
 /// How much may be outstanding.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Credit {
@@ -63,18 +65,18 @@ impl<F> Outbox<F> {
         let (has, has_bytes) = (inner.open.len(), inner.bytes);
         if inner.open.contains_key(&id) {
             let why = format!("call {id}: its id is outstanding already; ids must be unique on their stream");
-            return Err(Status::failed_precondition(why));
+            return Err(Fault::OutOfOrder.status(why));
         }
         if has >= messages as usize {
             let why =
                 format!("call {id}: {has} calls are outstanding, the credit is {messages}; wait for answers");
-            return Err(Status::resource_exhausted(why));
+            return Err(Fault::NoRoom.status(why));
         }
         if has > 0 && has_bytes.saturating_add(bytes) > most {
             let why = format!(
                 "call {id}: {has_bytes} bytes are outstanding and it has {bytes}, the credit is {most}; wait for answers"
             );
-            return Err(Status::resource_exhausted(why));
+            return Err(Fault::NoRoom.status(why));
         }
         inner.open.insert(id, Opened { at: now, bytes });
         inner.bytes += bytes;

@@ -9,14 +9,14 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use prost::Message;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
-use tonic::{Code, Status, Streaming};
+use tonic::{Status, Streaming};
 use tracing::{Instrument, Span};
 
 use super::ledger::Grant;
 use super::outbox::{Credit, Outbox};
 use super::{Core, Done, Handled, ServerConfig, StageError, Work};
 use crate::proto::{Answer, Call, Control, Drain, Envelope, Failure, control, envelope};
-use crate::{Frame, Stage};
+use crate::{Fault, Frame, Stage};
 
 /// A stream that is being served. Dropping it forgets it.
 pub(super) struct Session<S: Stage> {
@@ -91,7 +91,7 @@ impl<S: Stage> Session<S> {
                     let grace = core.config.drain_grace;
                     let left = running.len();
                     let why = format!("the server drains, and its grace of {grace:?} is over with {left} calls left");
-                    return Err(Status::unavailable(why));
+                    return Err(Fault::Unavailable.status(why));
                 }
                 () = &mut stall => {
                     let next = self.check_stall()?;
@@ -117,13 +117,13 @@ impl<S: Stage> Session<S> {
         let bytes = frame.encoded_len() as u64;
         let (envelope, body) = frame.unpack();
         let Some(envelope::Kind::Call(call)) = envelope.and_then(|envelope| envelope.kind) else {
-            return Err(Status::failed_precondition(
-                "a message without a call in its envelope; only calls are taken",
-            ));
+            return Err(
+                Fault::OutOfOrder.status("a message without a call in its envelope; only calls are taken")
+            );
         };
         let Call { id, budget_us, traceparent, alone } = call;
         let Some(body) = body else {
-            return Err(Status::failed_precondition(format!("call {id}: it has no body")));
+            return Err(Fault::OutOfOrder.status(format!("call {id}: it has no body")));
         };
         self.outbox.admit(id, bytes, now)?;
         let most = self.core.config.max_message_bytes;
@@ -149,7 +149,8 @@ impl<S: Stage> Session<S> {
             let (bytes, most) = (frame.encoded_len() as u64, self.core.config.max_message_bytes);
             if bytes > most {
                 let message = format!("the answer has {bytes} bytes, the limit is {most}");
-                return Err(StageError { code: Code::Internal, message, retryable: false });
+                // No replica can send it.
+                return Err(StageError { retryable: false, ..StageError::internal(message) });
             }
             Ok(frame)
         });
@@ -184,8 +185,7 @@ impl<S: Stage> Session<S> {
         }
         self.core.meter.stalls.increment(1);
         tracing::warn!(stage = S::NAME, answers, ?limit, "the client reads nothing; its stream is cut off");
-        let status =
-            Status::resource_exhausted(format!("{answers} answers waited {limit:?} and none was read"));
+        let status = Fault::NoRoom.status(format!("{answers} answers waited {limit:?} and none was read"));
         self.outbox.cut(status.clone());
         Err(status)
     }
@@ -208,7 +208,7 @@ impl<S: Stage> Session<S> {
 impl<S: Stage> Drop for Session<S> {
     fn drop(&mut self) {
         // If this task was killed, the stream must not stay open without anybody to answer.
-        self.outbox.end(Err(Status::unavailable("the server ended")));
+        self.outbox.end(Err(Fault::Unavailable.status("the server ended")));
         self.core.leave(self.key);
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::Fault;
+
 /// One call to work on.
 #[derive(Clone, Debug)]
 pub struct Work<T> {
@@ -44,21 +46,21 @@ pub struct StageError {
 impl StageError {
     /// The call itself is wrong; no replica can do it. INVALID_ARGUMENT, not retryable.
     pub fn invalid(message: impl Into<String>) -> Self {
-        Self { code: tonic::Code::InvalidArgument, message: message.into(), retryable: false }
+        Fault::Invalid.stage_error(message)
     }
 
     /// This replica has no room. RESOURCE_EXHAUSTED, retryable.
     pub fn overloaded(message: impl Into<String>) -> Self {
-        Self { code: tonic::Code::ResourceExhausted, message: message.into(), retryable: true }
+        Fault::NoRoom.stage_error(message)
     }
 
     /// Something broke here. INTERNAL, retryable: another replica might be sound.
     pub fn internal(message: impl Into<String>) -> Self {
-        Self { code: tonic::Code::Internal, message: message.into(), retryable: true }
+        Fault::Broken.stage_error(message)
     }
 
     /// The deadline passed before work began. DEADLINE_EXCEEDED, not retryable.
     pub fn expired(message: impl Into<String>) -> Self {
-        Self { code: tonic::Code::DeadlineExceeded, message: message.into(), retryable: false }
+        Fault::Expired.stage_error(message)
     }
 }
