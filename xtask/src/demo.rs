@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use ovomesh_testkit::{Fleet, Shape};
 
+use crate::load::{Load, simulate};
 use crate::report::Report;
-use crate::simulate::{Load, simulate};
 use crate::{build, libtorch, machine};
 
 /// What to show.

@@ -11,6 +11,7 @@ mod demo;
 #[cfg(test)]
 mod layers;
 mod libtorch;
+mod load;
 mod machine;
 mod manifests;
 mod python;
@@ -18,7 +19,7 @@ mod report;
 mod run;
 mod samples;
 mod sim;
-mod simulate;
+
 mod test;
 
 use clap::{Parser, Subcommand};

@@ -6,8 +6,8 @@ use ovomesh_testkit::{Fleet, Programs, Shape};
 use serde::Serialize;
 
 use crate::build;
+use crate::load::{Load, simulate};
 use crate::report::{Calls, Report};
-use crate::simulate::{Load, simulate};
 
 /// How to measure accuracy.
 #[derive(clap::Args)]

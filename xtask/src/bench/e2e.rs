@@ -10,8 +10,8 @@ use ovomesh_testkit::{Fleet, Programs, Shape, Usage};
 use serde::Serialize;
 
 use crate::build;
+use crate::load::{Load, simulate};
 use crate::report::{self, Report};
-use crate::simulate::{Load, simulate};
 
 /// How to measure the whole mesh.
 #[derive(clap::Args)]
