@@ -18,7 +18,6 @@ mod python;
 mod report;
 mod run;
 mod samples;
-mod sim;
 
 mod test;
 
@@ -48,8 +47,6 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         flags: Vec<String>,
     },
-    /// Simulate a fleet: late eggs and pod-hours of our scaling beside KEDA + HPA (minutes)
-    Sim(sim::Args),
     /// Fetch libtorch, and the tests' Cassandra and Kubernetes control plane, into .cache/ (the others do it by themselves)
     Fetch {
         /// Only libtorch: all that a build needs
@@ -78,7 +75,6 @@ fn main() -> anyhow::Result<()> {
         Task::Bench(args) => bench::run(&args),
         Task::Chaos(args) => chaos::run_with(&args),
         Task::Train { flags } => build::train(&flags),
-        Task::Sim(args) => sim::simulate(&args),
         Task::Fetch { libtorch: true } => libtorch::provide(),
         Task::Fetch { libtorch: false } => {
             libtorch::provide()?;

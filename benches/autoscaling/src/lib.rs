@@ -1,7 +1,7 @@
 //! A simulated fleet on which the operator's own decision function (`ovomesh-scaling`) is compared with KEDA and the HPA,
 //! with a fixed pool, and with what somebody could do who knows what will come.
 //!
-//! `cargo xtask sim` runs it; `docs/scaling.md` tells what comes out.
+//! `cargo xtask bench autoscaling` runs it; `docs/scaling.md` has its results.
 
 pub mod clairvoyant;
 pub mod fleet;

@@ -1,4 +1,4 @@
-//! `cargo xtask sim`.
+//! `cargo xtask bench autoscaling`.
 
 use std::fs;
 use std::path::PathBuf;

@@ -41,6 +41,12 @@ enum What {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         flags: Vec<String>,
     },
+    /// Late eggs and pod-hours of the operator's scaling beside KEDA and HPA, on a simulated fleet (ten minutes)
+    Autoscaling {
+        /// Flags of the simulation, such as --json FILE, --plots DIR; `cargo xtask bench autoscaling -- --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        flags: Vec<String>,
+    },
 }
 
 /// Runs a benchmark.
@@ -57,6 +63,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             execute(cargo(&example).args(flags))
         }
         What::Soak { flags } => soak::run(flags),
+        // The dev profile optimises what the simulation needs.
+        What::Autoscaling { flags } => {
+            execute(cargo(&["run", "--quiet", "--package", "ovomesh-autoscaling", "--"]).args(flags))
+        }
         What::Inference { flags } => build::example("ovomesh-inference", "overhead", flags),
     }
 }
