@@ -18,7 +18,6 @@ mod python;
 mod report;
 mod run;
 mod samples;
-
 mod test;
 
 use clap::{Parser, Subcommand};

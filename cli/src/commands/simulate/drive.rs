@@ -63,7 +63,7 @@ pub(crate) async fn drive(
         let second = began.instant.elapsed().as_secs();
         if let Some(live) = live.as_mut().filter(|_| second > shown) {
             shown = second;
-            let line = live.line(&mut run.ledger(), Duration::from_secs(second), run.tour.warmup);
+            let line = live.line(&mut run.ledger(), Duration::from_secs(second), run.content.warmup);
             out.remark(line)?;
         }
         let now = began.instant.elapsed();

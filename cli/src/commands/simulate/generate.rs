@@ -13,9 +13,9 @@ use ovomesh_api::pb::scan::v1::Encoding;
 use ovomesh_phantom::{Library, Scanner, rng, seed_of};
 use tokio::sync::mpsc;
 
+use super::content::ScanContent;
 use super::draws::Draws;
 use super::plan::Plan;
-use super::tour::Tour;
 
 /// Scans that are ready ahead for one scanner: as many as may be due at once, but not fewer than cover a pause of the
 /// generator, and not more than these bytes (a tray of 150 scans of 128 KiB).
@@ -66,14 +66,14 @@ impl Generator {
     /// are due together.
     pub(crate) fn start(
         plan: Arc<Plan>,
-        tour: Arc<Tour>,
+        content: Arc<ScanContent>,
         library: Arc<Library>,
         scanner: Scanner,
         scanners: NonZero<u32>,
         at_once: usize,
     ) -> anyhow::Result<(Self, Vec<Supply>)> {
         let most =
-            at_once.clamp(*AHEAD.start(), *AHEAD.end()).min(AHEAD_BYTES / tour.grid.bytes().max(1)).max(1);
+            at_once.clamp(*AHEAD.start(), *AHEAD.end()).min(AHEAD_BYTES / content.grid.bytes().max(1)).max(1);
         let (took, taken) = threads::channel();
         let (to, supplies): (Vec<_>, Vec<_>) = (0..scanners.get() as usize)
             .map(|scanner| {
@@ -81,7 +81,7 @@ impl Generator {
                 (to, Supply { made, scanner, took: took.clone() })
             })
             .unzip();
-        let maker = Maker { tour, library, scanner };
+        let maker = Maker { content, library, scanner };
         let work = move || make_all(&plan, &maker, &to, most, &taken);
         let thread = std::thread::Builder::new().name("generator".into()).spawn(work);
         Ok((Self(thread.context("starting the generator's thread")?), supplies))
@@ -138,7 +138,7 @@ fn of_scanner(plan: &Plan, scanners: usize) -> Vec<Vec<u32>> {
 }
 
 struct Maker {
-    tour: Arc<Tour>,
+    content: Arc<ScanContent>,
     library: Arc<Library>,
     scanner: Scanner,
 }
@@ -146,11 +146,11 @@ struct Maker {
 impl Maker {
     /// Scan `n`: always the same bytes.
     fn make(&self, n: u32) -> Made {
-        let (egg, _) = self.tour.egg_of(n);
-        let mut samples = vec![0; self.tour.grid.bytes()];
-        let mut noise = rng(seed_of(Draws::Noise.seed(self.tour.seed), n.into()));
+        let (egg, _) = self.content.egg_of(n);
+        let mut samples = vec![0; self.content.grid.bytes()];
+        let mut noise = rng(seed_of(Draws::Noise.seed(self.content.seed), n.into()));
         self.library.acquire(egg as usize, &mut noise, &self.scanner, &mut samples);
-        if self.tour.encoding == Encoding::Zstd {
+        if self.content.encoding == Encoding::Zstd {
             samples =
                 zstd::bulk::compress(&samples, LEVEL).expect("memory to memory, into a buffer that grows");
         }
@@ -169,11 +169,11 @@ fn thread_cpu() -> Option<Duration> {
 mod tests {
     use ovomesh_phantom::{Grid, Profile, Shares};
 
+    use super::super::content::tests::content;
     use super::super::plan::{Arrivals, Load};
-    use super::super::tour::tests::tour;
     use super::*;
 
-    fn parts(scanners: u32) -> (Arc<Plan>, Arc<Tour>, Arc<Library>) {
+    fn parts(scanners: u32) -> (Arc<Plan>, Arc<ScanContent>, Arc<Library>) {
         let load = Load {
             arrivals: Arrivals::Poisson,
             scanners,
@@ -183,25 +183,25 @@ mod tests {
             tray: 150,
             seed: 3,
         };
-        let tour = Tour { grid: Grid::STANDARD, ..tour() };
+        let content = ScanContent { grid: Grid::STANDARD, ..content() };
         let one = NonZero::<usize>::MIN;
         let library = Library::generate(
             &Profile::nominal(),
-            &tour.grid,
+            &content.grid,
             Shares::HATCHERY,
-            tour.classes.len(),
+            content.classes.len(),
             7,
             one,
             |_| {},
         );
-        (Arc::new(load.plan()), Arc::new(tour), Arc::new(library))
+        (Arc::new(load.plan()), Arc::new(content), Arc::new(library))
     }
 
     #[tokio::test]
     async fn every_scanner_gets_its_scans_in_order_though_another_takes_none() {
-        let (plan, tour, library) = parts(3);
+        let (plan, content, library) = parts(3);
         let (generator, mut supplies) =
-            Generator::start(plan.clone(), tour, library, Scanner::default(), NonZero::new(3).unwrap(), 4)
+            Generator::start(plan.clone(), content, library, Scanner::default(), NonZero::new(3).unwrap(), 4)
                 .unwrap();
         let idle = supplies.remove(0);
         for (scanner, mut supply) in (1..).zip(supplies) {
@@ -226,12 +226,12 @@ mod tests {
 
     #[test]
     fn a_scan_is_the_same_whenever_it_is_made_and_unlike_all_others() {
-        let (_, tour, library) = parts(1);
-        let maker = Maker { tour: tour.clone(), library: library.clone(), scanner: Scanner::default() };
+        let (_, content, library) = parts(1);
+        let maker = Maker { content: content.clone(), library: library.clone(), scanner: Scanner::default() };
         assert_eq!(maker.make(5).samples, maker.make(5).samples);
         assert_ne!(maker.make(1).samples, maker.make(5).samples, "the same egg, other noise");
         let packed = Maker {
-            tour: Arc::new(Tour { encoding: Encoding::Zstd, ..(*tour).clone() }),
+            content: Arc::new(ScanContent { encoding: Encoding::Zstd, ..(*content).clone() }),
             library,
             scanner: Scanner::default(),
         };

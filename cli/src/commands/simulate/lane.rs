@@ -10,10 +10,10 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::content::ScanContent;
 use super::generate::{Made, Supply};
 use super::ledger::Ledger;
 use super::plan::Plan;
-use super::tour::Tour;
 use crate::{Global, client, scanner};
 
 /// After the half-close the server ends the stream within this time, or it is left.
@@ -23,7 +23,7 @@ const LEAVE: Duration = Duration::from_secs(2);
 pub(crate) struct Run {
     pub(crate) global: Global,
     pub(crate) plan: Arc<Plan>,
-    pub(crate) tour: Arc<Tour>,
+    pub(crate) content: Arc<ScanContent>,
     /// Time from the intended send until the verdict is due.
     pub(crate) budget: Duration,
     pub(crate) ledger: Mutex<Ledger>,
@@ -65,9 +65,10 @@ impl Lane {
         supply: Supply,
         due: mpsc::UnboundedReceiver<u32>,
     ) -> anyhow::Result<Self> {
-        let Run { global, tour, .. } = &*run;
-        let serial = format!("{}-{}", tour.run, index + 1);
-        let hello = scanner::hello("simulator", serial, tour.grid.bytes() as u64, vec![tour.line(index)]);
+        let Run { global, content, .. } = &*run;
+        let serial = format!("{}-{}", content.run, index + 1);
+        let hello =
+            scanner::hello("simulator", serial, content.grid.bytes() as u64, vec![content.line(index)]);
         let config = ScannerConfig {
             // The load is fixed: what the server refuses is counted.
             retry_overloaded: Duration::ZERO,
@@ -117,7 +118,7 @@ impl Lane {
     fn send(&mut self, made: Made, began: Began) {
         let Made { n, samples, crc32c } = made;
         let send = &self.run.plan.sends[n as usize];
-        let mut scan = self.run.tour.scan(n, send, began.clock, samples, crc32c);
+        let mut scan = self.run.content.scan(n, send, began.clock, samples, crc32c);
         scan.budget = Some(time::budget_to_pb(self.left(n, began)));
         if let Err(error) = self.scanner.send(scan) {
             self.run.ledger().cause(error.to_string());
@@ -132,7 +133,7 @@ impl Lane {
 
     fn book(&mut self, event: Event, began: Began) {
         let at = began.instant.elapsed();
-        let number = |scan_id: &str| self.run.tour.number_of(scan_id);
+        let number = |scan_id: &str| self.run.content.number_of(scan_id);
         let mut ledger = self.run.ledger();
         match event {
             Event::Sent { scan_id } => {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use ovomesh_api::pb::scan::v1::{Rejected, Verdict};
 
 use super::accuracy::Accuracy;
+use super::content::ScanContent;
 use super::latency::{Latency, Timeline};
 use super::plan::Plan;
-use super::tour::Tour;
 use crate::row;
 
 /// A send that left later than this after its intended time was delayed by the server or by this machine.
@@ -72,7 +72,7 @@ pub(crate) struct Stages {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     plan: Arc<Plan>,
-    tour: Arc<Tour>,
+    content: Arc<ScanContent>,
     states: Vec<State>,
     /// When each scan was handed over, in microseconds after its intended time.
     waited_us: Vec<u32>,
@@ -88,7 +88,7 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    pub(crate) fn new(plan: Arc<Plan>, tour: Arc<Tour>) -> Self {
+    pub(crate) fn new(plan: Arc<Plan>, content: Arc<ScanContent>) -> Self {
         let count = plan.sends.len();
         let stages = Stages {
             answer: Latency::new(),
@@ -103,7 +103,7 @@ impl Ledger {
         };
         Self {
             plan,
-            tour,
+            content,
             states: vec![State::default(); count],
             waited_us: vec![0; count],
             intended: count as u64,
@@ -154,7 +154,7 @@ impl Ledger {
             let reason = verdict.reason().as_str_name().trim_start_matches("UNDECIDED_REASON_");
             *self.counts.undecided_by_reason.entry(reason).or_default() += 1;
         }
-        let (egg, class) = self.tour.egg_of(n);
+        let (egg, class) = self.content.egg_of(n);
         self.accuracy.called(n, egg, class, verdict.call());
         self.timeline.verdict(self.measured_at(at), took);
         self.stages.record(verdict, took, Duration::from_micros(self.waited_us[n as usize].into()));
@@ -231,7 +231,8 @@ impl Ledger {
     }
 
     fn known(&mut self, scan_id: &str) -> Option<u32> {
-        let n = self.tour.number_of(scan_id).filter(|&n| self.states.get(n as usize).is_some_and(|s| s.sent));
+        let n =
+            self.content.number_of(scan_id).filter(|&n| self.states.get(n as usize).is_some_and(|s| s.sent));
         if n.is_none() {
             self.counts.strays += 1;
             self.cause(format!("an answer to {scan_id:?}, which was not sent"));
@@ -245,7 +246,7 @@ impl Ledger {
 
     /// From the start of the measured time.
     pub(crate) fn measured_at(&self, at: Duration) -> Duration {
-        at.saturating_sub(self.tour.warmup)
+        at.saturating_sub(self.content.warmup)
     }
 
     /// Scans sent and not answered.

@@ -4,6 +4,7 @@
 //! each scanner sends them and books the answers in the [`ledger`]; [`live`] and [`report`] tell what came of it.
 
 mod accuracy;
+mod content;
 mod draws;
 mod drive;
 mod flags;
@@ -16,7 +17,6 @@ mod pace;
 mod plan;
 mod report;
 mod summary;
-mod tour;
 
 use std::num::NonZero;
 use std::process::ExitCode;
@@ -30,6 +30,7 @@ use ovomesh_phantom::{Class, Library, Scanner, seed_of};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use content::ScanContent;
 use draws::Draws;
 pub use flags::Args;
 pub(crate) use flags::{Anatomy, Size, positive, share, shares};
@@ -38,7 +39,6 @@ use lane::Run;
 use ledger::Ledger;
 use live::Live;
 use report::Report;
-use tour::Tour;
 
 use crate::terminal::Progress;
 use crate::{Global, Out, client, scanner};
@@ -48,22 +48,22 @@ pub(crate) async fn run(args: Args, global: &Global, out: &mut Out) -> anyhow::R
     find_server(&args, global).await?;
     let library = Arc::new(make_library(&args, out)?);
     let plan = Arc::new(load.plan());
-    let tour = Arc::new(tour(&args, &library));
+    let content = Arc::new(content(&args, &library));
     let scanner = Scanner::with_snr(args.snr);
     let (generator, supplies) =
-        Generator::start(plan.clone(), tour.clone(), library, scanner, args.scanners, args.at_once())?;
+        Generator::start(plan.clone(), content.clone(), library, scanner, args.scanners, args.at_once())?;
     let run = Arc::new(Run {
         global: global.clone(),
         budget: args.budget(),
-        ledger: Mutex::new(Ledger::new(plan.clone(), tour.clone())),
+        ledger: Mutex::new(Ledger::new(plan.clone(), content.clone())),
         finish: CancellationToken::new(),
         plan,
-        tour: tour.clone(),
+        content: content.clone(),
     });
     let live = (!args.quiet).then(|| Live::new(out.width));
     let interrupted = drive::drive(&run, supplies, live, out).await?;
     let cost = generator.cost();
-    let report = Report::new(args.asked(&tour.run), interrupted, &run.ledger(), cost);
+    let report = Report::new(args.asked(&content.run), interrupted, &run.ledger(), cost);
     if let Some(file) = &args.report {
         let json = serde_json::to_string_pretty(&report)?;
         std::fs::write(file, json + "\n").with_context(|| format!("writing {}", file.display()))?;
@@ -111,11 +111,11 @@ fn make_library(args: &Args, out: &mut Out) -> anyhow::Result<Library> {
     Ok(library)
 }
 
-fn tour(args: &Args, library: &Library) -> Tour {
+fn content(args: &Args, library: &Library) -> ScanContent {
     let now = Timestamp::now().as_nanosecond();
     // A run that is started again with the same seed sends other scans: their ids must differ.
     let run = format!("{:016x}", seed_of(args.seed, now as u64));
-    Tour {
+    ScanContent {
         run,
         seed: args.seed,
         site: args.site.to_string(),

@@ -154,12 +154,12 @@ mod tests {
 
     use ovomesh_api::pb::scan::v1::{Call, Rejected, Timings, UndecidedReason, Verdict};
 
+    use super::super::content::tests::content;
     use super::super::generate::Cost;
     use super::super::ledger::Ledger;
     use super::super::live::Live;
     use super::super::plan::{Plan, Send};
     use super::super::report::Asked;
-    use super::super::tour::tests::tour;
     use super::*;
 
     fn ms(ms: u64) -> Duration {
@@ -170,8 +170,8 @@ mod tests {
     fn ledger() -> Ledger {
         let sends = (0..6u32).map(|n| Send { at: ms(100 * u64::from(n)), scanner: 0, nth: n }).collect();
         let plan = Arc::new(Plan { sends, measured: 0, end: ms(1_000) });
-        let tour = Arc::new(tour());
-        let mut ledger = Ledger::new(plan, tour.clone());
+        let content = Arc::new(content());
+        let mut ledger = Ledger::new(plan, content.clone());
         let calls = [Call::Female, Call::Female, Call::NoEmbryo, Call::NoEmbryo, Call::Undecided];
         for (n, call) in (0u32..).zip(calls) {
             let due = ms(100 * u64::from(n));
@@ -181,17 +181,17 @@ mod tests {
             let timings =
                 Timings { total_us: 4_000, preprocess_us: 1_000, inference_us: 2_000, ..Default::default() };
             let verdict = Verdict {
-                scan_id: tour.scan_id(n),
+                scan_id: content.scan_id(n),
                 call: call.into(),
                 reason: reason.into(),
                 timings: Some(timings),
                 ..Default::default()
             };
             ledger.verdict(&verdict, due + ms(8));
-            ledger.committed(&tour.scan_id(n), due + ms(16));
+            ledger.committed(&content.scan_id(n), due + ms(16));
         }
         ledger.sent(5, ms(530), Duration::ZERO);
-        let (scan_id, message) = (tour.scan_id(5), format!("scan {}: no room", tour.scan_id(5)));
+        let (scan_id, message) = (content.scan_id(5), format!("scan {}: no room", content.scan_id(5)));
         ledger.rejected(&Rejected { scan_id, message, ..Default::default() });
         ledger
     }

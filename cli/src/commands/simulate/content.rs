@@ -1,4 +1,4 @@
-//! What the scans of a run are: names, eggs, places, times. Pure functions of their number, so that a scan that is sent
+//! What the scans of a run contain: names, eggs, places, times. Pure functions of their number, so that a scan that is sent
 //! again is the same scan.
 
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::plan::Send;
 
 /// What all scans of a run share.
 #[derive(Clone, Debug)]
-pub(crate) struct Tour {
+pub(crate) struct ScanContent {
     /// Hexadecimal, different for each run.
     pub(crate) run: String,
     pub(crate) seed: u64,
@@ -29,7 +29,7 @@ pub(crate) struct Tour {
     pub(crate) classes: Vec<Class>,
 }
 
-impl Tour {
+impl ScanContent {
     /// The id of scan `n`.
     pub(crate) fn scan_id(&self, n: u32) -> String {
         format!("sim-{}-{n}", self.run)
@@ -98,8 +98,8 @@ pub(crate) mod tests {
     use super::*;
 
     /// Two lines, four eggs: one of each class.
-    pub(crate) fn tour() -> Tour {
-        Tour {
+    pub(crate) fn content() -> ScanContent {
+        ScanContent {
             run: "5f0c".into(),
             seed: 7,
             site: "sim".into(),
@@ -115,11 +115,11 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_sent_passes_the_contracts_own_check() {
-        let tour = tour();
+        let content = content();
         let send = Send { at: Duration::from_millis(5), scanner: 3, nth: 151 };
         let samples = bytes::Bytes::from(vec![1; 512]);
         let checksum = crc32c::crc32c(&samples);
-        let scan = tour.scan(17, &send, Timestamp::UNIX_EPOCH, samples, checksum);
+        let scan = content.scan(17, &send, Timestamp::UNIX_EPOCH, samples, checksum);
         let checked = Checked::parse(scan, MAX_VOLUME_BYTES, Timestamp::UNIX_EPOCH).unwrap();
         let meta = checked.meta;
         assert_eq!((meta.scan_id.as_str(), meta.egg_id.unwrap().as_str()), ("sim-5f0c-17", "egg-7-1"));
@@ -133,12 +133,12 @@ pub(crate) mod tests {
 
     #[test]
     fn only_ids_of_this_run_have_a_number() {
-        let tour = tour();
-        assert_eq!(tour.number_of(&tour.scan_id(4_000_000_000)), Some(4_000_000_000));
+        let content = content();
+        assert_eq!(content.number_of(&content.scan_id(4_000_000_000)), Some(4_000_000_000));
         for other in
             ["", "sim-", "sim-5f0c-", "sim-5f0c-01", "sim-5f0c-+1", "sim-5f0d-1", "sim-5f0c-4294967296"]
         {
-            assert_eq!(tour.number_of(other), None, "{other}");
+            assert_eq!(content.number_of(other), None, "{other}");
         }
     }
 }
