@@ -9,10 +9,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::generate::Supply;
-use super::lane::{Began, Lane, Run};
 use super::ledger::Ledger;
 use super::live::Live;
 use super::pace::Pacer;
+use super::scanner::{Run, SimulatedScanner, StartTime};
 use crate::Out;
 
 /// From the last connection to the first send: the pacer's thread is up by then.
@@ -37,16 +37,16 @@ pub(crate) async fn drive(
         .zip(supplies)
         .map(|(index, supply)| {
             let (to, due) = mpsc::unbounded_channel();
-            (to, Lane::open(run.clone(), index, supply, due))
+            (to, SimulatedScanner::open(run.clone(), index, supply, due))
         })
         .unzip();
-    let lanes = try_join_all(opening).await?;
-    let began = Began { instant: Instant::now() + RUN_UP, clock: Timestamp::now() + RUN_UP };
+    let opened = try_join_all(opening).await?;
+    let start = StartTime { instant: Instant::now() + RUN_UP, clock: Timestamp::now() + RUN_UP };
     let mut scanners = JoinSet::new();
-    for lane in lanes {
-        scanners.spawn(lane.work(began));
+    for scanner in opened {
+        scanners.spawn(scanner.work(start));
     }
-    let mut pacer = Some(Pacer::start(run.plan.clone(), began.instant, due)?);
+    let mut pacer = Some(Pacer::start(run.plan.clone(), start.instant, due)?);
     let mut end = End::new(run.plan.end, run.budget);
     let mut looks = tokio::time::interval(LOOK);
     let mut shown = 0;
@@ -57,16 +57,16 @@ pub(crate) async fn drive(
                 let Some(pacer) = pacer.take() else { break };
                 out.remark("interrupted: waiting for the answers that are due; press Ctrl-C again to stop at once")?;
                 run.ledger().cut(pacer.stop());
-                end = End::new(began.instant.elapsed(), run.budget);
+                end = End::new(start.instant.elapsed(), run.budget);
             }
         }
-        let second = began.instant.elapsed().as_secs();
+        let second = start.instant.elapsed().as_secs();
         if let Some(live) = live.as_mut().filter(|_| second > shown) {
             shown = second;
             let line = live.line(&mut run.ledger(), Duration::from_secs(second), run.content.warmup);
             out.remark(line)?;
         }
-        let now = began.instant.elapsed();
+        let now = start.instant.elapsed();
         if end.has_come(State::of(&run.ledger()), now) {
             break;
         }

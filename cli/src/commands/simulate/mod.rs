@@ -1,6 +1,6 @@
 //! `ovomesh simulate`: scanners with phantoms, an open-loop load.
 //!
-//! [`plan`] fixes what is sent when; [`generate`] makes the scans ahead; [`pace`] says when each is due; a [`lane`] for
+//! [`plan`] fixes what is sent when; [`generate`] makes the scans ahead; [`pace`] says when each is due; a [`scanner`] for
 //! each scanner sends them and books the answers in the [`ledger`]; [`live`] and [`report`] tell what came of it.
 
 mod accuracy;
@@ -9,13 +9,13 @@ mod draws;
 mod drive;
 mod flags;
 mod generate;
-mod lane;
 mod latency;
 mod ledger;
 mod live;
 mod pace;
 mod plan;
 mod report;
+mod scanner;
 mod summary;
 
 use std::num::NonZero;
@@ -35,13 +35,13 @@ use draws::Draws;
 pub use flags::Args;
 pub(crate) use flags::{Anatomy, Size, positive, share, shares};
 use generate::Generator;
-use lane::Run;
 use ledger::Ledger;
 use live::Live;
 use report::Report;
+use scanner::Run;
 
 use crate::terminal::Progress;
-use crate::{Global, Out, client, scanner};
+use crate::{Global, Out, client};
 
 pub(crate) async fn run(args: Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
     let load = args.load()?;
@@ -80,7 +80,7 @@ pub(crate) async fn run(args: Args, global: &Global, out: &mut Out) -> anyhow::R
 async fn find_server(args: &Args, global: &Global) -> anyhow::Result<()> {
     let line = Line { site: args.site.to_string(), line: "line-1".into() };
     let bytes = args.size.grid().bytes() as u64;
-    let hello = scanner::hello("simulator", "look".into(), bytes, vec![line]);
+    let hello = crate::scanner::hello("simulator", "look".into(), bytes, vec![line]);
     let config = client::scanner(global, hello)?;
     ovomesh_client::Scanner::connect(config).await.map(drop).map_err(client::failure)
 }

@@ -1,4 +1,4 @@
-//! One simulated scanner: sends what is due, and books what comes of it.
+//! One simulated scanner: sends what is due, and books the answers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,9 +31,9 @@ pub(crate) struct Run {
     pub(crate) finish: CancellationToken,
 }
 
-/// When the run began, on both clocks.
+/// When the run begins, on both clocks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Began {
+pub(crate) struct StartTime {
     pub(crate) instant: Instant,
     pub(crate) clock: Timestamp,
 }
@@ -45,8 +45,8 @@ impl Run {
     }
 }
 
-/// One scanner.
-pub(crate) struct Lane {
+/// One scanner of a run.
+pub(crate) struct SimulatedScanner {
     run: Arc<Run>,
     supply: Supply,
     due: mpsc::UnboundedReceiver<u32>,
@@ -57,7 +57,7 @@ pub(crate) struct Lane {
     is_open: bool,
 }
 
-impl Lane {
+impl SimulatedScanner {
     /// Connects.
     pub(crate) async fn open(
         run: Arc<Run>,
@@ -82,7 +82,7 @@ impl Lane {
     }
 
     /// Sends what is due and books what comes, over all breaks, until the run is finished.
-    pub(crate) async fn work(mut self, began: Began) {
+    pub(crate) async fn work(mut self, start: StartTime) {
         let finish = self.run.finish.clone();
         let leave = async {
             finish.cancelled().await;
@@ -99,7 +99,7 @@ impl Lane {
                 event = self.scanner.next() => match event {
                     // All that is still waited for has come, or is lost.
                     Ok(None | Some(Event::Broken(_))) | Err(_) if !is_sending => return,
-                    Ok(Some(event)) => self.book(event, began),
+                    Ok(Some(event)) => self.book(event, start),
                     Ok(None) => return,
                     Err(error) => self.broken(&error),
                 },
@@ -110,35 +110,35 @@ impl Lane {
                     self.scanner.finish();
                 }
                 () = &mut leave => return,
-                made = next_due(&mut self.due, &mut self.is_due, &mut self.supply), if has_room => self.send(made, began),
+                made = next_due(&mut self.due, &mut self.is_due, &mut self.supply), if has_room => self.send(made, start),
             }
         }
     }
 
-    fn send(&mut self, made: Made, began: Began) {
+    fn send(&mut self, made: Made, start: StartTime) {
         let Made { n, samples, crc32c } = made;
         let send = &self.run.plan.sends[n as usize];
-        let mut scan = self.run.content.scan(n, send, began.clock, samples, crc32c);
-        scan.budget = Some(time::budget_to_pb(self.left(n, began)));
+        let mut scan = self.run.content.scan(n, send, start.clock, samples, crc32c);
+        scan.budget = Some(time::budget_to_pb(self.left(n, start)));
         if let Err(error) = self.scanner.send(scan) {
             self.run.ledger().cause(error.to_string());
         }
     }
 
     /// What is left of the time until the verdict of scan `n` is due.
-    fn left(&self, n: u32, began: Began) -> Duration {
-        let due = began.instant + self.run.plan.sends[n as usize].at + self.run.budget;
+    fn left(&self, n: u32, start: StartTime) -> Duration {
+        let due = start.instant + self.run.plan.sends[n as usize].at + self.run.budget;
         due.saturating_duration_since(Instant::now())
     }
 
-    fn book(&mut self, event: Event, began: Began) {
-        let at = began.instant.elapsed();
+    fn book(&mut self, event: Event, start: StartTime) {
+        let at = start.instant.elapsed();
         let number = |scan_id: &str| self.run.content.number_of(scan_id);
         let mut ledger = self.run.ledger();
         match event {
             Event::Sent { scan_id } => {
                 if let Some(n) = number(&scan_id) {
-                    ledger.sent(n, at, self.left(n, began));
+                    ledger.sent(n, at, self.left(n, start));
                 }
             }
             Event::Verdict(verdict) => ledger.verdict(&verdict, at),
