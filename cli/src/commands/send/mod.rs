@@ -64,15 +64,15 @@ pub(crate) async fn run(args: Args, global: &Global, out: &mut Out) -> anyhow::R
     let folders = files::find(&args.paths)?;
     let files = folders.iter().map(Vec::len).sum();
     let mut tell = tell::Tell::new(files, out);
-    let as_what = scans::AsWhat {
+    let settings = scans::ScanSettings {
         site: args.site,
         line: args.line,
         batch: args.batch,
         budget: args.budget_ms.map(|ms| Duration::from_millis(ms.into())),
         purpose: args.purpose.code(),
     };
-    let hello = as_what.hello();
-    let found = scans::read(folders, as_what)?;
+    let hello = settings.hello();
+    let found = scans::read(folders, settings)?;
     let delivered = deliver::deliver(global, hello, found, &mut tell).await;
     let code = tell.end()?;
     delivered.map(|()| code)

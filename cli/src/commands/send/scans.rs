@@ -16,9 +16,9 @@ use tokio::sync::mpsc;
 /// Scans that may wait to be sent: enough that reading and sending overlap.
 const AHEAD: usize = 4;
 
-/// What is not in the files.
+/// What a scan needs that its files do not have.
 #[derive(Clone, Debug)]
-pub(crate) struct AsWhat {
+pub(crate) struct ScanSettings {
     pub(crate) site: Site,
     pub(crate) line: Line,
     pub(crate) batch: String,
@@ -46,7 +46,7 @@ pub(crate) enum Found {
     Done(usize),
 }
 
-impl AsWhat {
+impl ScanSettings {
     pub(crate) fn hello(&self) -> scanner::Hello {
         let line = scanner::Line { site: self.site.to_string(), line: self.line.to_string() };
         crate::scanner::hello("files", format!("{}", std::process::id()), 0, vec![line])
@@ -81,14 +81,17 @@ impl AsWhat {
 }
 
 /// Reads the files folder by folder: those of one folder are in memory together, so that their series can be told apart.
-pub(crate) fn read(folders: Vec<Vec<PathBuf>>, as_what: AsWhat) -> anyhow::Result<mpsc::Receiver<Found>> {
+pub(crate) fn read(
+    folders: Vec<Vec<PathBuf>>,
+    settings: ScanSettings,
+) -> anyhow::Result<mpsc::Receiver<Found>> {
     let (to, found) = mpsc::channel(AHEAD);
     let work = move || {
         let mut seen = HashSet::new();
         for files in folders {
             for result in dicom::read_files(&files, &[]) {
                 // Whoever sends has left: nothing more is needed.
-                if to.blocking_send(checked(result, &files, &as_what, &mut seen)).is_err() {
+                if to.blocking_send(checked(result, &files, &settings, &mut seen)).is_err() {
                     return;
                 }
             }
@@ -104,7 +107,7 @@ pub(crate) fn read(folders: Vec<Vec<PathBuf>>, as_what: AsWhat) -> anyhow::Resul
 fn checked(
     result: Result<Series, Error>,
     files: &[PathBuf],
-    as_what: &AsWhat,
+    settings: &ScanSettings,
     seen: &mut HashSet<String>,
 ) -> Found {
     match result {
@@ -122,6 +125,6 @@ fn checked(
             series.files.first().map_or("", String::as_str),
             series.uid
         )),
-        Ok(series) => Found::Scan(Box::new(as_what.item(series))),
+        Ok(series) => Found::Scan(Box::new(settings.item(series))),
     }
 }

@@ -9,7 +9,7 @@ use ovomesh_api::pb::scan::v1 as pb;
 use ovomesh_phantom::{Grid, Profile, Shares};
 
 use super::plan::{Arrivals, Load};
-use super::report::Asked;
+use super::report::RunSettings;
 use crate::exit::Failure;
 use crate::purpose::PurposeArg;
 
@@ -173,8 +173,8 @@ impl Args {
     }
 
     /// What the report repeats.
-    pub(crate) fn asked(&self, run: &str) -> Asked {
-        Asked {
+    pub(crate) fn settings(&self, run: &str) -> RunSettings {
+        RunSettings {
             run: run.to_owned(),
             scanners: self.scanners.get(),
             rate: self.rate,

@@ -63,7 +63,7 @@ pub(crate) async fn run(args: Args, global: &Global, out: &mut Out) -> anyhow::R
     let live = (!args.quiet).then(|| Live::new(out.width));
     let interrupted = drive::drive(&run, supplies, live, out).await?;
     let cost = generator.cost();
-    let report = Report::new(args.asked(&content.run), interrupted, &run.ledger(), cost);
+    let report = Report::new(args.settings(&content.run), interrupted, &run.ledger(), cost);
     if let Some(file) = &args.report {
         let json = serde_json::to_string_pretty(&report)?;
         std::fs::write(file, json + "\n").with_context(|| format!("writing {}", file.display()))?;

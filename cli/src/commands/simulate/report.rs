@@ -95,9 +95,9 @@ impl From<[u64; 4]> for Calls {
     }
 }
 
-/// What was asked for, as the report repeats it.
+/// The settings of a run, as the report repeats them.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RunSettings {
     pub(crate) run: String,
     pub(crate) scanners: u32,
     pub(crate) rate: f64,
@@ -109,14 +109,14 @@ pub(crate) struct Asked {
 }
 
 impl Report {
-    pub(crate) fn new(asked: Asked, interrupted: bool, ledger: &Ledger, cost: Cost) -> Self {
+    pub(crate) fn new(settings: RunSettings, interrupted: bool, ledger: &Ledger, cost: Cost) -> Self {
         let counts: Counts = ledger.counts.clone();
         let (eggs, calls) = (ledger.accuracy.eggs(), ledger.accuracy.calls());
         let stages = &ledger.stages;
         let answer = stages.answer.percentiles();
         let classes = ["female", "male", "infertile", "dead"];
         let per_scan = |cpu: std::time::Duration| cpu.as_secs_f64() * 1000.0 / cost.scans.max(1) as f64;
-        let Asked { run, scanners, rate, seconds, arrivals, size, snr, profile } = asked;
+        let RunSettings { run, scanners, rate, seconds, arrivals, size, snr, profile } = settings;
         Self {
             run,
             scanners,

@@ -159,7 +159,7 @@ mod tests {
     use super::super::ledger::Ledger;
     use super::super::live::Live;
     use super::super::plan::{Plan, Send};
-    use super::super::report::Asked;
+    use super::super::report::RunSettings;
     use super::*;
 
     fn ms(ms: u64) -> Duration {
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_report_reads_like_this() {
-        let asked = Asked {
+        let settings = RunSettings {
             run: "5f0c".into(),
             scanners: 1,
             rate: 10.0,
@@ -209,7 +209,7 @@ mod tests {
             profile: "nominal".into(),
         };
         let cost = Cost { scans: 6, cpu: Some(Duration::from_micros(600)) };
-        let report = Report::new(asked, false, &ledger(), cost);
+        let report = Report::new(settings, false, &ledger(), cost);
         assert!(report.is_whole());
         assert_eq!(
             text(&report, false, None),
