@@ -9,8 +9,8 @@ use ovomesh_client::{Error, Event, Scanner, ScannerConfig};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::progress::Progress;
 use super::scans::{Found, Item};
-use super::tell::Tell;
 use crate::exit::Failure;
 use crate::{Global, client};
 
@@ -26,7 +26,7 @@ pub(crate) async fn deliver(
     global: &Global,
     hello: Hello,
     found: mpsc::Receiver<Found>,
-    tell: &mut Tell<'_>,
+    progress: &mut Progress<'_>,
 ) -> anyhow::Result<()> {
     let config = ScannerConfig {
         max_unanswered: IN_FLIGHT,
@@ -35,7 +35,7 @@ pub(crate) async fn deliver(
         ..client::scanner(global, hello)?
     };
     let scanner = Scanner::connect(config).await.map_err(client::failure)?;
-    Delivery { scanner, found, items: HashMap::new() }.run(tell).await
+    Delivery { scanner, found, items: HashMap::new() }.run(progress).await
 }
 
 /// What is on its way.
@@ -47,29 +47,29 @@ struct Delivery {
 }
 
 impl Delivery {
-    async fn run(mut self, tell: &mut Tell<'_>) -> anyhow::Result<()> {
+    async fn run(mut self, progress: &mut Progress<'_>) -> anyhow::Result<()> {
         loop {
             let has_room = self.scanner.waiting() == 0 && !self.scanner.is_finishing();
             tokio::select! {
                 biased;
                 event = self.scanner.next() => match event {
-                    Ok(Some(Event::Broken(error))) if is_silent(&error) => return self.give_up(error, tell),
-                    Ok(Some(event)) => self.book(event, tell)?,
+                    Ok(Some(Event::Broken(error))) if is_silent(&error) => return self.give_up(error, progress),
+                    Ok(Some(event)) => self.book(event, progress)?,
                     Ok(None) => return Ok(()),
-                    Err(Error::GaveUp { last, .. }) => return self.give_up(*last, tell),
-                    Err(error) => return self.give_up(error, tell),
+                    Err(Error::GaveUp { last, .. }) => return self.give_up(*last, progress),
+                    Err(error) => return self.give_up(error, progress),
                 },
-                found = self.found.recv(), if has_room => self.take(found, tell)?,
+                found = self.found.recv(), if has_room => self.take(found, progress)?,
             }
         }
     }
 
-    fn take(&mut self, found: Option<Found>, tell: &mut Tell<'_>) -> anyhow::Result<()> {
+    fn take(&mut self, found: Option<Found>, progress: &mut Progress<'_>) -> anyhow::Result<()> {
         match found {
             None => self.scanner.finish(),
-            Some(Found::Done(files)) => tell.done(files),
-            Some(Found::Rejected(why)) => tell.rejected(None, &why)?,
-            Some(Found::Nothing(why)) => tell.failed(None, &why)?,
+            Some(Found::Done(files)) => progress.done(files),
+            Some(Found::Rejected(why)) => progress.rejected(None, &why)?,
+            Some(Found::Nothing(why)) => progress.failed(None, &why)?,
             Some(Found::Scan(item)) => {
                 self.scanner.send(item.scan.clone())?;
                 self.items.insert(item.scan.scan_id.clone(), (*item, Instant::now()));
@@ -78,7 +78,7 @@ impl Delivery {
         Ok(())
     }
 
-    fn book(&mut self, event: Event, tell: &mut Tell<'_>) -> anyhow::Result<()> {
+    fn book(&mut self, event: Event, progress: &mut Progress<'_>) -> anyhow::Result<()> {
         match event {
             Event::Sent { scan_id } => {
                 if let Some((_, sent_at)) = self.items.get_mut(&scan_id) {
@@ -87,25 +87,25 @@ impl Delivery {
             }
             Event::Verdict(verdict) => {
                 if let Some((item, sent_at)) = self.items.remove(&verdict.scan_id) {
-                    tell.verdict(&item, &Verdict::from_pb(*verdict), sent_at.elapsed())?;
+                    progress.verdict(&item, &Verdict::from_pb(*verdict), sent_at.elapsed())?;
                 }
             }
             Event::Rejected(rejected) => {
                 if let Some((item, _)) = self.items.remove(&rejected.scan_id) {
-                    tell.rejected(Some(&item), &rejected.message)?;
+                    progress.rejected(Some(&item), &rejected.message)?;
                 }
             }
-            Event::Unconfirmed { .. } => tell.not_known_to_be_stored(1),
+            Event::Unconfirmed { .. } => progress.not_known_to_be_stored(1),
             // What else happens changes no outcome.
             _ => {}
         }
         Ok(())
     }
 
-    fn give_up(self, why: Error, tell: &mut Tell<'_>) -> anyhow::Result<()> {
+    fn give_up(self, why: Error, progress: &mut Progress<'_>) -> anyhow::Result<()> {
         for scan in self.scanner.abandon() {
             let item = self.items.get(&scan.scan_id).map(|(item, _)| item);
-            tell.failed(item, "no answer")?;
+            progress.failed(item, "no answer")?;
         }
         let why = client::failure(why);
         let rest = if self.found.is_closed() && self.found.is_empty() {

@@ -1,12 +1,12 @@
 //! `ovomesh send`: DICOM MR files, a verdict for each egg.
 //!
 //! [`files`] finds them, [`scans`] reads series and makes scans of them on a thread of its own, [`deliver`] sends them
-//! over one session and books the answers, [`tell`] prints.
+//! over one session and books the answers, [`progress`] prints.
 
 mod deliver;
 mod files;
+mod progress;
 mod scans;
-mod tell;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,7 +63,7 @@ fn line(text: &str) -> Result<Line, String> {
 pub(crate) async fn run(args: Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
     let folders = files::find(&args.paths)?;
     let files = folders.iter().map(Vec::len).sum();
-    let mut tell = tell::Tell::new(files, out);
+    let mut progress = progress::Progress::new(files, out);
     let settings = scans::ScanSettings {
         site: args.site,
         line: args.line,
@@ -73,7 +73,7 @@ pub(crate) async fn run(args: Args, global: &Global, out: &mut Out) -> anyhow::R
     };
     let hello = settings.hello();
     let found = scans::read(folders, settings)?;
-    let delivered = deliver::deliver(global, hello, found, &mut tell).await;
-    let code = tell.end()?;
+    let delivered = deliver::deliver(global, hello, found, &mut progress).await;
+    let code = progress.end()?;
     delivered.map(|()| code)
 }

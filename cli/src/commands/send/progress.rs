@@ -8,13 +8,13 @@ use ovomesh_api::{Call, Reason, Verdict};
 use serde_json::json;
 
 use super::scans::Item;
-use crate::terminal::Progress;
+use crate::terminal::Progress as Bar;
 use crate::{Out, colour, row};
 
-/// What there is to say.
-pub(crate) struct Tell<'a> {
+/// The output of `send` while it works.
+pub(crate) struct Progress<'a> {
     out: &'a mut Out,
-    progress: Progress,
+    bar: Bar,
     /// Verdicts by call: female, male, no embryo, undecided.
     calls: [u64; 4],
     /// Of the undecided: those that were never judged, nor stored.
@@ -24,22 +24,22 @@ pub(crate) struct Tell<'a> {
     unknown: usize,
 }
 
-impl<'a> Tell<'a> {
+impl<'a> Progress<'a> {
     pub(crate) fn new(files: usize, out: &'a mut Out) -> Self {
-        let progress = Progress::new("files sent", files as u64);
-        Self { out, progress, calls: [0; 4], rejected: 0, failures: Vec::new(), unknown: 0 }
+        let bar = Bar::new("files sent", files as u64);
+        Self { out, bar, calls: [0; 4], rejected: 0, failures: Vec::new(), unknown: 0 }
     }
 
     /// So many more files are done.
     pub(crate) fn done(&self, files: usize) {
-        self.progress.add(files as u64);
+        self.bar.add(files as u64);
     }
 
     /// A scan was decided, so long after it was sent.
     pub(crate) fn verdict(&mut self, item: &Item, verdict: &Verdict, took: Duration) -> anyhow::Result<()> {
         self.calls[row::call_index(verdict.call.to_pb())] += 1;
-        let Self { out, progress, .. } = self;
-        progress.suspend(|| {
+        let Self { out, bar, .. } = self;
+        bar.suspend(|| {
             if out.is_json() {
                 out.json(&object(item, verdict, took))
             } else {
@@ -65,13 +65,13 @@ impl<'a> Tell<'a> {
             None => why.to_owned(),
         };
         self.failures.push(text);
-        let Self { out, progress, .. } = self;
+        let Self { out, bar, .. } = self;
         if !out.is_json() {
             return Ok(());
         }
         let (scan, files) = item.map_or((None, &[][..]), |item| (Some(&item.scan), &item.files));
         let (scan_id, egg_id) = (scan.map(|scan| &scan.scan_id), scan.map(|scan| &scan.egg_id));
-        progress.suspend(|| {
+        bar.suspend(|| {
             out.json(&json!({ "scan_id": scan_id, "egg_id": egg_id, "files": files, "error": why }))
         })
     }
@@ -83,7 +83,7 @@ impl<'a> Tell<'a> {
 
     /// The last lines, and whether all went well.
     pub(crate) fn end(self) -> anyhow::Result<ExitCode> {
-        self.progress.end();
+        self.bar.end();
         let Self { out, calls, rejected, failures, unknown, .. } = self;
         let [female, male, no_embryo, undecided] = calls;
         let sum: u64 = calls.iter().sum();
