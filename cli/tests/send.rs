@@ -116,7 +116,7 @@ async fn a_broken_session_is_taken_up() {
     let ran = send(&gateway, &folder.path().join("two"), "--output json").await;
     assert!(ran.succeeded(), "{:?} {}", ran.result, ran.printed);
     assert_eq!(lines(&ran).len(), 1);
-    assert_eq!(gateway.seen().len(), 3, "sent until it was answered");
+    assert_eq!(gateway.received().len(), 3, "sent until it was answered");
 }
 
 #[tokio::test]
@@ -127,5 +127,5 @@ async fn a_scan_that_breaks_every_session_is_given_up() {
     let error = ran.result.as_ref().unwrap_err().to_string();
     assert!(error.contains("gave up") && error.contains("this gateway is leaving"), "{error}");
     assert!(ran.printed.contains("00.dcm: no answer"), "{}", ran.printed);
-    assert_eq!(gateway.seen().len(), 9);
+    assert_eq!(gateway.received().len(), 9);
 }

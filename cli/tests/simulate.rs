@@ -1,4 +1,4 @@
-//! `ovomesh simulate` against a gateway that checks what it gets and misbehaves when told to.
+//! `ovomesh simulate` against a gateway that checks what it gets and misbehaves when asked to.
 
 mod common;
 
@@ -170,7 +170,7 @@ async fn a_verdict_whose_committed_was_cut_off_is_neither_sent_again_nor_waited_
         (number(&report, "verdicts"), number(&report, "committed"), number(&report, "unconfirmed")),
         (200, 199, 1)
     );
-    let decided = gateway.seen()[39].scan.meta.scan_id.to_string();
+    let decided = gateway.received()[39].scan.meta.scan_id.to_string();
     assert_eq!(gateway.by_id()[&decided].len(), 1, "it was sent once");
 }
 
@@ -189,8 +189,8 @@ async fn scans_that_the_server_does_not_read_wait_here_and_are_sent_in_the_end()
     assert!(number(&report, "sent_without_budget") > 10, "{report}");
     // The wait counts: latency is from the intended send.
     assert!(report["max_ms"].as_f64().unwrap() >= 890.0, "{}", report["max_ms"]);
-    let seen = gateway.seen();
-    let without = seen.iter().filter(|seen| seen.scan.budget == Some(Duration::ZERO)).count();
+    let received = gateway.received();
+    let without = received.iter().filter(|received| received.scan.budget == Some(Duration::ZERO)).count();
     assert!(without > 10, "what has no budget left says so");
 }
 
@@ -230,9 +230,9 @@ async fn the_warm_up_is_sent_and_not_measured() {
     let ran = simulate(&gateway, "--warmup-seconds 1 --arrivals poisson").await;
     assert!(ran.succeeded());
     let report = ran.json();
-    let seen = gateway.seen().len() as u64;
+    let received = gateway.received().len() as u64;
     let measured = number(&report, "sent");
-    assert!(seen > measured + 100 && measured > 100, "{measured} of {seen} were measured");
+    assert!(received > measured + 100 && measured > 100, "{measured} of {received} were measured");
     assert_eq!(number(&report, "committed"), measured);
 }
 

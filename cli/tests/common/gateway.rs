@@ -1,4 +1,4 @@
-//! A gateway that decides nothing, checks everything it is sent, and misbehaves when told to.
+//! A gateway that decides nothing, checks everything it is sent, and misbehaves when asked to.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,9 +44,9 @@ pub enum Act {
 
 pub type Plan = fn(u64) -> Act;
 
-/// A scan as it came.
+/// A scan as it arrived.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct ReceivedScan {
     pub scan: Scan,
     pub hello: Hello,
     pub at: Timestamp,
@@ -54,17 +54,17 @@ pub struct Seen {
 
 pub struct Gateway {
     pub url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    received: Arc<Mutex<Vec<ReceivedScan>>>,
     lifecycle: Lifecycle,
 }
 
 impl Gateway {
-    /// Starts one on a free port. Its windows are small, so that it can be seen what waits in the client.
+    /// Starts one on a free port. Its windows are small, so that a test can see what waits in the client.
     pub async fn start(plan: Plan) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (seen, lifecycle) = (Arc::default(), Lifecycle::new());
-        let service = Service { plan, seen: Arc::clone(&seen), lifecycle: lifecycle.clone() };
+        let (received, lifecycle) = (Arc::default(), Lifecycle::new());
+        let service = Service { plan, received: Arc::clone(&received), lifecycle: lifecycle.clone() };
         let served = tonic::transport::Server::builder()
             .initial_stream_window_size(64 << 10)
             .initial_connection_window_size(64 << 10)
@@ -74,19 +74,19 @@ impl Gateway {
                 lifecycle.drain.clone().cancelled_owned(),
             );
         lifecycle.spawn("fake gateway", async move { served.await.unwrap() });
-        Self { url, seen, lifecycle }
+        Self { url, received, lifecycle }
     }
 
-    /// Every scan in the order in which they came, repeats included.
-    pub fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().clone()
+    /// Every scan in the order of arrival, repeats included.
+    pub fn received(&self) -> Vec<ReceivedScan> {
+        self.received.lock().clone()
     }
 
     /// The scans by their id.
-    pub fn by_id(&self) -> HashMap<String, Vec<Seen>> {
-        let mut by_id: HashMap<String, Vec<Seen>> = HashMap::new();
-        for seen in self.seen() {
-            by_id.entry(seen.scan.meta.scan_id.to_string()).or_default().push(seen);
+    pub fn by_id(&self) -> HashMap<String, Vec<ReceivedScan>> {
+        let mut by_id: HashMap<String, Vec<ReceivedScan>> = HashMap::new();
+        for received in self.received() {
+            by_id.entry(received.scan.meta.scan_id.to_string()).or_default().push(received);
         }
         by_id
     }
@@ -100,7 +100,7 @@ impl Drop for Gateway {
 
 struct Service {
     plan: Plan,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    received: Arc<Mutex<Vec<ReceivedScan>>>,
     lifecycle: Lifecycle,
 }
 
@@ -113,7 +113,7 @@ impl ScannerService for Service {
         request: Request<Streaming<ConnectRequest>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let (answers, stream) = mpsc::channel(1_024);
-        let session = Session { plan: self.plan, seen: self.seen.clone(), answers: answers.clone() };
+        let session = Session { plan: self.plan, received: self.received.clone(), answers: answers.clone() };
         self.lifecycle.spawn("session", async move {
             if let Err(status) = session.run(request.into_inner()).await {
                 let _ = answers.send(Err(status)).await;
@@ -125,7 +125,7 @@ impl ScannerService for Service {
 
 struct Session {
     plan: Plan,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    received: Arc<Mutex<Vec<ReceivedScan>>>,
     answers: mpsc::Sender<Answer>,
 }
 
@@ -166,9 +166,9 @@ impl Session {
         }
         let id = scan.meta.scan_id.to_string();
         let count = {
-            let mut seen = self.seen.lock();
-            seen.push(Seen { scan, hello: hello.clone(), at });
-            seen.len() as u64
+            let mut received = self.received.lock();
+            received.push(ReceivedScan { scan, hello: hello.clone(), at });
+            received.len() as u64
         };
         match (self.plan)(count) {
             Act::Decide(call) => self.decide(&id, call, true).await,
