@@ -1,4 +1,4 @@
-//! Which lines there are, in words: what an empty answer tells beside that it is empty.
+//! Which lines exist, in words: an empty answer names them.
 
 use std::collections::BTreeSet;
 
@@ -7,27 +7,27 @@ use ovomesh_client::Query;
 
 /// Names that one sentence lists; `ovomesh lines` lists all.
 const NAMED: usize = 8;
-/// Names that follow each other in this number are told by the first and the last of them.
+/// This many consecutive names are shortened to the first and the last.
 const RUN: usize = 3;
 
 /// What is known of the line that a question was about.
-pub(crate) enum Known {
+pub(crate) enum LineLookup {
     /// It has scans, at another time.
-    Line,
+    Found,
     /// It has none; what else there is, in words.
-    Not(String),
-    /// The query service cannot tell, as those of earlier releases.
-    Nothing,
+    Absent(String),
+    /// The query service does not list lines; those of earlier releases do not.
+    Unknown,
 }
 
 /// Looks for a line among those that have scans.
-pub(crate) async fn look_up(query: &Query, site: &str, line: &str) -> Known {
-    let Ok(answer) = query.list_lines(ListLinesRequest::default()).await else { return Known::Nothing };
+pub(crate) async fn look_up(query: &Query, site: &str, line: &str) -> LineLookup {
+    let Ok(answer) = query.list_lines(ListLinesRequest::default()).await else { return LineLookup::Unknown };
     let lines = answer.lines;
     if lines.iter().any(|stored| stored.site == site && stored.line == line) {
-        return Known::Line;
+        return LineLookup::Found;
     }
-    Known::Not(in_words(&lines, site))
+    LineLookup::Absent(in_words(&lines, site))
 }
 
 /// The lines of the site, or the sites when it has none.

@@ -11,7 +11,7 @@ use ovomesh_api::time;
 use ovomesh_client::Query;
 
 use crate::exit::Failure;
-use crate::lines::{self, Known};
+use crate::lines::{self, LineLookup};
 use crate::timestamps::Given;
 use crate::{Global, Out, client, row, timestamps};
 
@@ -135,9 +135,11 @@ async fn empty(query: &Query, args: &Args, out: &mut Out) -> anyhow::Result<Exit
     let such = if calls.is_empty() { "" } else { "such " };
     let none = format!("no {such}scans of {site}/{line} {}", timestamps::between(from, to, Timestamp::now()));
     match lines::look_up(query, site, line).await {
-        Known::Line if calls.is_empty() => out.remark(format!("{none}; an earlier --from may find some"))?,
-        Known::Line | Known::Nothing => out.remark(none)?,
-        Known::Not(others) => return Err(Failure::NotFound(format!("{none}; {others}")).into()),
+        LineLookup::Found if calls.is_empty() => {
+            out.remark(format!("{none}; an earlier --from may find some"))?;
+        }
+        LineLookup::Found | LineLookup::Unknown => out.remark(none)?,
+        LineLookup::Absent(others) => return Err(Failure::NotFound(format!("{none}; {others}")).into()),
     }
     Ok(ExitCode::SUCCESS)
 }
