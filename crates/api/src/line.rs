@@ -92,12 +92,13 @@ pub struct LineBook {
     default: Arc<LineConfig>,
     default_readings: Readings,
     /// In the order of the file.
-    lines: Vec<Known>,
+    lines: Vec<BookEntry>,
     by_name: HashMap<LineId, usize>,
 }
 
+/// One line of a [`LineBook`].
 #[derive(Debug, Clone)]
-struct Known {
+struct BookEntry {
     id: LineId,
     config: Arc<LineConfig>,
     readings: Readings,
@@ -145,12 +146,12 @@ impl LineBook {
         config.check().map_err(|e| at(&e))?;
         let readings = Readings::new(&config.read, true).map_err(|e| at(&e))?;
         let id = LineId::parse(site, line).map_err(|e| at(&e))?;
-        let known = Known { id: id.clone(), config: Arc::new(config), readings };
+        let entry = BookEntry { id: id.clone(), config: Arc::new(config), readings };
         match self.by_name.get(&id) {
-            Some(&index) => self.lines[index] = known,
+            Some(&index) => self.lines[index] = entry,
             None => {
                 self.by_name.insert(id, self.lines.len());
-                self.lines.push(known);
+                self.lines.push(entry);
             }
         }
         Ok(())
@@ -159,12 +160,12 @@ impl LineBook {
     /// The line that images are of, and what they say: the first line of the file with a source that fits; else the
     /// only line without sources; else what `default` reads; when nothing is said of lines at all, `local/1`.
     pub fn identify(&self, origin: &Origin<'_>) -> Result<(Place, Fields), NoLine> {
-        let fits = |known: &&Known| known.config.sources.iter().any(|source| source.fits(origin));
-        let known = self.lines.iter().find(fits).or_else(|| match self.takers().as_slice() {
+        let fits = |entry: &&BookEntry| entry.config.sources.iter().any(|source| source.fits(origin));
+        let entry = self.lines.iter().find(fits).or_else(|| match self.takers().as_slice() {
             [only] => Some(only),
             _ => None,
         });
-        let (line_id, fields) = if let Some(Known { id, readings, .. }) = known {
+        let (line_id, fields) = if let Some(BookEntry { id, readings, .. }) = entry {
             (id.clone(), readings.read(origin))
         } else {
             let mut fields = self.default_readings.read(origin);
@@ -184,7 +185,7 @@ impl LineBook {
     /// Whether images of a sender can be of any line, whatever they hold.
     pub fn takes(&self, calling_ae: &str, called_ae: &str) -> bool {
         let fits = |own: &Option<String>, theirs| own.as_ref().is_none_or(|own| own == theirs);
-        let mut sources = self.lines.iter().flat_map(|known| &known.config.sources);
+        let mut sources = self.lines.iter().flat_map(|entry| &entry.config.sources);
         self.takes_the_rest()
             || sources.any(|s| {
                 s.folder.is_none() && fits(&s.calling_ae, calling_ae) && fits(&s.called_ae, called_ae)
@@ -203,19 +204,19 @@ impl LineBook {
 
     /// DICOM attributes that are read for any line.
     pub fn attributes(&self) -> impl Iterator<Item = &str> {
-        let readings = self.lines.iter().map(|known| &known.readings);
+        let readings = self.lines.iter().map(|entry| &entry.readings);
         readings.chain([&self.default_readings]).flat_map(Readings::attributes).chain(["StationName"])
     }
 
-    /// For who takes images: that they can be told apart.
+    /// For a server that takes images: that it can identify the line of each.
     pub fn check_sources(&self) -> Result<(), LineBookError> {
         let takers = self.takers();
         if takers.len() < 2 || self.default_readings.tell_the_line() {
             return Ok(());
         }
-        let names: Vec<String> = takers.iter().map(|known| known.id.to_string()).collect();
+        let names: Vec<String> = takers.iter().map(|entry| entry.id.to_string()).collect();
         Err(LineBookError(format!(
-            "lines {} have no sources, so it cannot be told whose an image is; give all of them but one some `sources`",
+            "lines {} have no sources, so the line of an image is not known; give all of them but one some `sources`",
             names.join(", ")
         )))
     }
@@ -225,12 +226,12 @@ impl LineBook {
     }
 
     fn sources(&self) -> impl Iterator<Item = &Source> {
-        self.lines.iter().flat_map(|known| &known.config.sources)
+        self.lines.iter().flat_map(|entry| &entry.config.sources)
     }
 
     /// Lines without sources.
-    fn takers(&self) -> Vec<&Known> {
-        self.lines.iter().filter(|known| known.config.sources.is_empty()).collect()
+    fn takers(&self) -> Vec<&BookEntry> {
+        self.lines.iter().filter(|entry| entry.config.sources.is_empty()).collect()
     }
 
     /// The configuration of a line.
