@@ -26,9 +26,9 @@ const QUESTION: &str = "SELECT status FROM system_distributed.view_build_status 
 const ONE: u16 = 0x0001;
 const ALL: u16 = 0x0005;
 
-/// What is asked of a node.
+/// What a node must show before it counts as ready.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked {
+pub(super) struct Required {
     /// It speaks TLS: then only its port can be looked at, which it opens last of all.
     pub tls: bool,
     /// Replicas that must be alive in its eyes.
@@ -36,9 +36,9 @@ pub(super) struct Asked {
 }
 
 /// Asks the node at `address`. An error says why it does not take writes yet.
-pub(super) fn ask(address: SocketAddr, asked: Asked) -> std::io::Result<()> {
+pub(super) fn ask(address: SocketAddr, required: Required) -> std::io::Result<()> {
     let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
-    if asked.tls {
+    if required.tls {
         return Ok(());
     }
     stream.set_read_timeout(Some(LIMIT))?;
@@ -51,17 +51,17 @@ pub(super) fn ask(address: SocketAddr, asked: Asked) -> std::io::Result<()> {
             let body = [&(login.len() as u32).to_be_bytes()[..], login].concat();
             match call(&mut stream, AUTH_RESPONSE, &body)? {
                 (AUTH_SUCCESS, _) => {}
-                other => return Err(told(other)),
+                other => return Err(unexpected(other)),
             }
         }
-        other => return Err(told(other)),
+        other => return Err(unexpected(other)),
     }
-    let level = if asked.replicas >= 3 { ALL } else { ONE };
+    let level = if required.replicas >= 3 { ALL } else { ONE };
     let question = QUESTION.as_bytes();
     let body = [&(question.len() as u32).to_be_bytes()[..], question, &level.to_be_bytes(), &[0]].concat();
     match call(&mut stream, QUERY, &body)? {
         (RESULT, _) => Ok(()),
-        other => Err(told(other)),
+        other => Err(unexpected(other)),
     }
 }
 
@@ -80,7 +80,7 @@ fn call(stream: &mut TcpStream, opcode: u8, body: &[u8]) -> std::io::Result<(u8,
 }
 
 /// An error is a code of 4 bytes and a text with its length.
-fn told((opcode, body): (u8, Vec<u8>)) -> std::io::Error {
+fn unexpected((opcode, body): (u8, Vec<u8>)) -> std::io::Error {
     match (opcode, body.get(6..)) {
         (ERROR, Some(text)) => std::io::Error::other(String::from_utf8_lossy(text).into_owned()),
         _ => std::io::Error::other(format!("an answer of kind {opcode} that was not expected")),

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::wait_until;
-use handshake::Asked;
+use handshake::Required;
 use node::Node;
 
 /// Where CQL is spoken on every node.
@@ -160,8 +160,8 @@ impl Cassandra {
     /// Waits until every node that runs answers, and, when all run, until each sees all.
     pub fn ready(&mut self) -> anyhow::Result<()> {
         let all = self.nodes.iter().all(|node| node.pid().is_some());
-        let asked =
-            Asked { tls: self.cluster.tls.is_some(), replicas: if all { self.replication() } else { 1 } };
+        let required =
+            Required { tls: self.cluster.tls.is_some(), replicas: if all { self.replication() } else { 1 } };
         for node in &mut self.nodes {
             if node.pid().is_none() {
                 continue;
@@ -172,7 +172,7 @@ impl Cassandra {
                 if let Some(status) = node.ended() {
                     return Some(Err(anyhow::anyhow!("{name} ended with {status}")));
                 }
-                last = handshake::ask(address, asked);
+                last = handshake::ask(address, required);
                 last.is_ok().then_some(Ok(()))
             });
             answers
