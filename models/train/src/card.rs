@@ -1,7 +1,7 @@
 //! The text of `CARD.md`.
 
 use crate::evaluate::Figures;
-use crate::measure::{Case, NOMINAL_SNR};
+use crate::measure::{EggSet, NOMINAL_SNR};
 use crate::pictures;
 use crate::report::Report;
 use crate::share::Share;
@@ -95,12 +95,7 @@ fn required(report: &Report, text: &mut String) {
         format!("{}, undecided {}", percent(figures.called_right), percent(figures.undecided))
     };
     let at = |eggs: &str, snr: f64| {
-        report
-            .measured
-            .cases
-            .iter()
-            .find(|case| case.eggs == eggs && case.snr == snr)
-            .map(|case| &case.figures)
+        report.measured.cases.iter().find(|set| set.eggs == eggs && set.snr == snr).map(|set| &set.figures)
     };
     if let Some(f) = at("nominal", NOMINAL_SNR) {
         row("nominal, SNR 30: right", ">= 99.3 %, undecided <= 5 %", "99.8 %, <= 2 %", &called(f));
@@ -116,10 +111,10 @@ fn required(report: &Report, text: &mut String) {
             &percent(f.not_living_given_a_sex),
         );
     }
-    if let Some(case) = report.nominal_snr("small") {
+    if let Some(set) = report.nominal_snr("small") {
         let limit =
-            case.limit.map_or_else(String::new, |limit| format!(", ideal observer {:.1} %", 100.0 * limit));
-        let found = format!("{}{limit}", percent(case.figures.sex_right));
+            set.limit.map_or_else(String::new, |limit| format!(", ideal observer {:.1} %", 100.0 * limit));
+        let found = format!("{}{limit}", percent(set.figures.sex_right));
         row("small gonads, SNR 30, nothing withheld", "beside the limit", "within 2 points", &found);
     }
     for (eggs, snr) in [
@@ -169,9 +164,9 @@ fn accuracy(report: &Report, text: &mut String) {
             pictures::SNR
         ),
     );
-    let bf16 = report.measured.bf16.iter().map(|case| (format!("{}, bf16 file", case.eggs), case));
-    let cases = report.measured.cases.iter().map(|case| (case.eggs.clone(), case));
-    for (name, Case { snr, figures: f, limit, .. }) in cases.chain(bf16) {
+    let bf16 = report.measured.bf16.iter().map(|set| (format!("{}, bf16 file", set.eggs), set));
+    let cases = report.measured.cases.iter().map(|set| (set.eggs.clone(), set));
+    for (name, EggSet { snr, figures: f, limit, .. }) in cases.chain(bf16) {
         let limit = limit.map_or_else(String::new, |limit| format!("{limit:.3}"));
         line(
             text,
@@ -260,7 +255,7 @@ fn calibration(report: &Report, text: &mut String) {
         .measured
         .cases
         .iter()
-        .map(|case| format!("{:.4} ({}, SNR {})", case.figures.calibration_error, case.eggs, case.snr))
+        .map(|set| format!("{:.4} ({}, SNR {})", set.figures.calibration_error, set.eggs, set.snr))
         .collect();
     line(text, &format!("{}.\n", each.join(", ")));
 }
@@ -349,7 +344,7 @@ fn speed(report: &Report, text: &mut String) {
 /// Nominal shares right of what was called, of the trainings that differ in nothing but their seed, and their steps: of the
 /// largest such group, if there is one.
 fn seeds(report: &Report) -> Option<(usize, Vec<f64>)> {
-    let own = report.nominal_snr("nominal").map(|case| (&report.training, case.figures.called_right.value()));
+    let own = report.nominal_snr("nominal").map(|set| (&report.training, set.figures.called_right.value()));
     let studies = report.studies.iter().map(|study| (&study.recipe, study.nominal[0]));
     let all: Vec<_> = own.into_iter().chain(studies).collect();
     let like = |recipe: &Recipe| -> Vec<f64> {

@@ -31,7 +31,7 @@ const FEW: (usize, usize) = (2, 20);
 
 /// One set of eggs, scanned once at one SNR.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Case {
+pub(crate) struct EggSet {
     /// Which eggs.
     pub(crate) eggs: String,
     /// Signal to noise of the trunk.
@@ -42,7 +42,7 @@ pub(crate) struct Case {
     pub(crate) limit: Option<f64>,
 }
 
-/// Eggs of one kind among those of a case.
+/// Eggs of one kind among those of a set.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Slice {
     /// Which eggs they are of.
@@ -87,9 +87,9 @@ pub(crate) struct Curves {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
     /// Each set of eggs at each SNR.
-    pub(crate) cases: Vec<Case>,
+    pub(crate) cases: Vec<EggSet>,
     /// Nominal and hard at the nominal SNR, of the bf16 file.
-    pub(crate) bf16: Vec<Case>,
+    pub(crate) bf16: Vec<EggSet>,
     /// How many nominal eggs of each class (rows) got which call, at the nominal SNR.
     pub(crate) confusion: [[usize; 4]; 4],
     /// By what may make a difference.
@@ -145,7 +145,7 @@ impl Meter<'_> {
         let eggs = test_eggs(Group::Nominal, self.eggs, self.threads, all_move);
         for snr in MOVING_SNR {
             let judged = judge(self.fp32, &eggs, &Taking::at(snr), SEED)?;
-            all.cases.push(self.case("nominal, all moving", snr, &judged, None));
+            all.cases.push(self.egg_set("nominal, all moving", snr, &judged, None));
         }
         done("all moving");
         for (size, contrast) in EFFECTS {
@@ -159,8 +159,8 @@ impl Meter<'_> {
         if self.eggs < 1000 { FEW } else { OBSERVED }
     }
 
-    fn case(&self, eggs: &str, snr: f64, judged: &[Judged], limit: Option<f64>) -> Case {
-        Case { eggs: eggs.to_owned(), snr, figures: figures(judged, self.policy), limit }
+    fn egg_set(&self, eggs: &str, snr: f64, judged: &[Judged], limit: Option<f64>) -> EggSet {
+        EggSet { eggs: eggs.to_owned(), snr, figures: figures(judged, self.policy), limit }
     }
 
     fn group(&self, group: Group, eggs: &Eggs, all: &mut Measured) -> Result<()> {
@@ -170,7 +170,7 @@ impl Meter<'_> {
         for snr in SNR {
             let judged = judge(self.fp32, eggs, &Taking::at(snr), SEED)?;
             let limit = observer.accuracy(snr, scans, SEED);
-            all.cases.push(self.case(name, snr, &judged, Some((limit * 1e4).round() / 1e4)));
+            all.cases.push(self.egg_set(name, snr, &judged, Some((limit * 1e4).round() / 1e4)));
             all.curves.push(Curves {
                 eggs: name.to_owned(),
                 snr,
@@ -186,7 +186,7 @@ impl Meter<'_> {
             if group != Group::Small {
                 self.slices(group, eggs, &judged, &mut all.slices)?;
                 let judged = judge(self.bf16, eggs, &Taking::at(snr), SEED)?;
-                all.bf16.push(self.case(name, snr, &judged, None));
+                all.bf16.push(self.egg_set(name, snr, &judged, None));
             }
         }
         Ok(())

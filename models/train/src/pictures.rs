@@ -26,9 +26,9 @@ pub(crate) fn pictures(report: &Report) -> Vec<(&'static str, String)> {
 fn snr(report: &Report) -> String {
     let mut series = Vec::new();
     for (colour, eggs) in ["nominal", "hard", "small"].into_iter().enumerate() {
-        let cases = || report.measured.cases.iter().filter(|case| case.eggs == eggs);
-        let model = cases().map(|case| (case.snr, case.figures.sex_right.value())).collect();
-        let limit = cases().filter_map(|case| Some((case.snr, case.limit?))).collect();
+        let cases = || report.measured.cases.iter().filter(|set| set.eggs == eggs);
+        let model = cases().map(|set| (set.snr, set.figures.sex_right.value())).collect();
+        let limit = cases().filter_map(|set| Some((set.snr, set.limit?))).collect();
         series.push(Series { name: eggs.to_owned(), points: model, dashed: false, colour });
         series.push(Series { name: format!("{eggs}, ideal observer"), points: limit, dashed: true, colour });
     }

@@ -132,14 +132,14 @@ impl Report {
     /// A few lines for whoever trained it.
     pub(crate) fn summary(&self) -> String {
         let mut text = String::new();
-        for case in &self.measured.cases {
-            let figures = &case.figures;
+        for set in &self.measured.cases {
+            let figures = &set.figures;
             // Writing to a string cannot fail.
             let _ = writeln!(
                 text,
                 "{}, SNR {}: called right {}, undecided {:.1} %, nothing withheld {:.4}",
-                case.eggs,
-                case.snr,
+                set.eggs,
+                set.snr,
                 figures.called_right,
                 100.0 * figures.undecided.value(),
                 figures.sex_right.value()
@@ -148,8 +148,8 @@ impl Report {
         text
     }
 
-    /// The case of these eggs at the nominal SNR.
-    pub(crate) fn nominal_snr(&self, eggs: &str) -> Option<&crate::measure::Case> {
-        self.measured.cases.iter().find(|case| case.eggs == eggs && case.snr == NOMINAL_SNR)
+    /// The set of these eggs at the nominal SNR.
+    pub(crate) fn nominal_snr(&self, eggs: &str) -> Option<&crate::measure::EggSet> {
+        self.measured.cases.iter().find(|set| set.eggs == eggs && set.snr == NOMINAL_SNR)
     }
 }

@@ -15,7 +15,7 @@ pub struct Args {
     /// Write the figures to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Distinct eggs of each case
+    /// Distinct eggs of each set
     #[arg(long, default_value_t = 6_000, value_name = "N")]
     eggs: u32,
     /// Where the eggs come from. No seed of `cargo xtask train` gives the eggs of any seed here
@@ -27,7 +27,7 @@ pub struct Args {
 }
 
 /// A name, and the flags of `ovomesh simulate` that make it.
-const CASES: [(&str, &[&str]); 7] = [
+const EGG_SETS: [(&str, &[&str]); 7] = [
     ("nominal, SNR 30", &["--snr", "30"]),
     ("hard (any pose), SNR 30", &["--profile", "hard", "--snr", "30"]),
     ("small gonads, SNR 30", &["--profile", "small", "--snr", "30"]),
@@ -39,8 +39,9 @@ const CASES: [(&str, &[&str]); 7] = [
 /// Below what any machine holds, so that nothing expires.
 const RATE: f64 = 250.0;
 
+/// One set of eggs and its figures.
 #[derive(Serialize)]
-struct Case {
+struct EggSet {
     name: &'static str,
     eggs: u64,
     /// Right among those called FEMALE or MALE, whatever they were.
@@ -54,7 +55,7 @@ struct Case {
     expired: u64,
 }
 
-/// Measures all cases.
+/// Measures all sets of eggs.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let programs = match &args.programs {
         Some(folder) => Programs::in_folder(folder),
@@ -63,10 +64,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut fleet = Fleet::start(&programs, Shape::default())?;
     println!(
         "{:<24}  {:>5}  {:>7}  {:>12}  {:>21}  {:>14}",
-        "case", "eggs", "called", "right of them", "undecided of living", "sex, not living"
+        "set of eggs", "eggs", "called", "right of them", "undecided of living", "sex, not living"
     );
-    let mut cases = Vec::new();
-    for (name, flags) in CASES {
+    let mut sets = Vec::new();
+    for (name, flags) in EGG_SETS {
         let own =
             ["--distinct".to_owned(), args.eggs.to_string(), "--seed".to_owned(), args.seed.to_string()];
         let load = Load {
@@ -75,26 +76,26 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             flags: own.into_iter().chain(flags.iter().map(|&flag| flag.to_owned())).collect(),
             ..Load::default()
         };
-        let case = Case::new(name, &simulate(&programs, &mut fleet, &load, |_, _| Ok(()))?);
+        let set = EggSet::new(name, &simulate(&programs, &mut fleet, &load, |_, _| Ok(()))?);
         println!(
             "{:<24}  {:>5}  {:>7}  {:>11.2} %  {:>19.2} %  {:>12.2} %",
-            case.name,
-            case.eggs,
-            case.called,
-            100.0 * case.called_right,
-            100.0 * case.undecided_of_living,
-            100.0 * case.not_living_given_a_sex
+            set.name,
+            set.eggs,
+            set.called,
+            100.0 * set.called_right,
+            100.0 * set.undecided_of_living,
+            100.0 * set.not_living_given_a_sex
         );
-        cases.push(case);
+        sets.push(set);
     }
     fleet.stop()?;
     if let Some(file) = &args.json {
-        std::fs::write(file, serde_json::to_string_pretty(&cases)?)?;
+        std::fs::write(file, serde_json::to_string_pretty(&sets)?)?;
     }
     Ok(())
 }
 
-impl Case {
+impl EggSet {
     fn new(name: &'static str, report: &Report) -> Self {
         let of = |class: &str| report.confusion.get(class).copied().unwrap_or_default();
         let [female, male, infertile, dead] = ["female", "male", "infertile", "dead"].map(of);
