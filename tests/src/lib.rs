@@ -1,5 +1,6 @@
 //! What the end-to-end tests share: one fleet for each test binary, scanners that speak to it, and scans to send.
 
+mod answers;
 pub mod dcmtk;
 pub mod edge;
 mod fleet;
@@ -12,6 +13,7 @@ mod session;
 pub mod soak;
 mod sorter;
 
+pub use answers::Answers;
 pub use fleet::{fleet, programs, query, stored};
 pub use link::Link;
 pub use network::in_own_network;

@@ -1,4 +1,4 @@
-//! Behind an agent no accepted scan is lost, whatever dies: in the end each has one stored row, which says what was told.
+//! Behind an agent no accepted scan is lost, whatever dies: in the end each has one stored row, which says what was released.
 // Helpers of tests panic, as tests do.
 #![allow(clippy::unwrap_used)]
 
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use ovomesh_api::ScanKey;
 use ovomesh_api::pb::query::v1::{GetScanRequest, ListScansRequest};
-use ovomesh_api::pb::scan::v1::{Call, DecidedBy, Purpose, RejectCode, Row, Scan, UndecidedReason, Verdict};
+use ovomesh_api::pb::scan::v1::{Call, DecidedBy, Purpose, RejectCode, Row, Scan, UndecidedReason};
 use ovomesh_api::pb::sorter::v1::{Released, Start};
 use ovomesh_api::pb::spool::v1::Recorded;
 use ovomesh_bootstrap::status::pb::GetStatusRequest;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
 use ovomesh_spool::{Limits, Spool};
 use ovomesh_testkit::{Fleet, Shape, wrong_clock};
-use ovomesh_tests::{Answer, LIMIT, Session, Sorter, programs, query, scan, start, stored};
+use ovomesh_tests::{Answer, Answers, LIMIT, Session, Sorter, programs, query, scan, start, stored};
 use prost::Message as _;
 
 const AGENT: &str = "scanner-agent-1";
@@ -30,38 +30,13 @@ async fn open(fleet: &Fleet) -> Session {
     Session::open(&fleet.get(AGENT).unwrap().url()).await.0
 }
 
-/// What a scanner was told.
-#[derive(Default)]
-struct Told {
-    accepted: HashSet<String>,
-    verdicts: HashMap<String, Verdict>,
-    committed: HashSet<String>,
-}
-
-impl Told {
-    fn hear(&mut self, answer: Answer) -> bool {
-        match answer {
-            Answer::Accepted(id) => assert!(self.accepted.insert(id.clone()), "{id} was accepted twice"),
-            Answer::Verdict(verdict) => {
-                let id = verdict.scan_id.clone();
-                assert!(self.accepted.contains(&id), "{id} was decided before it was accepted");
-                assert!(self.verdicts.insert(id.clone(), *verdict).is_none(), "{id} was decided twice");
-            }
-            Answer::Committed(id) => assert!(self.committed.insert(id.clone()), "{id} was committed twice"),
-            Answer::Broke(_) | Answer::Ended => return false,
-            Answer::Rejected(rejected) => panic!("{rejected:?}"),
-        }
-        true
-    }
-}
-
-/// Sends `count` scans, lets something happen when a half of them is sent, and hears what is told until all have a
+/// Sends `count` scans, lets something happen when a half of them is sent, and receives answers until all have a
 /// verdict or the stream breaks.
-async fn send(fleet: &mut Fleet, name: &str, count: usize, midway: impl FnOnce(&mut Fleet)) -> Told {
+async fn send(fleet: &mut Fleet, name: &str, count: usize, midway: impl FnOnce(&mut Fleet)) -> Answers {
     let mut session = open(fleet).await;
-    let (mut told, mut midway, mut sent) = (Told::default(), Some(midway), 0);
-    while told.verdicts.len() < count {
-        while sent < count && sent < told.verdicts.len() + 32 {
+    let (mut answers, mut midway, mut sent) = (Answers::default(), Some(midway), 0);
+    while answers.verdicts.len() < count {
+        while sent < count && sent < answers.verdicts.len() + 32 {
             session.scan(scan(&format!("{name}-{sent}"))).await;
             sent += 1;
             if sent == count / 2
@@ -70,21 +45,21 @@ async fn send(fleet: &mut Fleet, name: &str, count: usize, midway: impl FnOnce(&
                 midway(fleet);
             }
         }
-        if !told.hear(session.answer().await) {
+        if !answers.receive(session.answer().await) {
             break;
         }
     }
-    told
+    answers
 }
 
-/// Waits until each accepted scan is stored, and compares the row with what was told.
-async fn all_stored(fleet: &Fleet, told: &Told) {
+/// Waits until each accepted scan is stored, and compares the row with the verdict that was released.
+async fn all_stored(fleet: &Fleet, answers: &Answers) {
     let mut query = query(fleet).await;
-    for id in &told.accepted {
+    for id in &answers.accepted {
         let row = until_stored(&mut query, id).await;
         let stored = row.verdict.unwrap();
-        if let Some(verdict) = told.verdicts.get(id) {
-            assert_eq!(&stored, verdict, "the store says something else than was told");
+        if let Some(verdict) = answers.verdicts.get(id) {
+            assert_eq!(&stored, verdict, "the store says something else than was released");
         }
     }
 }
@@ -180,7 +155,7 @@ async fn a_scan_that_comes_again_when_its_agent_has_forgotten_it_leaves_its_row_
     let (again, undecided) = (old("again"), old("undecided"));
     let mut session = open(&fleet).await;
     session.scan(again.clone()).await;
-    let told = session.verdict().await;
+    let released = session.verdict().await;
     fleet.get("preprocess-1").unwrap().freeze().unwrap();
     session.scan(undecided.clone()).await;
     assert_eq!(session.verdict().await.reason(), UndecidedReason::Expired);
@@ -201,10 +176,10 @@ async fn a_scan_that_comes_again_when_its_agent_has_forgotten_it_leaves_its_row_
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!(late.iter().find(|late| late.scan_id == "again").unwrap().call(), told.call());
+    assert_eq!(late.iter().find(|late| late.scan_id == "again").unwrap().call(), released.call());
     let second = [until_stored(&mut query, "again").await, until_stored(&mut query, "undecided").await];
     assert_eq!(first, second, "the first rows stand, to the last field");
-    // What was told otherwise is kept for people, with the reason.
+    // What differs from the row is kept for people, with the reason.
     let failed = fleet.folder().join(OTHER).join("failed");
     let reason = std::fs::read_to_string(failed.join("test_undecided.reason")).unwrap();
     assert!(reason.contains("stored before with another decision, which stands"), "{reason}");
@@ -241,7 +216,7 @@ async fn systemd_is_told_that_the_agent_serves_is_alive_and_leaves() {
     let variables = [("NOTIFY_SOCKET", path.display().to_string()), ("WATCHDOG_USEC", "200000".into())];
     fleet.set_variables(AGENT, variables.map(|(name, value)| (name.to_owned(), value)).to_vec());
     fleet.add_agent(AGENT).unwrap();
-    let told = |what: &str| {
+    let notified = |what: &str| {
         let mut buffer = [0; 256];
         for _ in 0..1_000 {
             let length = socket.recv(&mut buffer).unwrap();
@@ -249,22 +224,26 @@ async fn systemd_is_told_that_the_agent_serves_is_alive_and_leaves() {
                 return;
             }
         }
-        panic!("{what} is not among all that was told");
+        panic!("{what} is not among the notifications");
     };
-    told("READY=1");
-    told("WATCHDOG=1");
-    told("WATCHDOG=1");
+    notified("READY=1");
+    notified("WATCHDOG=1");
+    notified("WATCHDOG=1");
     fleet.get_mut(AGENT).unwrap().terminate().unwrap();
-    told("STOPPING=1");
+    notified("STOPPING=1");
 }
 
 #[tokio::test]
 async fn a_killed_agent_goes_on_with_what_it_had_accepted() {
     let mut fleet = edge();
-    let told = send(&mut fleet, "agent", 200, |fleet| fleet.get_mut(AGENT).unwrap().kill().unwrap()).await;
-    assert!(told.accepted.len() >= 50 && told.accepted.len() < 200, "{} accepted", told.accepted.len());
+    let answers = send(&mut fleet, "agent", 200, |fleet| fleet.get_mut(AGENT).unwrap().kill().unwrap()).await;
+    assert!(
+        answers.accepted.len() >= 50 && answers.accepted.len() < 200,
+        "{} accepted",
+        answers.accepted.len()
+    );
     fleet.restart(AGENT).unwrap();
-    all_stored(&fleet, &told).await;
+    all_stored(&fleet, &answers).await;
     let again = send(&mut fleet, "after", 20, |_| ()).await;
     all_stored(&fleet, &again).await;
 }
@@ -272,39 +251,39 @@ async fn a_killed_agent_goes_on_with_what_it_had_accepted() {
 #[tokio::test]
 async fn a_killed_gateway_costs_no_scan_and_no_row() {
     let mut fleet = edge();
-    let told = send(&mut fleet, "gateway", 200, |fleet| {
+    let answers = send(&mut fleet, "gateway", 200, |fleet| {
         fleet.get_mut("scanner-gateway").unwrap().kill().unwrap();
         fleet.restart("scanner-gateway").unwrap();
     })
     .await;
-    assert_eq!(told.verdicts.len(), 200);
-    all_stored(&fleet, &told).await;
+    assert_eq!(answers.verdicts.len(), 200);
+    all_stored(&fleet, &answers).await;
 }
 
 #[tokio::test]
 async fn without_a_gateway_every_egg_gets_its_undecided_in_time_and_its_row_later() {
     let mut fleet = edge();
     fleet.get_mut("scanner-gateway").unwrap().kill().unwrap();
-    let told = send(&mut fleet, "alone", 40, |_| ()).await;
-    for verdict in told.verdicts.values() {
+    let answers = send(&mut fleet, "alone", 40, |_| ()).await;
+    for verdict in answers.verdicts.values() {
         assert_eq!((verdict.call(), verdict.reason()), (Call::Undecided, UndecidedReason::Expired));
         assert_eq!(verdict.decided_by(), DecidedBy::Timeout);
     }
-    assert_eq!((told.verdicts.len(), told.committed.len()), (40, 0));
+    assert_eq!((answers.verdicts.len(), answers.committed.len()), (40, 0));
     fleet.restart("scanner-gateway").unwrap();
-    all_stored(&fleet, &told).await;
+    all_stored(&fleet, &answers).await;
 }
 
 #[tokio::test]
 async fn without_a_store_verdicts_go_on_and_their_rows_arrive_after_even_a_restart_of_the_agent() {
     let mut fleet = edge();
     fleet.get_mut("results-store").unwrap().kill().unwrap();
-    let told = send(&mut fleet, "storeless", 40, |_| ()).await;
-    assert!(told.verdicts.values().all(|verdict| verdict.decided_by() == DecidedBy::Mesh));
+    let answers = send(&mut fleet, "storeless", 40, |_| ()).await;
+    assert!(answers.verdicts.values().all(|verdict| verdict.decided_by() == DecidedBy::Mesh));
     fleet.get_mut(AGENT).unwrap().kill().unwrap();
     fleet.restart(AGENT).unwrap();
     fleet.restart("results-store").unwrap();
-    all_stored(&fleet, &told).await;
+    all_stored(&fleet, &answers).await;
 }
 
 #[tokio::test]
@@ -313,7 +292,7 @@ async fn everything_killed_at_once_keeps_every_accepted_scan() {
     let mut names: Vec<String> = fleet.processes().map(|(name, _)| name.to_owned()).collect();
     // The store first: query is not ready without it, and a restart waits for readiness.
     names.sort_by_key(|name| name != "results-store");
-    let told = send(&mut fleet, "all", 200, |fleet| {
+    let answers = send(&mut fleet, "all", 200, |fleet| {
         for name in &names {
             fleet.get_mut(name).unwrap().kill().unwrap();
         }
@@ -322,8 +301,8 @@ async fn everything_killed_at_once_keeps_every_accepted_scan() {
     for name in &names {
         fleet.restart(name).unwrap();
     }
-    assert!(!told.accepted.is_empty());
-    all_stored(&fleet, &told).await;
+    assert!(!answers.accepted.is_empty());
+    all_stored(&fleet, &answers).await;
 }
 
 #[tokio::test]
@@ -394,8 +373,8 @@ async fn an_agent_that_is_killed_again_and_again_tells_again_only_what_nobody_ac
     const EGGS: usize = 12;
     let mut fleet = edge();
     let url = fleet.get(AGENT).unwrap().url();
-    let mut told = HashMap::<String, u32>::new();
-    // Of the last round: when their scans were sent, when they were told, and how old they were then.
+    let mut releases = HashMap::<String, u32>::new();
+    // Of the last round: when their scans were sent, when they were released, and how old they were then.
     let mut left = HashMap::<String, (Instant, Instant, Duration)>::new();
     for round in 0..6 {
         if round == 3 {
@@ -412,7 +391,7 @@ async fn an_agent_that_is_killed_again_and_again_tells_again_only_what_nobody_ac
             let (least, most) = (following_since - told_at + age, sent.elapsed());
             let rounding = Duration::from_millis(2);
             assert!(now + rounding >= least && now <= most + rounding, "{least:?} <= {now:?} <= {most:?}");
-            *told.get_mut(&id).unwrap() += 1;
+            *releases.get_mut(&id).unwrap() += 1;
             sorter.actuated(&id).await;
         }
         let mut session = open(&fleet).await;
@@ -424,7 +403,7 @@ async fn an_agent_that_is_killed_again_and_again_tells_again_only_what_nobody_ac
         for n in 0..EGGS {
             let released = sorter.verdict().await;
             let (age, id) = (age_of(&released), released.verdict.unwrap().scan_id);
-            *told.entry(id.clone()).or_default() += 1;
+            *releases.entry(id.clone()).or_default() += 1;
             if n < EGGS / 2 {
                 sorter.actuated(&id).await;
             } else {
@@ -435,12 +414,12 @@ async fn an_agent_that_is_killed_again_and_again_tells_again_only_what_nobody_ac
         fleet.get_mut(AGENT).unwrap().kill().unwrap();
         fleet.restart(AGENT).unwrap();
     }
-    let (once, twice): (Vec<_>, Vec<_>) = told.values().partition(|times| **times == 1);
-    // The last half of the last round was told once so far.
+    let (once, twice): (Vec<_>, Vec<_>) = releases.values().partition(|times| **times == 1);
+    // The last half of the last round was released once so far.
     assert_eq!(
         (once.len(), twice.len(), twice.iter().copied().max()),
         (6 * 6 + 6, 5 * 6, Some(&2)),
-        "{told:?}"
+        "{releases:?}"
     );
 }
 
@@ -454,20 +433,20 @@ async fn an_agent_that_was_away_for_too_long_tells_no_sorter_what_it_had_recorde
     let mut fleet = edge();
     let url = fleet.get(AGENT).unwrap().url();
     let egg = |id: &str| Scan { purpose: Purpose::Production.into(), ..scan(id) };
-    let mut told = Told::default();
+    let mut answers = Answers::default();
     let mut session = open(&fleet).await;
     for id in ["stored-old", "stored-before", "stored-fresh"] {
         session.scan(egg(id)).await;
     }
-    while told.committed.len() < 3 {
-        assert!(told.hear(session.answer().await));
+    while answers.committed.len() < 3 {
+        assert!(answers.receive(session.answer().await));
     }
     fleet.get_mut("results-store").unwrap().kill().unwrap();
     for id in ["old", "before", "rebooted", "fresh"] {
         session.scan(egg(id)).await;
     }
-    while told.verdicts.len() < 7 {
-        assert!(told.hear(session.answer().await));
+    while answers.verdicts.len() < 7 {
+        assert!(answers.receive(session.answer().await));
     }
     fleet.get_mut(AGENT).unwrap().kill().unwrap();
     let limits = Limits { scan_bytes: 1 << 30, verdict_bytes: 1 << 30 };
@@ -506,7 +485,7 @@ async fn an_agent_that_was_away_for_too_long_tells_no_sorter_what_it_had_recorde
         (HashSet::from(["stored-fresh".into(), "fresh".into()]), 2)
     );
     fleet.restart("results-store").unwrap();
-    all_stored(&fleet, &told).await;
+    all_stored(&fleet, &answers).await;
     let mut session = open(&fleet).await;
     session.scan(egg("next")).await;
     assert_eq!(sorter.released().await, "next", "nothing comes late");
@@ -516,7 +495,7 @@ async fn an_agent_that_was_away_for_too_long_tells_no_sorter_what_it_had_recorde
 async fn a_spool_whose_agent_never_comes_back_is_stored_by_hand() {
     let mut fleet = edge();
     fleet.get_mut("scanner-gateway").unwrap().kill().unwrap();
-    let told = send(&mut fleet, "orphan", 20, |_| ()).await;
+    let answers = send(&mut fleet, "orphan", 20, |_| ()).await;
     fleet.get_mut(AGENT).unwrap().kill().unwrap();
     fleet.restart("scanner-gateway").unwrap();
     let drain = || {
@@ -527,7 +506,7 @@ async fn a_spool_whose_agent_never_comes_back_is_stored_by_hand() {
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
     };
     assert_eq!(drain()["stored"], 20);
-    all_stored(&fleet, &told).await;
+    all_stored(&fleet, &answers).await;
     assert_eq!(drain()["stored"], 0, "what is stored is known to be");
 }
 
