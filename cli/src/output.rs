@@ -28,7 +28,7 @@ pub struct Out {
 
 /// The reader of our output has left, as `head` does.
 #[derive(Debug, thiserror::Error)]
-#[error("nobody reads the output any more")]
+#[error("the reader of the output has left")]
 struct ReaderLeft;
 
 impl Out {

@@ -288,7 +288,7 @@ async fn silence_in_mid_message_ends_the_stream_after_the_verdicts_before_it() {
     let (answers, status) = raw.answers().await;
     assert_eq!(verdicts(&answers), ["before-silence"]);
     assert_eq!(status.code(), tonic::Code::DeadlineExceeded, "{status:?}");
-    assert!(status.message().contains("nothing more of it came for 10 s"), "{status:?}");
+    assert!(status.message().contains("nothing more of it arrived for 10 s"), "{status:?}");
 }
 
 fn verdicts(answers: &[connect_response::Message]) -> Vec<String> {

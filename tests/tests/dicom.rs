@@ -220,7 +220,7 @@ async fn half_a_series_in_a_spool_whose_agent_never_comes_back_is_stored_by_hand
     let row = row(&id).await;
     let verdict = row.verdict.as_ref().unwrap();
     assert_eq!((verdict.call(), verdict.reason()), (Call::Undecided, UndecidedReason::Rejected));
-    assert_eq!(verdict.detail, "missing slices: 7 of 16 images came before the agent ended");
+    assert_eq!(verdict.detail, "missing slices: 7 of 16 images arrived before the agent ended");
     assert!(row.clock_suspect, "nobody knows when it came");
     assert_eq!(rows("T", "ORPHAN").await, [Row { preview: None, ..row }]);
     let (is_all, stored, ..) = drain(&["--lines", &lines]);

@@ -177,7 +177,7 @@ impl ScanMeta {
     /// The error for this scan when its id came before with other samples.
     pub fn reused(&self) -> Invalid {
         let message = format!(
-            "this id came before with other samples (these have CRC-32C {:08x}); give each scan its own id",
+            "this id was sent before with other samples (these have CRC-32C {:08x}); give each scan its own id",
             self.image.checksum()
         );
         let error = Invalid::field("scan_id", &self.scan_id, "an id of its own for each scan");

@@ -154,7 +154,7 @@ impl Verdict {
 
     /// UNDECIDED, because no verdict reached the agent in time.
     pub fn timed_out() -> Self {
-        let verdict = Self::undecided(Reason::Expired, "no verdict came to the agent in time");
+        let verdict = Self::undecided(Reason::Expired, "no verdict reached the agent in time");
         Self { decided_by: DecidedBy::Timeout, ..verdict }
     }
 

@@ -100,7 +100,7 @@ where
     tokio::select! {
         result = to_the_end(service, grace, &lifecycle, run(listener, lifecycle.clone())) => result,
         () = obey(service, signals, &lifecycle) => {
-            anyhow::bail!("{service} was told twice to end and left at once: {} tasks were not finished", lifecycle.tasks.len())
+            anyhow::bail!("{service} received a second signal to end and stopped at once: {} tasks were not finished", lifecycle.tasks.len())
         }
         () = supervisor::is_alive() => Ok(()),
     }

@@ -58,7 +58,7 @@ impl HttpBody for Watched {
                 ready!(silence.as_mut().poll(context));
                 let limit = SILENCE.as_secs();
                 Poll::Ready(Some(Err(Status::deadline_exceeded(format!(
-                    "a message was begun and nothing more of it came for {limit} s, so the stream is closed; send messages whole"
+                    "a message is incomplete and nothing more of it arrived for {limit} s, so the stream is closed; send messages whole"
                 ))
                 .into())))
             }

@@ -30,6 +30,6 @@ pub async fn is_alive() {
 
 fn tell(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
-        tracing::warn!(%error, "systemd cannot be told: NOTIFY_SOCKET is not to be reached");
+        tracing::warn!(%error, "cannot notify systemd: NOTIFY_SOCKET cannot be reached");
     }
 }

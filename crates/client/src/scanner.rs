@@ -132,7 +132,7 @@ pub enum Event {
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// Too many scans wait: slow down, or poll [`Scanner::next`], which sends them.
-    #[error("{0} scans wait to be sent, as many as may; call next(), which sends them, and try again")]
+    #[error("{0} scans wait to be sent, which is the limit; call next(), which sends them, and try again")]
     Full(usize, Box<Scan>),
     /// A scan of this id has no outcome, or no Committed, yet: ids must differ.
     #[error("scan {} was sent before and is not done; give each scan an id of its own", .0.scan_id)]

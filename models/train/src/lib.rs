@@ -136,7 +136,7 @@ pub fn run(args: &Args) -> Result<()> {
     let session =
         Session { folder: &args.work, resume: args.resume, stop_at: args.stop_after, threads: args.threads };
     let Some(trained) = train(&recipe, &session)? else {
-        println!("stopped as asked; go on with the same flags and --resume");
+        println!("stopped as asked; continue with the same flags and --resume");
         return Ok(());
     };
 

@@ -138,7 +138,7 @@ impl Live {
         loop {
             let status = self.read(number, stores, &mut backoff, &mut since).await;
             self.lost(number);
-            tracing::warn!(store = %store.uri(), error = status.message(), "the live feed broke, reading it again");
+            tracing::warn!(store = %store.uri(), error = status.message(), "the live feed broke; reading it again");
             // While it is away, others may have been told to write for it, or it may still write.
             if stores.all().len() > 1 && searched.is_none_or(|at| at.elapsed() > SEARCHES) {
                 let begun = Timestamp::now();

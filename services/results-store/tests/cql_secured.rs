@@ -54,7 +54,7 @@ async fn only_who_has_the_password_and_trusts_the_certificate_gets_in_and_the_ot
         ),
         (with(&[("ca", &ca)]), "set --cql-user and --cql-password-file"),
         (with(&[("ca", &wrong_ca), login(&right)[0], login(&right)[1]]), "check --cql-ca"),
-        (with(&login(&right)), "does it want TLS (--cql-ca)?"),
+        (with(&login(&right)), "does it require TLS (--cql-ca)?"),
     ];
     for (flags, words) in refused {
         let store = Cql::start(config(&flags), "test".into(), &life);

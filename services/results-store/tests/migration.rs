@@ -86,10 +86,10 @@ async fn a_folder_of_an_older_release_is_brought_up_to_date_although_it_is_kille
     let data = folder.path().join("data");
     old::embedded(&data, &rows);
     let process = Starting::new(folder.path(), &["--data".into(), data.display().to_string()]);
-    until("it begins", async || process.log().contains("keys of an older release")).await;
+    until("it begins", async || process.log().contains("migrating the rows of an older release")).await;
     let half_way = process.log();
     drop(process);
-    assert!(!half_way.contains("is that of this release now"), "it was killed too late: {half_way}");
+    assert!(!half_way.contains("is migrated to this release"), "it was killed too late: {half_way}");
     let store = Embedded::open(&data).unwrap();
     assert_listed(&store, &rows).await;
     for some in rows.chunks(100).step_by(30) {
@@ -122,7 +122,7 @@ async fn tables_of_an_older_release_are_brought_over_although_it_is_killed_half_
     let rows = rows(0, 2_000);
     old.write(&rows).await;
     let process = Starting::new(folder.path(), &flags(&nodes, &name));
-    until("a part is done", async || process.log().contains("is brought over")).await;
+    until("a part is done", async || process.log().contains("is migrated")).await;
     drop(process);
     let half_way = old.count("migrations").await;
     assert!((1..128).contains(&half_way), "{half_way} of 128 parts were done when it was killed");

@@ -52,7 +52,7 @@ async fn rows_wait_for_the_only_node_and_arrive_and_memory_is_bounded() {
     let told = status(&store).await;
     assert!(!told.ready);
     let reason = &told.details["database"];
-    assert!(reason.contains(&nodes) && reason.contains("no node takes a connection"), "{reason}");
+    assert!(reason.contains(&nodes) && reason.contains("no node accepts a connection"), "{reason}");
 
     let begun = blocking(move || Cassandra::start_with(Cluster::default(), network));
     let mut cassandra = begun.await.unwrap();

@@ -72,7 +72,7 @@ pub(super) async fn decide(
 fn missing(came: usize, expected: Option<usize>) -> String {
     match expected {
         Some(expected) => {
-            format!("missing slices: {came} of {expected} images came before the agent ended")
+            format!("missing slices: {came} of {expected} images arrived before the agent ended")
         }
         None => format!("missing slices: the agent ended after {came} images"),
     }

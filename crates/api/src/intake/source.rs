@@ -70,7 +70,8 @@ impl Source {
             }
             if self.calling_ae.is_some() || self.called_ae.is_some() {
                 return Err(
-                    "folder stands beside an AE title; images come either way: make two sources".into()
+                    "a source has either a folder or AE titles, and this one has both; make two sources"
+                        .into(),
                 );
             }
         }

@@ -85,8 +85,11 @@ impl Image {
         let scope = Scope::file(file, object);
         check_modality(&scope)?;
         let series = scope.text(tags::SERIES_INSTANCE_UID);
-        let series =
-            scope.required(tags::SERIES_INSTANCE_UID, series, "it tells which images are one scan")?;
+        let series = scope.required(
+            tags::SERIES_INSTANCE_UID,
+            series,
+            "it names the scan that an image belongs to",
+        )?;
         let Pixels { columns, rows, samples, shift } = Pixels::decode(file, object)?;
         let count = samples.len() / (columns * rows);
         let places = Places::read(&scope, object, count)?;
@@ -202,7 +205,7 @@ impl<'a> Places<'a> {
 
     fn frame(&self, index: usize, frame: Frame) -> Result<Frame, Error> {
         let scope = &self.scopes[index];
-        let sides = "without it left and right cannot be told apart";
+        let sides = "without it left and right cannot be distinguished";
         let within = |sequence| scope.within(sequence);
         let orientation =
             within(tags::PLANE_ORIENTATION_SEQUENCE).numbers::<6>(tags::IMAGE_ORIENTATION_PATIENT)?;
@@ -211,7 +214,7 @@ impl<'a> Places<'a> {
         let position = scope.required(tags::IMAGE_POSITION_PATIENT, position, sides)?;
         let spacing = within(tags::PIXEL_MEASURES_SEQUENCE).numbers::<2>(tags::PIXEL_SPACING)?;
         // Stated as the distance of rows, then of columns.
-        let [y, x] = scope.required(tags::PIXEL_SPACING, spacing, "it tells the size of things")?;
+        let [y, x] = scope.required(tags::PIXEL_SPACING, spacing, "it gives the size of a pixel")?;
         let values = within(tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE);
         let slope = values.number(tags::RESCALE_SLOPE)?.unwrap_or(1.0);
         if slope <= 0.0 {

@@ -23,7 +23,7 @@ pub(super) fn executing(error: &ExecutionError) -> String {
         ExecutionError::LastAttemptError(error) => attempt(error),
         ExecutionError::PrepareError(error) => preparing(error),
         ExecutionError::RequestTimeout(limit) => format!("no answer within {} s", limit.as_secs()),
-        ExecutionError::EmptyPlan => "no node of it is known to be up".into(),
+        ExecutionError::EmptyPlan => "no node of the database is known to be up".into(),
         other => other.to_string(),
     }
 }
@@ -54,25 +54,25 @@ fn pool(error: &ConnectionPoolError) -> String {
 
 fn connection(error: &ConnectionError) -> String {
     match error {
-        ConnectionError::ConnectTimeout => "no node takes a connection in time".into(),
+        ConnectionError::ConnectTimeout => "no node accepted a connection in time".into(),
         ConnectionError::IoError(error) if error.kind() == std::io::ErrorKind::InvalidData => {
             format!(
-                "TLS does not come about ({error}); check --cql-ca, and that the certificate names the address"
+                "the TLS handshake failed ({error}); check --cql-ca, and that the certificate names the address"
             )
         }
-        ConnectionError::IoError(error) => format!("no node takes a connection ({error})"),
+        ConnectionError::IoError(error) => format!("no node accepts a connection ({error})"),
         ConnectionError::ConnectionSetupRequestError(error) => match error.get_error() {
             ConnectionSetupRequestErrorKind::DbError(error, text) => answer(error, text),
             ConnectionSetupRequestErrorKind::MissingAuthentication => {
-                "it wants a password; set --cql-user and --cql-password-file".into()
+                "the database requires a password; set --cql-user and --cql-password-file".into()
             }
             ConnectionSetupRequestErrorKind::BrokenConnection(_) => {
-                format!("a node ends the connection at once ({error}); does it want TLS (--cql-ca)?")
+                format!("a node ends the connection at once ({error}); does it require TLS (--cql-ca)?")
             }
             other => other.to_string(),
         },
         ConnectionError::BrokenConnection(error) => {
-            format!("a node ends the connection at once ({error}); does it want TLS (--cql-ca)?")
+            format!("a node ends the connection at once ({error}); does it require TLS (--cql-ca)?")
         }
         other => other.to_string(),
     }
@@ -82,7 +82,9 @@ fn connection(error: &ConnectionError) -> String {
 fn answer(error: &DbError, text: &str) -> String {
     match error {
         DbError::AuthenticationError => {
-            format!("it refuses user and password ({text}); check --cql-user and --cql-password-file")
+            format!(
+                "the database refuses user and password ({text}); check --cql-user and --cql-password-file"
+            )
         }
         DbError::Unauthorized => {
             format!("the user may not do this ({text}); grant it, or use another --cql-user")

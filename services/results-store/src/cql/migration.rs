@@ -61,7 +61,7 @@ impl Migration {
 
     /// There is something to be done.
     pub fn is_needed(&self) {
-        self.tell(Some("not brought over yet".into()));
+        self.tell(Some("not migrated yet".into()));
     }
 
     fn tell(&self, how_far: Option<String>) {
@@ -73,7 +73,7 @@ impl Migration {
         if let Some(old) = tables.old() {
             while let Err(error) = self.rounds(tables, old).await {
                 let (ReadError::Database(reason) | ReadError::Damaged(reason)) = error;
-                tracing::warn!(reason, "rows of an older release are not brought over yet; trying again");
+                tracing::warn!(reason, "rows of an older release are not migrated yet; trying again");
                 sleep(AGAIN).await;
             }
             old.is_done.store(true, Ordering::Relaxed);
@@ -92,7 +92,7 @@ impl Migration {
             }
             while let Some(part) = round.left() {
                 self.tell(Some(format!(
-                    "round {}: {} of {PARTS} parts are brought over",
+                    "round {}: {} of {PARTS} parts are migrated",
                     number + 1,
                     round.done.len()
                 )));
@@ -102,7 +102,7 @@ impl Migration {
                     round = number + 1,
                     part,
                     rows,
-                    "a part of the older release's rows is brought over"
+                    "a part of the older release's rows is migrated"
                 );
                 // Others have done some meanwhile.
                 round = Round::open(tables, old, number).await?;
@@ -112,7 +112,7 @@ impl Migration {
                 tables.session.execute_unpaged(&old.put_progress, (OVER, BEGUN, now())).await?;
                 return Ok(());
             }
-            self.tell(Some("waiting until the results-stores of the older release have left".into()));
+            self.tell(Some("waiting until no results-store of the older release writes".into()));
             while last_pulse(tables, old).await?.is_some_and(|last| Timestamp::now() - QUIET < last) {
                 sleep(AGAIN).await;
             }

@@ -85,7 +85,7 @@ impl Engine {
             return;
         }
         if let Err(error) = self.change(|tables| tender.tend(tables, &self.facts)) {
-            tracing::error!(%error, "the store could not look after its limits");
+            tracing::error!(%error, "the store could not apply its limits");
         }
     }
 

@@ -42,12 +42,12 @@ pub(super) fn run(database: &Database, segment: &Segment) -> Result<(), ReadErro
             if told.is_none_or(|at| at.elapsed() > TOLD) {
                 tracing::info!(
                     rows,
-                    "writing the keys of an older release's rows anew; it is ready after that"
+                    "migrating the rows of an older release; the store is ready when this is done"
                 );
                 told = Some(Instant::now());
             }
         }
-        tracing::info!(rows, seconds = begun.elapsed().as_secs(), "the folder is that of this release now");
+        tracing::info!(rows, seconds = begun.elapsed().as_secs(), "the folder is migrated to this release");
     }
     for name in OLD {
         if database.keyspace_exists(name) {
