@@ -76,9 +76,9 @@ pub enum Command {
     Spool(spool::Args),
     /// Ask each service whether it is ready
     Status(status::Args),
-    /// What a shell needs to complete commands and flags
+    /// Print a shell's completions of commands and flags
     Completions(completions::Args),
-    /// Manual pages, written to a folder
+    /// Write manual pages to a folder
     Man(man::Args),
 }
 

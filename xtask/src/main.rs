@@ -34,11 +34,11 @@ struct Cli {
 enum Task {
     /// Build what is needed, start the mesh as separate processes, simulate scanners, kill an inference process
     Demo(demo::Args),
-    /// Everything that CI runs: format, lints, tests, documentation, contract
+    /// Run everything that CI runs: format, lints, tests, documentation, contract
     Test(test::Args),
     /// Measure rates, latency and cost of the whole mesh
     Bench(bench::Args),
-    /// Kill everything under a steady load, and count what is lost: see `cargo xtask chaos --help`
+    /// Kill every process under a steady load, and count what is lost: see `cargo xtask chaos --help`
     Chaos(chaos::Args),
     /// Train the model from phantoms: see `cargo xtask train -- --help`
     Train {
@@ -46,7 +46,7 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         flags: Vec<String>,
     },
-    /// Fetch libtorch, and the tests' Cassandra and Kubernetes control plane, into .cache/ (the others do it by themselves)
+    /// Fetch libtorch, and the tests' Cassandra and Kubernetes control plane, into .cache/ (the other tasks fetch what they need)
     Fetch {
         /// Only libtorch: all that a build needs
         #[arg(long)]
@@ -54,11 +54,11 @@ enum Task {
     },
     /// Leave a Kubernetes control plane running, with simulated nodes and pods, and ovomesh's resources installed
     Cluster(cluster::Args),
-    /// Write the custom resources' YAML into the chart, and what is made of the chart into k8s/
+    /// Write the custom resources' YAML into the chart, and the rendered chart into k8s/
     Crd(crd::Args),
     /// Build the programs in release mode into target/release
     Build,
-    /// Licences, sources and advisories of all dependencies
+    /// Check licences, sources and advisories of all dependencies
     Audit,
     /// Keep the contract of proto/ as that of a release, which later changes may not break
     Release {

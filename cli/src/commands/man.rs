@@ -16,7 +16,7 @@ Examples:
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// The folder for the pages; it is made if it is missing, and pages that are there are replaced
+    /// Folder for the pages; it is created if it does not exist, and existing pages are replaced
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }

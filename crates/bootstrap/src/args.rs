@@ -18,7 +18,7 @@ pub struct ServerArgs {
     /// Private key of this server (PEM)
     #[arg(long, env = "OVOMESH_TLS_KEY", value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// Authority that callers' certificates must come from (PEM). Without: callers need no certificate
+    /// Authority that issued callers' certificates (PEM). Without: callers need no certificate
     #[arg(long, env = "OVOMESH_TLS_CLIENT_CA", value_name = "FILE", requires = "tls_cert")]
     pub tls_client_ca: Option<PathBuf>,
     /// Time to finish what is in flight after SIGTERM, in seconds
@@ -36,16 +36,16 @@ pub struct ServerArgs {
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Telemetry")]
 pub struct TelemetryArgs {
-    /// What to log: a level, or targets such as `info,ovomesh_mesh=debug`
+    /// What is logged: a level, or targets such as `info,ovomesh_mesh=debug`
     #[arg(long, env = "OVOMESH_LOG", value_name = "FILTER", default_value = "info")]
     pub log: String,
-    /// How to log
+    /// Format of the log
     #[arg(long, env = "OVOMESH_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
     /// Collector for traces (OTLP over gRPC), such as http://127.0.0.1:4317. Without: no traces
     #[arg(long, env = "OVOMESH_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
-    /// Share of scans that are traced, 0 to 1
+    /// Share of the scans that are traced, 0 to 1
     #[arg(long, env = "OVOMESH_TRACE_RATIO", value_name = "SHARE", default_value_t = 0.01, value_parser = share)]
     pub trace_ratio: f64,
 }
@@ -63,7 +63,7 @@ pub enum LogFormat {
 #[derive(clap::Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Calls to services")]
 pub struct ClientTlsArgs {
-    /// Authority that services' certificates must come from (PEM). Without: plain text
+    /// Authority that issued services' certificates (PEM). Without: plain text
     #[arg(long, env = "OVOMESH_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
     /// Own certificate chain for services that ask for one (PEM)

@@ -5,7 +5,7 @@ use tonic::transport::Uri;
 
 use crate::Config;
 
-/// Answers questions: an egg, a scan, a line, a live feed.
+/// Answers questions about eggs, scans and lines, and sends the live feed.
 #[derive(clap::Parser, Clone, Debug)]
 #[command(version, about)]
 #[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:7701")))]
@@ -19,8 +19,8 @@ pub struct Args {
     /// How it calls the store.
     #[command(flatten)]
     pub client: ClientTlsArgs,
-    /// The results-stores: URLs separated by commas. Several must share one database: any of them is asked, and the feeds
-    /// of all are watched
+    /// URLs of the results-stores, separated by commas. Several must share one database: query asks any of them, and reads
+    /// the feeds of all
     #[arg(
         long,
         env = "OVOMESH_STORE",

@@ -7,8 +7,8 @@ use ovomesh_bootstrap::{PortConfig, ServerArgs, TelemetryArgs};
 
 use crate::{Config, CqlArgs, Keep, Storage};
 
-/// Stores every decision durably and gives them back: in a folder of this machine (--data), or in Cassandra or ScyllaDB
-/// (--cql), which several of these may share.
+/// Stores every decision durably and answers questions about them. Rows are in a folder of this machine (--data), or in
+/// Cassandra or ScyllaDB (--cql), which several results-stores may share.
 #[derive(clap::Parser, Clone, Debug)]
 #[command(version)]
 #[command(group = clap::ArgGroup::new("where").required(true).args(["data", "cql"]))]
@@ -20,7 +20,7 @@ pub struct Args {
     /// What it tells.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
-    /// Folder of the embedded store; made when it is not there
+    /// Folder of the embedded store; it is created if it does not exist
     #[arg(long, env = "OVOMESH_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// What the embedded store keeps.
@@ -37,7 +37,7 @@ pub struct KeepArgs {
     /// Days that rows are kept after they were stored, and up to a tenth longer
     #[arg(long = "keep-days", env = "OVOMESH_KEEP_DAYS", value_name = "DAYS", default_value_t = 400, value_parser = clap::value_parser!(u16).range(1..=7_300))]
     pub days: u16,
-    /// Disk that the folder may use; the oldest rows are removed, a tenth at a time, to stay below. Without: no limit
+    /// Disk that the folder may use; the oldest rows are removed, a tenth at a time, to stay below it. Without: no limit
     #[arg(long = "keep-gib", env = "OVOMESH_KEEP_GIB", value_name = "GIB", value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub gib: Option<u32>,
 }

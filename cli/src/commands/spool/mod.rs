@@ -18,7 +18,7 @@ const EXAMPLES: &str = "\
 Examples:
   ovomesh spool ls /var/lib/ovomesh/spool       each scan: undecided, unsettled, settled
   ovomesh spool verify /var/lib/ovomesh/spool   check every record; fails when one is damaged
-  ovomesh spool drain DIR --gateway http://mesh:7700   store what is left when the agent's machine is broken
+  ovomesh spool drain DIR --gateway http://mesh:7700   store what is left when the agent cannot
   ovomesh --output json spool ls DIR | jq 'select(.state == \"UNSETTLED\") | .scan_id'
 
 Stop the agent first: only one process can open a spool. ls and verify change nothing. An agent that starts on the spool

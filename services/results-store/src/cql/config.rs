@@ -39,15 +39,15 @@ pub struct CqlConfig {
 /// How many replicas must agree.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// One of them, anywhere: a row may be lost with that node
+    /// One replica, in any datacenter: a row may be lost with that node
     One,
-    /// One of them in the own datacenter
+    /// One replica in the local datacenter
     LocalOne,
-    /// Most of them
+    /// A majority of the replicas
     Quorum,
-    /// Most of those in the own datacenter
+    /// A majority of the replicas in the local datacenter
     LocalQuorum,
-    /// All of them: no node may be away
+    /// All replicas: none may be unavailable
     All,
 }
 
