@@ -30,7 +30,6 @@ pub struct Cli {
     /// What all subcommands share.
     #[command(flatten)]
     pub global: Global,
-    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }

@@ -3,6 +3,8 @@
 //!
 //! [`Cli`] is what was asked, [`run`] does it; `commands` has a file for each subcommand.
 
+#![allow(missing_docs, reason = "a program is used through its flags")]
+
 mod args;
 mod client;
 mod colour;

@@ -6,7 +6,6 @@ use crate::table::{self, Column, Field};
 use crate::terminal;
 use ovomesh_bootstrap::terminal::has_colours;
 
-/// How to print.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Tables and sentences for people.
@@ -18,7 +17,6 @@ pub enum Format {
 /// Standard output, or a buffer in tests.
 pub struct Out {
     to: Box<dyn Write + Send>,
-    /// How to print.
     pub format: Format,
     /// Whether colours are shown.
     pub colour: bool,

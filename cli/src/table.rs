@@ -5,7 +5,6 @@ use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
 
 use crate::{colour, terminal};
 
-/// One cell.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Field {
     pub(crate) text: String,

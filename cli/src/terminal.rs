@@ -74,7 +74,6 @@ impl Progress {
     }
 }
 
-/// Progress as text.
 struct Lines {
     doing: String,
     count: u64,

@@ -8,7 +8,6 @@ use std::process::{Command, Output};
 pub struct Sender {
     /// Its own AE title.
     pub calling: &'static str,
-    /// Where it sends.
     pub port: u16,
 }
 

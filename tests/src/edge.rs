@@ -49,7 +49,6 @@ impl Edge {
         self.process = launch(&self.name, &self.gateway, &self.folder, &self.flags);
     }
 
-    /// Where scanners connect.
     pub fn url(&self) -> String {
         self.process.url()
     }

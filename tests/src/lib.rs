@@ -1,5 +1,7 @@
 //! What the end-to-end tests share: one fleet for each test binary, scanners that speak to it, and scans to send.
 
+#![allow(missing_docs, reason = "nothing but the tests uses this")]
+
 mod answers;
 pub mod dcmtk;
 pub mod edge;

@@ -22,7 +22,6 @@ const LARGEST: usize = 64 << 20;
 
 /// It runs until it is dropped.
 pub struct OlderGateway {
-    /// Where agents connect.
     pub url: String,
     clashes: Arc<Mutex<Vec<String>>>,
     lifecycle: Lifecycle,

@@ -28,9 +28,7 @@ pub struct Session {
 /// What came for a scan, or the end of the stream.
 #[derive(Debug)]
 pub enum Answer {
-    /// A decision.
     Verdict(Box<Verdict>),
-    /// A refusal.
     Rejected(Rejected),
     /// The scan is durable at an agent.
     Accepted(String),
@@ -66,7 +64,6 @@ impl Session {
         }
     }
 
-    /// Sends any message.
     pub async fn send(&mut self, message: Option<connect_request::Message>) {
         if let Some(up) = &self.up {
             // A stream that broke is told by the next answer.
@@ -74,17 +71,14 @@ impl Session {
         }
     }
 
-    /// Says Hello.
     pub async fn hello(&mut self, hello: Hello) {
         self.send(Some(connect_request::Message::Hello(hello))).await;
     }
 
-    /// Sends a scan.
     pub async fn scan(&mut self, scan: Scan) {
         self.send(Some(connect_request::Message::Scan(scan))).await;
     }
 
-    /// Sends nothing more.
     pub fn half_close(&mut self) {
         self.up = None;
     }

@@ -34,7 +34,6 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All of them.
     pub const ALL: [Self; 4] = [Self::Decided, Self::Repeated, Self::Refused, Self::Broken];
 
     /// Sends `count` scans whose ids begin with `name`.

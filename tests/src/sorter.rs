@@ -25,7 +25,6 @@ pub fn start() -> Start {
 }
 
 impl Sorter {
-    /// Connects and starts.
     pub async fn open(agent: &str, start: Start) -> Result<(Self, Following), Status> {
         let unreachable = |error: tonic::transport::Error| Status::unavailable(error.to_string());
         let endpoint = Endpoint::from_shared(agent.to_owned()).map_err(unreachable)?;

@@ -49,7 +49,6 @@ pub fn program(path: &str) -> PathBuf {
     target_folder().join("debug").join(path)
 }
 
-/// Runs the trainer.
 pub fn train(flags: &[String]) -> anyhow::Result<()> {
     libtorch::provide()?;
     run(cargo(&["run", "--release", "--package", "ovomesh-train", "--"]).args(flags))
@@ -61,7 +60,6 @@ pub fn example(package: &str, name: &str, flags: &[String]) -> anyhow::Result<()
     run(cargo(&["run", "--release", "--package", package, "--example", name, "--"]).args(flags))
 }
 
-/// Where cargo builds.
 pub fn target_folder() -> PathBuf {
     let named = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     named.unwrap_or_else(|| ovomesh_testkit::repository().join("target"))

@@ -2,7 +2,6 @@
 
 use ovomesh_testkit::kube::{self, Cluster};
 
-/// Where it is.
 #[derive(clap::Args)]
 pub struct Args {
     /// Install no custom resources

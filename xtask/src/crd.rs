@@ -10,7 +10,6 @@ use anyhow::Context as _;
 use crate::build;
 use crate::run::run as execute;
 
-/// What to do.
 #[derive(clap::Args)]
 pub struct Args {
     /// Write nothing; fail when what is committed is not what would be written
@@ -23,7 +22,6 @@ const CRDS: &str = "charts/ovomesh/crds";
 /// The chart as plain YAML.
 const BASE: &str = "k8s/base/ovomesh.yaml";
 
-/// Writes or checks.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     ovomesh_testkit::kube::build_tools()?;
     let root = ovomesh_testkit::repository();

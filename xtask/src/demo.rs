@@ -8,7 +8,6 @@ use crate::load::{Load, simulate};
 use crate::report::Report;
 use crate::{build, libtorch, machine};
 
-/// What to show.
 #[derive(clap::Args)]
 pub struct Args {
     /// Scans a second, over all scanners
@@ -32,10 +31,8 @@ pub struct Args {
 const VICTIM: &str = "inference-1";
 /// Commands for a demo that was kept, on the documented ports. `tests/tests/documented` runs each of them.
 const NEXT_STEPS: &str = include_str!("next_steps.txt");
-/// The documented ports.
 const PORTS: [u16; 6] = [7700, 7701, 7702, 7710, 7720, 7721];
 
-/// Runs the demo.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     machine::check(if args.keep { &PORTS } else { &[] })?;
     println!(

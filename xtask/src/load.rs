@@ -8,14 +8,11 @@ use ovomesh_testkit::{Fleet, Programs};
 
 use crate::report::Report;
 
-/// What to simulate.
 #[derive(Debug, Clone)]
 pub struct Load {
     /// Scans a second, over all scanners.
     pub rate: f64,
-    /// For how long.
     pub seconds: u64,
-    /// How many scanners.
     pub scanners: u32,
     /// Size of a volume, such as `64x64x16`.
     pub size: String,

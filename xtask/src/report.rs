@@ -39,7 +39,6 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// All of them.
     pub fn all(self) -> u64 {
         self.female + self.male + self.no_embryo + self.undecided
     }
@@ -54,7 +53,6 @@ pub struct Second {
 }
 
 impl Report {
-    /// Reads one.
     pub fn read(file: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
         serde_json::from_str(&text).with_context(|| format!("in {}", file.display()))

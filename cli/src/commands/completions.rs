@@ -12,7 +12,6 @@ Examples:
   ovomesh completions zsh > ~/.zfunc/_ovomesh
   ovomesh completions fish > ~/.config/fish/completions/ovomesh.fish";
 
-/// For which shell.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

@@ -13,7 +13,6 @@ Examples:
   ovomesh get egg-7-42 --site north              when several sites have an egg of this name
   ovomesh --output json get egg-7-42 | jq .verdict.p_female";
 
-/// Which egg.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

@@ -17,7 +17,6 @@ Examples:
 
 const COLUMNS: [Column; 2] = [Column::Text("SITE"), Column::Text("LINE")];
 
-/// Of which site.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

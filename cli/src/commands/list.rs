@@ -24,7 +24,6 @@ Examples:
   ovomesh list --site north --line 1 --from -10m --call undecided
   ovomesh list --site north --line 1 --from 2026-11-24T06:00:00Z --to 2026-11-24T07:00:00Z --limit 25000";
 
-/// Which scans.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

@@ -12,7 +12,6 @@ Examples:
   ovomesh man /usr/local/share/man/man1
   ovomesh man pages && man -l pages/ovomesh-simulate.1";
 
-/// Where to.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

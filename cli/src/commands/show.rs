@@ -25,7 +25,6 @@ Examples:
   ovomesh show 17 --site north                   when several sites have a scan of this id
   ovomesh --output json show sim-5f0c-17 | jq .verdict.provenance";
 
-/// Which scan.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -49,7 +48,6 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
-/// The whole page.
 fn text(row: &Row, zone: &TimeZone, colour: bool, width: Option<usize>) -> String {
     let verdict = &row.verdict;
     let mut page = head(row, zone);

@@ -30,7 +30,6 @@ Examples:
 
 Fails when a service cannot be reached or is not ready. An agent that is not running is a failure only if --agent names it.";
 
-/// Which services.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

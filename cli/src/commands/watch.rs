@@ -18,7 +18,6 @@ Examples:
 When the feed breaks, the command reconnects and continues where it broke. A scan appears again only when another decision
 replaced the first.";
 
-/// Which decisions.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

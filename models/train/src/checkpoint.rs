@@ -19,7 +19,6 @@ pub(crate) struct Checkpoint<'a> {
 /// How far a training has come.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    /// Steps done.
     pub(crate) done: usize,
     /// Seconds of processor time that they took, over all sessions.
     pub(crate) cpu_seconds: f64,

@@ -17,11 +17,9 @@ pub(crate) enum Purpose {
 /// One kind of eggs and how many of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
-    /// How they vary.
     pub(crate) profile: Profile,
     /// How often each class comes.
     pub(crate) shares: Shares,
-    /// How many.
     pub(crate) count: usize,
 }
 
@@ -104,9 +102,7 @@ const TRAINING_MOTION: f64 = 0.3;
 /// A group of eggs that is measured on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Group {
-    /// Lying nearly alike.
     Nominal,
-    /// In any pose.
     Hard,
     /// As nominal, with gonads near life in size and contrast.
     Small,

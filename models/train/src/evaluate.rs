@@ -48,7 +48,6 @@ pub(crate) struct Figures {
     pub(crate) sex_right: Share,
     /// The same of eggs that kept still, and that moved.
     pub(crate) sex_right_still: Share,
-    /// See above.
     pub(crate) sex_right_moving: Share,
     /// Living, infertile or dead right, of all eggs.
     pub(crate) kind_right: Share,
@@ -148,7 +147,6 @@ fn wire(scores: &Scores) -> PbScores {
     PbScores { female, male, infertile, dead, strangeness, gonads: None }
 }
 
-/// Sums up.
 pub(crate) fn figures(judged: &[Judged], policy: &Policy) -> Figures {
     let living: Vec<&Judged> = judged.iter().filter(|judged| judged.is_living()).collect();
     let right = |chosen: &dyn Fn(&Judged) -> bool| {

@@ -102,7 +102,6 @@ pub struct Args {
     tiny: bool,
 }
 
-/// Widths by name.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Size {
     /// What is served.

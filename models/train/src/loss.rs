@@ -83,7 +83,6 @@ pub(crate) fn loss(net: &Net, batch: &Batch, phase: Phase) -> Loss {
 
 /// What the first two stages have found.
 struct Found {
-    /// Where sexing looks.
     fine: Frame,
     features: [Tensor; 2],
     /// Nothing when they do not learn.

@@ -32,11 +32,9 @@ const FEW: (usize, usize) = (2, 20);
 /// One set of eggs, scanned once at one SNR.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct EggSet {
-    /// Which eggs.
     pub(crate) eggs: String,
     /// Signal to noise of the trunk.
     pub(crate) snr: f64,
-    /// What came out.
     pub(crate) figures: Figures,
     /// The best that anybody could do with these gonads at this SNR, nothing withheld.
     pub(crate) limit: Option<f64>,
@@ -49,9 +47,7 @@ pub(crate) struct Slice {
     pub(crate) eggs: String,
     /// What they are chosen by.
     pub(crate) by: String,
-    /// Which ones.
     pub(crate) which: String,
-    /// What came out.
     pub(crate) figures: Figures,
 }
 
@@ -73,7 +69,6 @@ pub(crate) struct Effect {
 /// A set of eggs at one SNR, as curves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Curves {
-    /// Which eggs.
     pub(crate) eggs: String,
     /// Signal to noise of the trunk.
     pub(crate) snr: f64,
@@ -83,7 +78,6 @@ pub(crate) struct Curves {
     pub(crate) reliability: Vec<(f64, f64, usize)>,
 }
 
-/// All of it.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Measured {
     /// Each set of eggs at each SNR.
@@ -96,21 +90,17 @@ pub(crate) struct Measured {
     pub(crate) slices: Vec<Slice>,
     /// By size and contrast of the gonads.
     pub(crate) effects: Vec<Effect>,
-    /// For the pictures.
     pub(crate) curves: Vec<Curves>,
 }
 
-/// Measures a model.
 pub(crate) struct Meter<'a> {
     /// In 32-bit floats: what runs everywhere.
     pub(crate) fp32: &'a Model,
     /// What runs where the CPU has bfloat16.
     pub(crate) bf16: &'a Model,
-    /// Who calls.
     pub(crate) policy: &'a Policy,
     /// Eggs of each set.
     pub(crate) eggs: usize,
-    /// That make eggs.
     pub(crate) threads: NonZero<usize>,
 }
 

@@ -42,7 +42,6 @@ impl Widths {
     /// The one that is served.
     pub(crate) const POSE: Self =
         Self { locate: [32, 32, 64, 96], refine: [32, 48, 64], sex: [48, 80, 128], head: 96 };
-    /// For quick looks.
     pub(crate) const SMALL: Self =
         Self { locate: [16, 24, 32, 48], refine: [16, 24, 32], sex: [16, 24, 48], head: 32 };
 }
@@ -79,7 +78,6 @@ struct Stage {
     matrix: Linear,
 }
 
-/// What locating says.
 #[derive(Debug)]
 pub(crate) struct Located {
     /// Roughly where the embryo lies.
@@ -92,7 +90,6 @@ pub(crate) struct Located {
     pub(crate) samples: Tensor,
 }
 
-/// What refining says.
 #[derive(Debug)]
 pub(crate) struct Refined {
     /// Where the embryo lies.

@@ -19,7 +19,6 @@ use tch::nn::VarStore;
 /// Its fields are the tables of `model.toml`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
-    /// What serving needs.
     #[serde(flatten)]
     pub(crate) manifest: Manifest,
     /// Made by which program, from what.
@@ -59,7 +58,6 @@ pub(crate) struct Provenance {
 /// What the released policy asks for, out of what mistakes cost.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Thresholds {
-    /// Its name.
     pub(crate) policy: String,
     /// Cost of a culled female, a hatched male and a withheld egg.
     pub(crate) costs: [f32; 3],
@@ -89,7 +87,6 @@ impl Provenance {
 }
 
 impl Thresholds {
-    /// Of a policy.
     pub(crate) fn of(policy: &Policy) -> Self {
         let costs = &policy.costs;
         Self {

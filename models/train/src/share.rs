@@ -7,7 +7,6 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(from = "[usize; 2]", into = "[usize; 2]")]
 pub(crate) struct Share {
-    /// How many were.
     pub(crate) hits: usize,
     /// How many could have been.
     pub(crate) of: usize,

@@ -9,9 +9,7 @@ use tch::{Device, Kind, Tensor};
 /// One model file at one batch size.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Speed {
-    /// Which file.
     pub(crate) precision: String,
-    /// Scans at once.
     pub(crate) batch: usize,
     /// Microseconds of one core for each scan.
     pub(crate) us_per_scan: f64,

@@ -18,7 +18,6 @@ pub(crate) struct Study {
     pub(crate) nominal: [f64; 3],
     /// Eggs of the hard profile.
     pub(crate) hard: [f64; 3],
-    /// Small gonads.
     pub(crate) small: [f64; 3],
 }
 
@@ -32,7 +31,6 @@ struct Studies {
 const FILE: &str = "studies.toml";
 
 impl Study {
-    /// Measures a training.
     pub(crate) fn of(name: &str, recipe: &Recipe, meter: &Meter<'_>) -> Result<Self> {
         let [nominal, hard, small] = meter.short(recipe.without)?;
         Ok(Self { name: name.to_owned(), recipe: recipe.clone(), nominal, hard, small })

@@ -31,7 +31,6 @@ pub(crate) struct Recipe {
     pub(crate) seed: u64,
     /// Steps of gradient descent.
     pub(crate) steps: usize,
-    /// Scans a step.
     pub(crate) batch: usize,
     /// Different eggs to learn from in all; each is scanned with fresh noise every time.
     pub(crate) eggs: usize,

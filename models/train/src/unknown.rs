@@ -19,7 +19,6 @@ use tch::{Kind, Tensor};
 /// What became of one kind of image.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Unknown {
-    /// The kind.
     pub(crate) kind: String,
     /// Whether the model has learnt from such images that they are none of its own.
     pub(crate) learnt: bool,

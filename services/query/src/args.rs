@@ -10,10 +10,8 @@ use crate::Config;
 #[command(version, about)]
 #[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:7701")))]
 pub struct Args {
-    /// Where it listens.
     #[command(flatten)]
     pub server: ServerArgs,
-    /// What it tells.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
     /// How it calls the store.

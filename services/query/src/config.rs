@@ -7,7 +7,6 @@ use tonic::transport::Uri;
 /// What query is started with.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How it serves.
     pub port: PortConfig,
     /// How it calls the stores.
     pub connector: Connector,

@@ -15,7 +15,6 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Of any place.
     pub fn anywhere(filter: Option<Filter>) -> Result<Self, Invalid> {
         Self::at(String::new(), String::new(), filter)
     }

@@ -71,7 +71,6 @@ impl Position {
         bytes
     }
 
-    /// From bytes.
     pub fn decode(field: &'static str, bytes: &[u8]) -> Result<Self, Invalid> {
         let wrong = || Invalid::field(field, "something else", "a token that this service gave, or empty");
         let (mut position, mut rest) = (Self::default(), bytes);

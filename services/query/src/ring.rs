@@ -29,11 +29,9 @@ pub struct Cursor {
 /// What a watcher reads next.
 #[derive(Debug)]
 pub enum Next {
-    /// This step.
     Step(Arc<Step>, Cursor),
     /// It was too slow: so many rows are gone. It goes on after this position.
     Missed(u64, Position, Cursor),
-    /// Nothing yet.
     Nothing,
 }
 
@@ -57,7 +55,6 @@ impl Ring {
         Self { steps: VecDeque::new(), first, end_row: 0, before, most }
     }
 
-    /// Adds a step.
     pub fn push(&mut self, step: Step) {
         self.end_row += step.lagged + step.rows.len() as u64;
         self.steps.push_back(Arc::new(step));

@@ -37,12 +37,10 @@ const WATCH_AHEAD: usize = 4;
 /// Watchers at once: ten times what is promised, about 10 MiB of messages that wait for them.
 const WATCHERS: usize = 1_000;
 
-/// Answers questions.
 #[derive(Clone)]
 pub struct Service {
     stores: Stores,
     live: Arc<Live>,
-    /// Places for watchers.
     watcher_permits: Arc<Semaphore>,
     /// Watchers are its tasks.
     lifecycle: Lifecycle,

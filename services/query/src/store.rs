@@ -45,7 +45,6 @@ impl Store {
         Ok(Self { client, uri: Arc::new(uri) })
     }
 
-    /// Where it is.
     pub fn uri(&self) -> &Uri {
         &self.uri
     }

@@ -5,10 +5,8 @@ use ovomesh_api::pb::store::v1::SubscribeResponse;
 use ovomesh_api::{EncodedRow, Fault, Row};
 use tonic::Status;
 
-/// A stored row.
 #[derive(Debug, Clone)]
 pub struct Stored {
-    /// What it says.
     pub row: Row,
     /// As it is answered.
     pub answer: EncodedRow,

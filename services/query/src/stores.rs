@@ -32,12 +32,10 @@ impl Stores {
         Ok(Self { all, last: Arc::default() })
     }
 
-    /// Each of them.
     pub fn all(&self) -> &[Store] {
         &self.all
     }
 
-    /// Their addresses.
     pub fn names(&self) -> String {
         self.all.iter().map(|store| store.uri().to_string()).collect::<Vec<_>>().join(", ")
     }

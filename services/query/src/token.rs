@@ -5,7 +5,6 @@ use ovomesh_api::Invalid;
 /// Longest token that a store gives: a key of a line.
 const LONGEST: usize = 512;
 
-/// To text.
 pub fn to_text(token: &[u8]) -> String {
     use std::fmt::Write as _;
     token.iter().fold(String::with_capacity(2 * token.len()), |mut text, byte| {
@@ -15,7 +14,6 @@ pub fn to_text(token: &[u8]) -> String {
     })
 }
 
-/// From text.
 pub fn from_text(field: &'static str, text: &str) -> Result<Vec<u8>, Invalid> {
     let digits =
         |pair: &[u8]| std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok());

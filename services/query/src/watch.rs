@@ -32,13 +32,11 @@ struct Gone;
 
 /// A watcher, and where it listens.
 pub struct Watcher {
-    /// What it wants.
     pub wanted: Wanted,
     /// The feed that all share.
     pub live: Arc<Live>,
     /// For those who come back after more than the feed keeps.
     pub stores: Stores,
-    /// To the watcher.
     pub send: mpsc::Sender<Result<WatchResponse, Status>>,
 }
 

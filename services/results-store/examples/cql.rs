@@ -35,7 +35,6 @@ const STATEMENTS: usize = 256;
 /// Rows of one line in a batch of the bare loop: about what fits into the store's.
 const BATCH: u64 = 64;
 
-/// Measures.
 #[derive(clap::Parser)]
 struct Args {
     /// Seconds of each turn

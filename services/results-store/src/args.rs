@@ -14,10 +14,8 @@ use crate::{Config, CqlArgs, Keep, Storage};
 #[command(group = clap::ArgGroup::new("where").required(true).args(["data", "cql"]))]
 #[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:7702")))]
 pub struct Args {
-    /// Where it listens.
     #[command(flatten)]
     pub server: ServerArgs,
-    /// What it tells.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
     /// Folder of the embedded store; it is created if it does not exist
@@ -26,7 +24,6 @@ pub struct Args {
     /// What the embedded store keeps.
     #[command(flatten)]
     pub keep: KeepArgs,
-    /// The database.
     #[command(flatten)]
     pub cql: CqlArgs,
 }

@@ -9,7 +9,6 @@ use crate::{CqlConfig, Keep};
 /// What results-store is started with.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// How it serves.
     pub port: PortConfig,
     /// Where rows are kept.
     pub storage: Storage,
@@ -18,14 +17,11 @@ pub struct Config {
 /// Where rows are kept.
 #[derive(Clone, Debug)]
 pub enum Storage {
-    /// The embedded store.
     Folder {
         /// Where it is; made when it is not there.
         folder: PathBuf,
-        /// What it keeps.
         keep: Keep,
     },
-    /// Cassandra or ScyllaDB.
     Database(CqlConfig),
 }
 

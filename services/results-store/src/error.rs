@@ -28,10 +28,7 @@ pub enum StoreError {
     },
     /// Somebody else has the store.
     #[error("the store in {store} is open in another process; stop that one, or give --data another folder")]
-    Taken {
-        /// The folder.
-        store: String,
-    },
+    Taken { store: String },
     /// What is stored cannot be read.
     #[error("the store in {store} is damaged: {reason}")]
     Damaged {

@@ -9,7 +9,6 @@ use tokio::sync::watch;
 /// Rows kept: a minute of the headline rate, about 32 MiB as they are stored.
 const KEPT: usize = 65_536;
 
-/// The last rows.
 pub struct Feed {
     /// Tells tokens of this process from those of another.
     instance: u64,

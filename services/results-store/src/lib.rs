@@ -3,6 +3,8 @@
 //! [`service`] is the gRPC surface; [`committer`] makes batches of what comes, [`once`] rules what becomes of a row when one of its scan is stored; [`store`] says what a store must do,
 //! [`embedded`] is the one of one machine, [`cql`] the one on Cassandra or ScyllaDB; [`feed`] tells who listens.
 
+#![allow(missing_docs, reason = "a service is used through its contract and its flags")]
+
 mod args;
 mod committer;
 mod config;

@@ -33,7 +33,6 @@ pub struct Plan {
 
 /// A record to be written.
 pub struct Write {
-    /// The record.
     pub record: Record,
     /// It takes the place of a row that differs, of which nothing may stay: neither its keys nor its picture.
     pub replaces: bool,

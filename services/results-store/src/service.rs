@@ -35,13 +35,9 @@ const LINES: usize = 10_000;
 /// Readers of the feed at once: queries, of which a mesh has a few, and those of their watchers that catch up.
 const READERS: usize = 128;
 
-/// Serves a store.
 pub struct Service<S> {
-    /// Reads.
     store: Arc<S>,
-    /// Writes.
     stage: StageServer<Append>,
-    /// Tells.
     feed: Arc<Feed>,
     /// Feeds are its tasks.
     lifecycle: Lifecycle,

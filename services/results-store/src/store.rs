@@ -50,7 +50,6 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 
-    /// Facts for status.
     fn details(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
@@ -86,7 +85,6 @@ pub fn only<T>(what: impl std::fmt::Display, found: Vec<(Site, T)>) -> Result<Op
 /// A range of one line.
 #[derive(Debug, Clone)]
 pub struct LineRange {
-    /// The line.
     pub line: LineId,
     /// First time, inclusive.
     pub from: Timestamp,
@@ -98,7 +96,6 @@ pub struct LineRange {
     pub token: Vec<u8>,
 }
 
-/// One page.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct LinePage {
     /// In order of time, then scan id.

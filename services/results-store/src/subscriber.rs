@@ -22,13 +22,11 @@ const GATHER: Duration = Duration::from_millis(50);
 
 /// Where one reader is, and where it listens.
 pub struct Subscriber {
-    /// What it reads.
     pub feed: Arc<Feed>,
     /// The number of the row that it reads next.
     pub from: u64,
     /// Rows that it missed before.
     pub lagged: u64,
-    /// To the reader.
     pub send: mpsc::Sender<Result<SubscribeResponse, Status>>,
     /// Feeds end when the service drains.
     pub drain: CancellationToken,

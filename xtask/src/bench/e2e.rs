@@ -83,7 +83,6 @@ struct Killed {
     worst_ms: f64,
 }
 
-/// Measures it.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let programs = match &args.programs {
         Some(folder) => Programs::in_folder(folder),

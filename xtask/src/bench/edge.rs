@@ -36,7 +36,6 @@ struct Figures {
     most: Profile,
 }
 
-/// Measures it.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let programs = build::release()?;
     let with = Shape { agents: 1, ..Shape::default() };

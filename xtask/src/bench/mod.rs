@@ -8,7 +8,6 @@ mod soak;
 use crate::run::{cargo, run as execute};
 use crate::{build, cassandra, machine};
 
-/// What to measure.
 #[derive(clap::Args)]
 pub struct Args {
     #[command(subcommand)]

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use super::pool::Job;
 use crate::build;
 
-/// One test program.
 pub struct Program {
     /// PACKAGE for the unit tests of a package, PACKAGE/TEST for an integration test.
     name: String,

@@ -14,7 +14,6 @@ pub use contract::release as release_contract;
 use pool::{Job, Tests};
 use times::print_times;
 
-/// What to run.
 #[derive(clap::Args)]
 pub struct Args {
     /// Only the steps whose name contains this: format, contract, dependencies, lints, docs, programs, generated, tests,

@@ -13,7 +13,6 @@ use parking_lot::Mutex;
 use super::times::{Test, counts};
 use crate::build::target_folder;
 
-/// Something to run.
 pub struct Job {
     /// As it is told.
     pub name: String,
@@ -28,7 +27,6 @@ pub struct Job {
 /// What came of all jobs.
 #[derive(Default)]
 pub struct Tests {
-    /// Of all programs.
     pub tests: Vec<Test>,
     /// Jobs that failed, or could not be run.
     pub failed: Vec<String>,
@@ -72,7 +70,6 @@ pub fn run(jobs: Vec<Job>, side_by_side: usize) -> anyhow::Result<Tests> {
     Ok(done.into_inner())
 }
 
-/// Jobs that wait.
 struct Waiting {
     jobs: VecDeque<Job>,
     heavy_runs: bool,

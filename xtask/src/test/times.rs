@@ -13,7 +13,6 @@ const SLOWEST: usize = 10;
 pub struct Test {
     /// Its program and its name.
     pub name: String,
-    /// What it took.
     pub took: Duration,
 }
 

@@ -29,7 +29,6 @@ The load is open: the time of each send is fixed in advance, latency counts from
 When the server accepts scans too slowly, they queue here and their budgets run down.
 Fails when a scan was lost, answered twice, or could not be sent.";
 
-/// What to simulate.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
@@ -95,7 +94,6 @@ pub struct Args {
     pub(crate) quiet: bool,
 }
 
-/// How embryos lie.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Anatomy {
     /// Nearly the same pose

@@ -68,7 +68,6 @@ pub(crate) struct Stages {
     pub(crate) inference: Latency,
 }
 
-/// The account.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     plan: Arc<Plan>,
@@ -138,7 +137,6 @@ impl Ledger {
         }
     }
 
-    /// A verdict came.
     pub(crate) fn verdict(&mut self, verdict: &Verdict, at: Duration) {
         let Some(n) = self.answer(&verdict.scan_id) else { return };
         self.states[n as usize].verdict = true;
@@ -160,7 +158,6 @@ impl Ledger {
         self.stages.record(verdict, took, Duration::from_micros(self.waited_us[n as usize].into()));
     }
 
-    /// A refusal came.
     pub(crate) fn rejected(&mut self, rejected: &Rejected) {
         let Some(n) = self.answer(&rejected.scan_id) else { return };
         if self.is_measured(n) {
@@ -204,7 +201,6 @@ impl Ledger {
         }
     }
 
-    /// A stream broke.
     pub(crate) fn broken(&mut self, why: String) {
         self.counts.broken += 1;
         self.cause(why);

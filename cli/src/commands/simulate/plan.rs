@@ -7,7 +7,6 @@ use rand_distr::{Distribution, Exp};
 
 use super::draws::Draws;
 
-/// How scans arrive.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arrivals {
     /// Evenly spaced, one scanner after the other
@@ -23,7 +22,6 @@ pub enum Arrivals {
 pub(crate) struct Send {
     /// When, from the start.
     pub(crate) at: Duration,
-    /// Which scanner.
     pub(crate) scanner: u32,
     /// The how manieth of this scanner, from 0.
     pub(crate) nth: u32,

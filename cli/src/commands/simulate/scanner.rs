@@ -58,7 +58,6 @@ pub(crate) struct SimulatedScanner {
 }
 
 impl SimulatedScanner {
-    /// Connects.
     pub(crate) async fn open(
         run: Arc<Run>,
         index: u32,

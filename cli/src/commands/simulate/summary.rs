@@ -20,7 +20,6 @@ const STAGES: [(&str, &str); 8] = [
     ("committed", "until committed"),
 ];
 
-/// The whole text.
 pub(crate) fn text(r: &Report, colour: bool, width: Option<usize>) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail.

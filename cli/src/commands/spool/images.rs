@@ -12,7 +12,6 @@ use ovomesh_intake::{ImageOrigin, Intake};
 use ovomesh_spool::{Released, Spool, images};
 use prost::Message as _;
 
-/// One series, decided.
 pub(super) enum Series {
     /// UNDECIDED, and written down.
     Undecided(Released),

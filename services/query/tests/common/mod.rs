@@ -104,7 +104,6 @@ async fn connect(url: &str, window: Option<u32>) -> Channel {
     endpoint.connect().await.unwrap()
 }
 
-/// Begins a watch.
 pub async fn watch(client: &QueryServiceClient<Channel>, request: WatchRequest) -> Streaming<WatchResponse> {
     client.clone().watch(request).await.unwrap().into_inner()
 }

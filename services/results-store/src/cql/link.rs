@@ -28,7 +28,6 @@ const WAIT: Duration = Duration::from_secs(2);
 /// but waits up to 10 s between its tries.
 const STALE: Duration = Duration::from_secs(10);
 
-/// What calls see.
 #[derive(Clone, Default)]
 struct State {
     tables: Option<Arc<Tables>>,
@@ -101,7 +100,6 @@ impl Link {
         StoreError::Unavailable { store: self.address.clone(), reason }
     }
 
-    /// A write failed.
     pub fn failed(&self, reason: String) -> StoreError {
         self.turn(Some(reason.clone()));
         self.unavailable(reason)

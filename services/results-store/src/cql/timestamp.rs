@@ -19,7 +19,6 @@ pub(super) struct TimeColumns {
 }
 
 impl TimeColumns {
-    /// The first column.
     pub fn at(self) -> CqlTimestamp {
         CqlTimestamp(self.millis)
     }

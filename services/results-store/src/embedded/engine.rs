@@ -22,7 +22,6 @@ const PROBE: &str = "ovomesh.probe";
 /// As large as most batches.
 const PROBE_BYTES: usize = 1 << 20;
 
-/// An open folder.
 pub(super) struct Engine {
     folder: PathBuf,
     _lock: File,

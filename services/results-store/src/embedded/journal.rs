@@ -24,7 +24,6 @@ const MAGIC: [u8; 4] = *b"FJL\x03";
 /// Why the store cannot be opened.
 #[derive(Debug)]
 pub(super) enum Error {
-    /// The disk failed.
     Io(std::io::Error),
     /// Acknowledged rows were damaged.
     Damaged(String),

@@ -35,7 +35,6 @@ use writer::Writer;
 /// Reads at once: more would only wait for the same disk, and each holds a page in memory.
 const READS: usize = 8;
 
-/// The embedded store.
 pub struct Embedded {
     engine: Arc<Engine>,
     writer: Writer,

@@ -108,7 +108,6 @@ impl Segments {
     }
 }
 
-/// What was removed.
 pub(super) struct Removed {
     pub folders: Vec<PathBuf>,
     pub rows: u64,

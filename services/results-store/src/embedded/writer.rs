@@ -23,7 +23,6 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread.
     pub fn start(engine: Arc<Engine>) -> std::io::Result<Self> {
         let (queue, batches) = mpsc::channel::<Batch>(BATCHES);
         let timer = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
