@@ -15,7 +15,7 @@
 //! (tested), while a linear probe on intensities alone is right for about 77 of 100 eggs (tested).
 
 use crate::{
-    anatomy::{Builder, RoundYolk},
+    builder::{Builder, RoundYolk},
     class::{Class, Death},
     embryo::{self, State},
     geometry::{rotation, scale},
@@ -76,7 +76,7 @@ fn clots(build: &mut Builder<'_>, sd: f64) {
 #[cfg(test)]
 mod tests {
     use crate::{
-        anatomy::Builder,
+        builder::Builder,
         class::Class,
         embryo::{self, State},
         grid::Grid,

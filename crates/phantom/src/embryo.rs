@@ -5,10 +5,21 @@
 //! and the same gonad volume is shared between left and right (Smith and Sinclair 2004).
 
 use crate::{
-    anatomy::{Builder, Embryo},
+    builder::Builder,
     class::Class,
     geometry::{Ellipsoid, IDENTITY, Mat3, Vec3, add, apply, product, rotation, scale},
 };
+
+/// What is known of a living embryo, in millimetres from the isocentre.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Embryo {
+    pub(crate) centre_mm: Vec3,
+    pub(crate) rotation: Mat3,
+    pub(crate) size: f64,
+    pub(crate) asymmetry: f64,
+    /// Left, right.
+    pub(crate) gonads_mm: [Vec3; 2],
+}
 
 /// The largest asymmetry: more would leave nothing of the right gonad.
 const MAX_ASYMMETRY: f64 = 0.97;

@@ -20,6 +20,7 @@
 mod anatomy;
 mod ball;
 mod bayes;
+mod builder;
 mod class;
 mod dead;
 mod draw;
