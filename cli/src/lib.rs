@@ -10,6 +10,7 @@ mod client;
 mod colour;
 mod commands;
 mod exit;
+mod global;
 mod lines;
 mod output;
 mod picture;
@@ -25,8 +26,9 @@ use std::process::ExitCode;
 use clap::FromArgMatches;
 use ovomesh_bootstrap::terminal::help_colours;
 
-pub use args::{Cli, Command, Global, command};
+pub use args::{Cli, Command, command};
 pub use exit::{Failure, code};
+pub use global::Global;
 pub use output::{Format, Out};
 
 /// Parses the command line, runs it, and says what went wrong.

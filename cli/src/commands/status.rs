@@ -13,8 +13,8 @@ use ovomesh_mesh::explain;
 use serde_json::{Value, json};
 use tonic::transport::Uri;
 
-use crate::args::url;
 use crate::exit::Failure;
+use crate::global::url;
 use crate::table::{Column, Field};
 use crate::{Global, Out, client, timestamps};
 
