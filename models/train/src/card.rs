@@ -3,11 +3,12 @@
 use crate::evaluate::Figures;
 use crate::measure::{EggSet, NOMINAL_SNR};
 use crate::pictures;
+use crate::recipe::Recipe;
 use crate::report::Report;
 use crate::share::Share;
 use crate::speed::Speed;
 use crate::study::Study;
-use crate::train::{MIRRORED, Recipe};
+use crate::train::MIRRORED;
 use crate::unknown::EGGS;
 use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
 //! Where a training stands, on disk.
 
 use crate::optim::AdamW;
-use crate::train::Recipe;
+use crate::recipe::Recipe;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

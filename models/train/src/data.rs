@@ -1,16 +1,13 @@
 //! Batches of eggs with known truth, as they arrive at the net.
 
 use crate::eggs::Eggs;
-use crate::net::INPUT;
+use crate::input::INPUT;
 use crate::prepare::{Preparer, Step};
 use ovomesh_imaging::{Prepared, Quality};
 use ovomesh_phantom::{Grid, Random, Scanner, Truth, rng, seed_of};
 use rand::Rng as _;
 use std::ops::Range;
 use tch::{Kind, Tensor};
-
-/// Distance of the input's samples in millimetres along z, y, x: the grid that preprocessing gives.
-pub(crate) const SPACING_MM: [f64; 3] = [2.8, 1.0, 1.0];
 
 /// Inputs and what is true of them.
 #[derive(Debug)]

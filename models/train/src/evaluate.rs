@@ -1,7 +1,8 @@
 //! Asks a model about eggs with known truth, through the real preprocessing, and sums up under a policy.
 
-use crate::data::{Batch, SPACING_MM, Taking, measuring_batch};
+use crate::data::{Batch, Taking, measuring_batch};
 use crate::eggs::Eggs;
+use crate::input::SPACING_MM;
 use crate::share::Share;
 use anyhow::Result;
 use ovomesh_api::pb::scan::v1::{Call, Quality as PbQuality, Scores as PbScores};

@@ -1,8 +1,8 @@
 //! Writes the model repository: TorchScript by tracing, and the manifest that names the files.
 
-use crate::data::SPACING_MM;
+use crate::input::{INPUT, SPACING_MM};
 use crate::judge::Judge;
-use crate::net::{INPUT, Net, Widths};
+use crate::net::{Net, Widths};
 use anyhow::{Context, Result};
 use ovomesh_model::manifest::{Manifest, ModelFile, ModelId, OUTPUTS};
 use ovomesh_model::model::hex;

@@ -5,8 +5,7 @@
 
 use tch::{Kind, Tensor};
 
-use crate::data::SPACING_MM;
-use crate::net::INPUT;
+use crate::input::{INPUT, SPACING_MM};
 
 /// Where an embryo lies, for each image of a batch, in 32-bit floats.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! What is served: the net, calibrated, with its strangeness, as one function of the input.
 
-use crate::calibrate::Doubt;
+use crate::doubt::Doubt;
 use crate::net::{Net, flat};
 use crate::strange::{Strangeness, Views, image_means, log_noise};
 use ovomesh_model::manifest::OUTPUTS;

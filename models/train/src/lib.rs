@@ -5,10 +5,12 @@ mod card;
 mod checkpoint;
 mod cpu;
 mod data;
+mod doubt;
 mod eggs;
 mod evaluate;
 mod export;
 mod frame;
+mod input;
 mod judge;
 mod layers;
 mod loss;
@@ -17,6 +19,8 @@ mod net;
 mod optim;
 mod pictures;
 mod prepare;
+mod publish;
+mod recipe;
 mod report;
 mod share;
 mod speed;
@@ -36,10 +40,11 @@ use ovomesh_model::device::cpu_has_bf16;
 use ovomesh_model::manifest::ModelId;
 use ovomesh_model::model::{Model, Precision};
 use prepare::Step;
+use recipe::Recipe;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use tch::{Device, Kind};
-use train::{Recipe, Session, train};
+use train::{Session, train};
 
 /// Trains the model from phantoms: makes eggs, trains, calibrates, exports, measures, and writes the card.
 #[derive(Debug, Parser)]
@@ -130,7 +135,7 @@ pub fn run(args: &Args) -> Result<()> {
     let recipe = args.recipe();
     let folder = args.models.join(&args.model.name).join(&args.model.version);
     if args.card {
-        return report::Report::read(&folder)?.publish(&folder);
+        return publish::publish(&report::Report::read(&folder)?, &folder);
     }
     let session =
         Session { folder: &args.work, resume: args.resume, stop_at: args.stop_after, threads: args.threads };
@@ -178,7 +183,7 @@ pub fn run(args: &Args) -> Result<()> {
         manifest,
     };
     write(&folder.join("model.toml"), &report.toml()?)?;
-    report.publish(&folder)?;
+    publish::publish(&report, &folder)?;
     println!("{}", report.summary());
     println!("wrote {}", folder.display());
     Ok(())

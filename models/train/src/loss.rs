@@ -1,8 +1,9 @@
 //! What the net is trained for. Beside the class itself: how the embryo lies, where its gonads are and how they differ,
 //! without which the net does not find them in the time at hand.
 
-use crate::data::{Batch, SPACING_MM};
+use crate::data::Batch;
 use crate::frame::Frame;
+use crate::input::SPACING_MM;
 use crate::net::{CENTRE_SCALE, Net, Said, flat, volume_cells};
 use tch::{Device, Kind, Reduction, Tensor};
 

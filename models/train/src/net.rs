@@ -6,13 +6,12 @@
 //! is always left. What the three have seen goes into one head that says everything else.
 
 use crate::frame::{Between, Frame, Lattice, samples_a_mm};
+use crate::input::INPUT;
 use crate::layers::{Conv, Linear, Residual, as_kind, relu};
 use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Device, Kind, Tensor};
 
-/// Samples of the input along z, y, x.
-pub(crate) const INPUT: [i64; 3] = [16, 48, 48];
 /// Locating sees one sample of so many along y and x: 3 mm. Means instead would cost as much as a stage, and an embryo is
 /// large enough to be found in single samples.
 const EVERY: i64 = 3;

@@ -1,12 +1,10 @@
 //! All that is known about a trained model, as the tables of `model.toml`.
 
-use crate::card;
 use crate::export;
 use crate::measure::{Measured, NOMINAL_SNR};
-use crate::pictures;
+use crate::recipe::Recipe;
 use crate::speed::Speed;
 use crate::study::{self, Study};
-use crate::train::Recipe;
 use crate::unknown::Unknown;
 use anyhow::{Context, Result};
 use ovomesh_api::policy::Policy;
@@ -116,17 +114,7 @@ impl Report {
         Ok(Self { studies: study::read(folder)?, ..report })
     }
 
-    /// Writes the card and its pictures.
-    pub(crate) fn publish(&self, folder: &Path) -> Result<()> {
-        let write = |name: &str, text: &str| {
-            let path = folder.join(name);
-            std::fs::write(&path, text).with_context(|| path.display().to_string())
-        };
-        write("CARD.md", &card::card(self))?;
-        pictures::pictures(self).iter().try_for_each(|(name, picture)| write(name, picture))
-    }
-
-    /// A few lines for whoever trained it.
+    /// A few lines for the terminal.
     pub(crate) fn summary(&self) -> String {
         let mut text = String::new();
         for set in &self.measured.cases {

@@ -1,7 +1,7 @@
 //! Trainings that are made only to be compared: other seeds, and preprocessing without one of its steps.
 
 use crate::measure::Meter;
-use crate::train::Recipe;
+use crate::recipe::Recipe;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;

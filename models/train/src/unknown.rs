@@ -2,8 +2,8 @@
 
 use crate::eggs::{Eggs, Group};
 use crate::evaluate::{Judged, is_sex};
+use crate::input::INPUT;
 use crate::measure::{SEED, test_eggs};
-use crate::net::INPUT;
 use crate::prepare::Preparer;
 use crate::share::Share;
 use anyhow::Result;
