@@ -1,4 +1,4 @@
-//! When to tell a scanner to go slower: before anything has to wait.
+//! When to ask a scanner to slow down: before anything has to wait.
 
 use crate::pb::scanner::v1::{Advice, Pace};
 

@@ -108,7 +108,7 @@ impl ScanKey {
     }
 
     /// A name for the records of one acceptance of this scan: `SITE/SCAN/TAG`. An id may be used again while records of
-    /// its first use are on disk, and the tag tells them apart.
+    /// its first use are on disk, and the tag distinguishes them.
     pub fn record(&self, tag: u64) -> String {
         format!("{self}/{tag:016x}")
     }

@@ -1,4 +1,4 @@
-//! Rows and verdicts as JSON, for programs: the one place that says how they look, whoever writes them.
+//! Rows and verdicts as JSON, for programs: the one place that says how they look, for every program that writes them.
 
 use serde_json::{Value, json};
 

@@ -29,7 +29,7 @@ pub struct LineConfig {
     pub quarantined: bool,
     /// How scores become calls.
     pub policy: Policy,
-    /// What tells that images (DICOM, files) are of this line: any of these. Without: the line takes what no other does.
+    /// Images (DICOM, files) that match any of these are of this line. Empty: the line takes what no other does.
     pub sources: Vec<Source>,
     /// What the attributes of an image say. Without: PatientID is the egg, ReceiveCoilName the coil.
     pub read: Vec<Reading>,

@@ -204,7 +204,7 @@ impl prost::Message for EncodedRow {
         self.0.clear();
     }
 
-    /// Copies the field as it came.
+    /// Copies the field unchanged.
     fn merge_field(
         &mut self,
         tag: u32,

@@ -48,11 +48,11 @@ pub struct ScanMeta {
     pub received_at: Timestamp,
     /// Whether `acquired_at` is further than [`time::SUSPECT`] from `received_at`.
     pub clock_suspect: bool,
-    /// What came of its image.
+    /// Its image, whole or broken.
     pub image: Image,
 }
 
-/// What came of a scan's image.
+/// A scan's image as it was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Image {
     /// All of it: CRC-32C of the samples as sent.
@@ -174,7 +174,7 @@ impl ScanMeta {
         ScanKey::new(self.place.site(), &self.scan_id)
     }
 
-    /// The error for this scan when its id came before with other samples.
+    /// The error for this scan when its id was sent before with other samples.
     pub fn reused(&self) -> Invalid {
         let message = format!(
             "this id was sent before with other samples (these have CRC-32C {:08x}); give each scan its own id",

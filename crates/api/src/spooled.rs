@@ -16,20 +16,20 @@ const NOT_OF_THE_ROW: u32 = 1000;
 /// A scan that was accepted and has no recorded verdict. What is in `scan` is checked by [`Scan::parse`](crate::Scan::parse).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Spooled {
-    /// As it came; `acquired_at` is set.
+    /// As it arrived; `acquired_at` is set.
     pub scan: Scan,
-    /// When it came.
+    /// When it arrived.
     pub received_at: Timestamp,
     /// Until when it should be decided. The default: its time is over.
     pub deadline: pb::Deadline,
-    /// Microseconds that had been added to the machine's clock for `received_at`. `None`: no gateway had told its time yet.
+    /// Microseconds that had been added to the machine's clock for `received_at`. `None`: no gateway had sent its time yet.
     pub clock_correction_us: Option<i64>,
     /// `acquired_at` is the agent's as well.
     pub acquired_here: bool,
 }
 
 impl Spooled {
-    /// Checks a record. One that does not say when its scan came is damaged: no agent writes such a record.
+    /// Checks a record. One that does not say when its scan arrived is damaged: no agent writes such a record.
     pub fn parse(spooled: pb::Spooled) -> Result<Self, Invalid> {
         let received_at = spooled.received_at.ok_or_else(|| Invalid::field("received_at", "", "present"))?;
         Ok(Self {

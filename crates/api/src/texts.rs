@@ -35,7 +35,7 @@ pub(crate) const POLICY: Text = Text::new("policy.name", 128);
 
 /// The most of a verdict's detail as it is written, in bytes: a sentence or two.
 const DETAIL_WRITTEN: usize = 1_024;
-/// The most that is taken: older programs wrote details as long as they came, with line breaks.
+/// The most that is taken: older programs wrote details of any length, with line breaks.
 const DETAIL_TAKEN: usize = 4_096;
 
 /// A text for the detail of a verdict: cut, with control characters made visible.

@@ -11,7 +11,7 @@ pub const IN_PLANE: std::ops::RangeInclusive<u32> = 8..=512;
 pub const SLICES: std::ops::RangeInclusive<u32> = 4..=512;
 /// Smallest and largest distance of samples in millimetres.
 pub const SPACING_MM: std::ops::RangeInclusive<f64> = 0.05..=20.0;
-/// Largest volume that a server takes unless told otherwise: 128 x 128 x 128 samples of two bytes.
+/// Largest volume that a server takes by default, in bytes: 128 x 128 x 128 samples of two bytes.
 pub const MAX_VOLUME_BYTES: u64 = 4 << 20;
 
 /// A checked volume. The bytes are those of the wire: nothing is copied.

@@ -142,7 +142,7 @@ impl Flight {
         }
     }
 
-    /// A verdict came. Whether its Committed is waited for is known by a second event.
+    /// A verdict arrived. A second event says whether its Committed is waited for.
     pub(crate) fn verdict(&mut self, verdict: Verdict) -> [Option<Event>; 2] {
         let id = verdict.scan_id.clone();
         if self.take(&id).is_none() {
@@ -165,7 +165,7 @@ impl Flight {
         }
     }
 
-    /// A rejection came at `now`. A scan that may be sent again waits again, if it was handed over less than `retry` ago.
+    /// A rejection arrived at `now`. A scan that may be sent again waits again, if it was handed over less than `retry` ago.
     pub(crate) fn rejected(&mut self, rejected: Rejected, now: Instant, retry: Duration) -> Option<Event> {
         let Some(Unanswered { timed, number, .. }) = self.take(&rejected.scan_id) else {
             return Some(Event::Unexpected { scan_id: rejected.scan_id, answer: "Rejected" });

@@ -39,7 +39,7 @@ pub struct ScannerConfig {
     pub retry_overloaded: Duration,
     /// Limit of connection, handshake and Welcome together. Default 10 s.
     pub open_timeout: Duration,
-    /// A session on which no answer comes for this long while scans are unanswered is given up, and another one opened.
+    /// A session is given up, and another one opened, when no answer arrives for this long while scans are unanswered.
     /// Default 60 s: far more than any budget.
     pub answer_timeout: Duration,
     /// After [`Scanner::finish`], Committed is waited for this long after the last answer. Default 10 s.
@@ -77,7 +77,7 @@ pub enum Keep {
     /// Until its verdict is here.
     #[default]
     UntilVerdict,
-    /// Until it is Accepted, for a scanner whose sorter follows the line by itself: an accepted scan is on an agent's disk.
+    /// Until it is Accepted, for a scanner whose sorter follows the line on its own: an accepted scan is on an agent's disk.
     /// Gateways send no Accepted: there it is kept until its verdict.
     UntilAccepted,
 }
@@ -97,7 +97,7 @@ pub enum Event {
         /// The scan.
         scan_id: String,
     },
-    /// The scan is on the agent's disk. It may come again after a break.
+    /// The scan is on the agent's disk. This event may be repeated after a break.
     Accepted {
         /// The scan.
         scan_id: String,
@@ -153,7 +153,7 @@ pub struct Scanner {
     tries: u32,
     /// Index of the next server.
     server: usize,
-    /// When something last came, or a scan was sent after a time without any.
+    /// When something last arrived, or a scan was sent after a time without any.
     heard: Instant,
     /// Nothing is sent before this time: the server has no room.
     hold: Instant,
@@ -240,7 +240,7 @@ impl Scanner {
         self.flight.unanswered()
     }
 
-    /// Verdicts whose Committed may still come.
+    /// Verdicts whose Committed may still arrive.
     #[must_use]
     pub fn uncommitted(&self) -> usize {
         self.flight.uncommitted()

@@ -75,12 +75,12 @@ impl Session {
         self.scans = None;
     }
 
-    /// Hands `next` to the transport as soon as that has room, or reads an answer, whichever comes first. Nothing is lost
+    /// Hands `next` to the transport as soon as that has room, or reads an answer, whichever is first. Nothing is lost
     /// when this is given up.
     pub(crate) async fn step(&mut self, next: Option<Timed>) -> Step {
         let Self { server, scans, answers, .. } = self;
         let room = async {
-            // The channel of a broken stream is closed: what broke it comes with the answers.
+            // The channel of a broken stream is closed: the answers say what broke it.
             if let (Some(scans), Some(next)) = (scans, next)
                 && let Ok(room) = scans.reserve().await
             {
@@ -106,7 +106,7 @@ impl Session {
 /// What happened on a session.
 #[allow(clippy::large_enum_variant, reason = "it is looked at once, where it is made")]
 pub(crate) enum Step {
-    /// An answer came, of a kind that is not known where it is None; or the session is over.
+    /// An answer arrived, of a kind that is not known where it is None; or the session is over.
     Answer(Result<Option<Down>, Error>),
     /// The scan is with the transport.
     Sent,

@@ -27,8 +27,8 @@ const REMEMBERED: usize = 16_384;
 pub enum WatchEvent {
     /// The feed is live: at first, and after each break.
     Live,
-    /// Decisions that were stored, without previews. Each comes once: a row that the feed repeats is left out. A scan
-    /// comes again only when another decision has replaced the first, as may happen to a scanner without an agent.
+    /// Decisions that were stored, without previews. Each is given once: a row that the feed repeats is left out. A scan
+    /// is given again only when another decision has replaced the first, as may happen to a scanner without an agent.
     Rows(Vec<Row>),
     /// At least this many decisions are missing here, before the filter: read them with
     /// [`Query::list_scans`](crate::Query::list_scans).

@@ -1,6 +1,6 @@
 //! Egg MRI: DICOM in, quality control, preprocessing. No network, no service.
 //!
-//! [`prepare`] brings any volume to the small grid that the model reads, tells how good the image is, and why
+//! [`prepare`] brings any volume to the small grid that the model reads, measures the quality of the image, and says why
 //! it may be no egg. Training and serving call this one function, so they cannot differ.
 //!
 //! ```

@@ -10,7 +10,7 @@ const MIDDLE: usize = 8;
 /// The bright level is exceeded by this many samples (9.2 ml) of the middle slices, whatever the field of
 /// view: the 90th percentile of 64 x 64 x 8.
 const BRIGHTER: usize = 3277;
-/// Bits of a sample that the first, coarse histogram tells apart.
+/// Bits of a sample that the first, coarse histogram distinguishes.
 const COARSE_BITS: u32 = 10;
 /// Histograms side by side: equal neighbours then do not wait for one another.
 const LANES: usize = 4;

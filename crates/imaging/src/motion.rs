@@ -30,7 +30,7 @@ const SHARES: [f32; 5] = [0.1, 0.3, 0.5, 0.7, 0.9];
 const ENERGIES: usize = FILTERS * (1 + SHARES.len());
 /// The energies and the SNR.
 const FEATURES: usize = ENERGIES + 1;
-/// Hidden units of the net. Twice as many tell no more.
+/// Hidden units of the net. Twice as many are no better.
 const UNITS: usize = 16;
 /// The core of the egg, in its semi-axes: its shell, and ghosts of it, lie outside.
 const CORE: f64 = 0.8;
@@ -70,7 +70,7 @@ impl Default for Motion {
 
 impl Motion {
     /// How much more likely it looks that something moves than in a usual egg that keeps still: about 1 (0.3
-    /// to 3) when nothing moves, and 1 where it cannot be told. `noise` is the background.
+    /// to 3) when nothing moves, and 1 where motion cannot be estimated. `noise` is the background.
     pub(crate) fn inside(&mut self, work: &Work, mask: &Mask, noise: &Sums) -> f32 {
         // Resampled noise and detail are others than those that the weights know.
         let can_tell = noise.mean_square() > 0.0 && work.as_sent;

@@ -62,9 +62,9 @@ pub struct Scratch {
 /// The coil's field is left in. Tissue of phantoms with a field of the usual strength spreads by 8.0 % because
 /// of it; a plane fitted to the logarithms inside the mask leaves 6.0 % of that, a quadratic fitted to the
 /// commonest tissue 4.3 % at more than half of this function's cost again. But a model that was trained with
-/// random fields gains nothing from it: of 4,000 living phantoms at SNR 30 (15) it told the sex of 98.80 %
+/// random fields gains nothing from it: of 4,000 living phantoms at SNR 30 (15) it gave the right sex of 98.80 %
 /// (97.02 %) with the field, and of 98.78 % (97.05 %) without any, which is all that a perfect correction
-/// could do; with a field of twice the strength it told 98.65 % (96.55 %).
+/// could do; with a field of twice the strength it gave 98.65 % (96.55 %).
 pub fn prepare(volume: &VolumeView<'_>, scratch: &mut Scratch) -> Prepared {
     prepare_shifted(volume, scratch, [0; 3])
 }

@@ -27,7 +27,7 @@ const STILL_BESIDE: f64 = 1.03;
 const SHAKING: f64 = 40.0;
 /// Largest share of the mask that may be background for its mean to be corrected for that.
 const MOST_BACKGROUND: f64 = 0.3;
-/// Fewest samples that tell a level: 64 give it within 7 %.
+/// Fewest samples that give a level: 64 give it within 7 %.
 const ENOUGH: usize = 64;
 /// Background of which a larger share is 0 is padded, when its mean square over its squared mean says so too.
 const PADDED: f64 = 0.15;
@@ -38,10 +38,10 @@ const LEAST_NOISE: f64 = 4.0;
 /// Quality of an image; the fields are those of `ovomesh.scan.v1.Quality`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Quality {
-    /// Mean of the egg over the standard deviation of the noise, 0 to 999. The noise is told from the image's
+    /// Mean of the egg over the standard deviation of the noise, 0 to 999. The noise is estimated from the image's
     /// corners, where neither egg nor ghosts are.
     pub snr: f32,
-    /// Signs of motion: about 1 (0.1 to 2.5 for 98 of 100 eggs) when nothing moved, 1 where it cannot be told. It
+    /// Signs of motion: about 1 (0.1 to 2.5 for 98 of 100 eggs) when nothing moved, 1 where it cannot be estimated. It
     /// is the sum of two figures.
     ///
     /// One is what an embryo does that moves alone, whose ghosts stay inside the egg. It takes y for the phase

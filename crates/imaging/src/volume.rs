@@ -1,4 +1,4 @@
-//! A volume as it comes: a regular grid of 16-bit samples.
+//! A volume as it arrives: a regular grid of 16-bit samples.
 
 use std::ops::RangeInclusive;
 

@@ -10,14 +10,14 @@ use ovomesh_imaging::dicom::{self, Acquired, Attributes, Series};
 
 use crate::{Error, acquired_at, wire};
 
-/// How an image came.
+/// How an image arrived.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageOrigin {
-    /// AE title of the sender, if it came by DICOM.
+    /// AE title of the sender, if it arrived by DICOM.
     pub calling_ae: Option<String>,
     /// AE title that was called.
     pub called_ae: Option<String>,
-    /// The watched folder, if it came as a file.
+    /// The watched folder, if it arrived as a file.
     pub folder: Option<String>,
     /// Name of the file, or of the folder that holds the slices.
     pub file_name: Option<String>,
@@ -33,7 +33,7 @@ pub struct Intake {
 }
 
 impl Intake {
-    /// Checks that lines can be told apart, and that all attributes exist.
+    /// Checks that the line of each image can be identified, and that all attributes exist.
     pub fn new(book: LineBook) -> Result<Self, Error> {
         book.check_sources()?;
         let named = |name: &str| {
@@ -57,12 +57,12 @@ impl Intake {
         &self.book
     }
 
-    /// Checks that images which came so are of a line.
+    /// Checks that images that arrived this way are of a line.
     pub fn check(&self, origin: &ImageOrigin, attributes: &Attributes) -> Result<(), Error> {
         Ok(self.identify(origin, attributes).map(drop)?)
     }
 
-    /// The scan with this id that images which came so are of.
+    /// The scan with this id of images that arrived this way.
     pub fn key(&self, id: &str, origin: &ImageOrigin, attributes: &Attributes) -> Result<ScanKey, Error> {
         let (place, _) = self.identify(origin, attributes)?;
         Ok(ScanKey::new(place.site(), &ScanId::parse(id)?))

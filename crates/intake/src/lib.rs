@@ -1,5 +1,5 @@
 //! From DICOM images to scans: whose line they are, and what their attributes say of egg, tray and slot, by the line's
-//! configuration. Used by the agent, for images that come by DICOM or as files, and by `ovomesh send`. No I/O.
+//! configuration. Used by the agent, for images that arrive by DICOM or as files, and by `ovomesh send`. No I/O.
 
 mod error;
 mod intake;

@@ -72,7 +72,7 @@ impl Fault {
         self.row().3
     }
 
-    /// The kind of a status that came from elsewhere. What our own services never say is [`Fault::Broken`].
+    /// The kind of a status that another program sent. What our own services never say is [`Fault::Broken`].
     #[must_use]
     pub fn of(code: Code) -> Self {
         TABLE.iter().find(|(_, known, ..)| *known == code).map_or(Self::Broken, |(fault, ..)| *fault)

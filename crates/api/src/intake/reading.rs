@@ -121,7 +121,7 @@ impl Readings {
         self.0.iter().map(|(from, _)| from.as_str()).filter(|from| !is_own_name(from))
     }
 
-    /// Whether they tell both site and line.
+    /// Whether they give both site and line.
     pub fn tell_the_line(&self) -> bool {
         let all: BTreeSet<Target> = self.0.iter().flat_map(|(_, what)| what.targets()).collect();
         all.contains(&Target::Site) && all.contains(&Target::Line)
@@ -219,7 +219,7 @@ fn is_own_name(from: &str) -> bool {
     matches!(from, "file_name" | "calling_ae" | "called_ae")
 }
 
-/// Whether it is a keyword is known to whoever reads the images.
+/// Only the reader of images knows whether it is a keyword.
 fn check_from(from: &str) -> Result<(), String> {
     let is_keyword =
         from.starts_with(|c: char| c.is_ascii_uppercase()) && from.bytes().all(|b| b.is_ascii_alphanumeric());

@@ -1,4 +1,4 @@
-//! Where a line's images come from.
+//! The source of a line's images.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use super::MOST;
 /// Longest AE title and station name: what DICOM allows (VR AE and SH).
 const DICOM_NAME_BYTES: usize = 16;
 
-/// Where a line's images come from. Of the fields that are given all must fit, letter by letter.
+/// The source of a line's images. All fields that are given must match exactly.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
@@ -26,13 +26,13 @@ pub struct Source {
     pub folder: Option<String>,
 }
 
-/// How images came.
+/// How images arrived.
 pub struct Origin<'a> {
-    /// AE title of the sender, if it came by DICOM.
+    /// AE title of the sender, if it arrived by DICOM.
     pub calling_ae: Option<&'a str>,
     /// AE title that was called.
     pub called_ae: Option<&'a str>,
-    /// The watched folder, if it came as a file.
+    /// The watched folder, if it arrived as a file.
     pub folder: Option<&'a str>,
     /// Name of the file, or of the folder that holds the slices.
     pub file_name: Option<&'a str>,
@@ -41,7 +41,7 @@ pub struct Origin<'a> {
 }
 
 impl Source {
-    /// Whether images that came so, of this station, are this line's.
+    /// Whether images that arrived this way, from this station, are this line's.
     pub fn fits(&self, origin: &Origin<'_>) -> bool {
         let fits = |own: &Option<String>, theirs: Option<&str>| {
             own.as_ref().is_none_or(|own| theirs == Some(own.as_str()))

@@ -1,7 +1,7 @@
 //! The size that a compressed frame states of itself. Decoders make room for it, so it must be the file's
 //! own.
 
-/// Columns and rows of a JPEG or JPEG 2000 frame; nothing when this is neither, or goes on from another
+/// Columns and rows of a JPEG or JPEG 2000 frame; nothing when this is neither, or continues another
 /// fragment.
 pub(super) fn size(frame: &[u8]) -> Option<[usize; 2]> {
     match frame {
@@ -25,7 +25,7 @@ fn jpeg(mut segments: &[u8]) -> Option<[usize; 2]> {
     }
 }
 
-/// The SIZ segment right after the start of codestream; boxes may come before.
+/// The SIZ segment right after the start of codestream; boxes may precede it.
 fn jpeg_2000(frame: &[u8]) -> Option<[usize; 2]> {
     const START: [u8; 4] = [0xFF, 0x4F, 0xFF, 0x51];
     let start = frame.windows(4).position(|w| w == START)?;

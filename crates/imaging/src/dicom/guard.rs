@@ -25,7 +25,7 @@ const SEQUENCE_END: Tag = Tag(0xFFFE, 0xE0DD);
 /// Retired, but the parser knows it.
 const EXPLICIT_VR_BIG_ENDIAN: &str = "1.2.840.10008.1.2.2";
 
-/// What a look at a file's structure tells.
+/// What the structure of a file shows.
 pub(super) struct Checked {
     /// SeriesInstanceUID, as far as it was reached.
     pub(super) series: Option<String>,

@@ -35,7 +35,7 @@ pub(super) struct Image {
 
 /// One slice. Lengths are in millimetres, directions in the patient's frame.
 pub(super) struct Frame {
-    /// The file it came from.
+    /// The file that it was read from.
     pub(super) file: String,
     /// What it shows beside where it lies.
     pub(super) contrast: Contrast,
@@ -54,7 +54,7 @@ pub(super) struct Frame {
     pub(super) samples: Vec<u16>,
 }
 
-/// Why a file cannot be used, and the series that it belongs to, as far as that can be told.
+/// Why a file cannot be used, and the series that it belongs to, if that can be read.
 pub(super) struct Refused {
     pub(super) series: Option<String>,
     pub(super) error: Error,

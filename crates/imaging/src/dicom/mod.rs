@@ -88,7 +88,7 @@ impl Device {
 
 /// Reads files and puts those of one series together, in the order in which series first appear. A series
 /// with a file that cannot be used is an error as a whole: a scan without one of its slices would be another
-/// egg. A file of which not even the series can be told is an error of its own. `wanted`: attributes that are kept.
+/// egg. A file whose series cannot be read is an error of its own. `wanted`: attributes that are kept.
 pub fn read_files<P: AsRef<Path>>(paths: &[P], wanted: &[Tag]) -> Vec<Result<Series, Error>> {
     let mut collected = Collected::new(wanted);
     for path in paths {
