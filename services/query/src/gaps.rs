@@ -1,7 +1,8 @@
-//! Rows that a store had written and not told when it died: looked for in the database, through another store.
+//! Rows that a store had written and not sent to its feed when it died: query searches the database for them, through
+//! another store.
 //!
 //! Only the recent past of lines that were seen recently is read. Late rows, of scans that were spooled for a while, are
-//! not found here: who watches is told that rows may be missing, and lists have all.
+//! not found here: watchers receive a notice that rows may be missing, and lists have all.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
@@ -21,8 +22,8 @@ const LINES: usize = 4_096;
 const QUIET: Duration = Duration::from_secs(3_600);
 /// Scans remembered: at least the last half of these, minutes of the headline rate.
 const SCANS: usize = 262_144;
-/// Rows written so long before the last message of the store that died may be among those that it did not tell: its
-/// clock and ours differ, and a message takes its time.
+/// Rows written up to this long before the last message of the store that died may be among those that it did not send:
+/// its clock and ours differ, and a message takes its time.
 const BEFORE: Duration = Duration::from_secs(5);
 /// From a scan to its row, usually: the longest budget, and some.
 const AGE: Duration = Duration::from_secs(30);

@@ -1,7 +1,7 @@
 //! query answers questions about stored decisions, and lets people watch.
 //!
 //! [`service`] is the gRPC surface; [`live`] reads the feed of every store once for all into a [`ring`]; [`watch`] is one
-//! watcher, [`position`] where it is; [`gaps`] finds what a store that died had written and not told.
+//! watcher, [`position`] where it is; [`gaps`] finds the rows that a store had written and not sent when it died.
 
 #![allow(missing_docs, reason = "a service is used through its contract and its flags")]
 

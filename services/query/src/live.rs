@@ -1,4 +1,4 @@
-//! The live feed: read once from every store, given to all who watch.
+//! The live feed: read once from every store, and sent to all watchers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::stores::Stores;
 
 /// Rows kept for watchers that are behind: 8 s of the headline rate, about 10 MiB.
 const KEPT: usize = 8_192;
-/// From one search for what a store did not tell to the next, while it is away.
+/// From one search for the rows that a store did not send to the next, while it is away.
 const SEARCHES: Duration = Duration::from_secs(5);
 
 /// The feed of this process.
@@ -48,11 +48,11 @@ struct FeedState {
     connected: bool,
 }
 
-/// What a watcher that comes back has to read by itself before it meets the shared feed.
+/// What a watcher that returns has to read on its own before it meets the shared feed.
 pub enum Behind {
     /// The feed of the store with this number, after the first of these tokens and up to the second.
     Feed(usize, Vec<u8>, Vec<u8>),
-    /// Nothing that can be read: it goes on after this token.
+    /// Nothing that can be read: the feed continues after this token.
     Lost(Vec<u8>),
 }
 
@@ -79,7 +79,7 @@ impl Live {
         self.state.lock().feeds[store].connected
     }
 
-    /// Whether there is a feed: from then on watchers miss nothing without being told.
+    /// Whether there is a feed: from then on watchers receive a notice of everything that they miss.
     pub fn begun(&self) -> bool {
         self.state.lock().ring.is_some()
     }
@@ -96,7 +96,7 @@ impl Live {
         }
     }
 
-    /// Where to go on after a position, if what follows it is still here.
+    /// Where to continue after a position, if what follows it is still here.
     pub fn after(&self, position: &Position) -> Option<Cursor> {
         self.state.lock().ring.as_ref().and_then(|ring| ring.after(position))
     }
@@ -139,7 +139,7 @@ impl Live {
             let status = self.read(number, stores, &mut backoff, &mut since).await;
             self.lost(number);
             tracing::warn!(store = %store.uri(), error = status.message(), "the live feed broke; reading it again");
-            // While it is away, others may have been told to write for it, or it may still write.
+            // While it is away, others may have been asked to write for it, or it may still write.
             if stores.all().len() > 1 && searched.is_none_or(|at| at.elapsed() > SEARCHES) {
                 let begun = Timestamp::now();
                 if let Ok(rows) = self.search(stores, since).await {
@@ -186,12 +186,12 @@ impl Live {
                     *since = Timestamp::now();
                 }
                 Ok(None) => return Fault::Unavailable.status("the store ended its feed"),
-                Err(status) => return store.told(&status),
+                Err(status) => return store.explained(&status),
             }
         }
     }
 
-    /// Rows in the database that no store has told.
+    /// Rows in the database that no store has sent.
     async fn search(&self, stores: &Stores, since: Timestamp) -> Result<Vec<Stored>, Status> {
         let lines = self.state.lock().recent.lines();
         let mut rows = gaps::search(stores, lines, since).await?;
@@ -234,7 +234,7 @@ impl Live {
         self.changed.send_replace(());
     }
 
-    /// The feed of a store broke, or never came.
+    /// The feed of a store broke, or never began.
     fn lost(&self, number: usize) {
         let mut state = self.state.lock();
         state.feeds[number].connected = false;

@@ -1,4 +1,4 @@
-//! The last steps of the live feed, for watchers that are a little behind or come back after a break.
+//! The last steps of the live feed, for watchers that are a little behind or return after a break.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::stored::Stored;
 pub struct Step {
     /// Rows, without previews.
     pub rows: Vec<Stored>,
-    /// Where to go on after them, in the feeds of all stores.
+    /// Where to continue after them, in the feeds of all stores.
     pub at: Position,
     /// Rows that were missed before these, at least.
     pub lagged: u64,
@@ -30,7 +30,7 @@ pub struct Cursor {
 #[derive(Debug)]
 pub enum Next {
     Step(Arc<Step>, Cursor),
-    /// It was too slow: so many rows are gone. It goes on after this position.
+    /// It was too slow: this many rows are gone. It continues after this position.
     Missed(u64, Position, Cursor),
     Nothing,
 }
@@ -66,7 +66,7 @@ impl Ring {
         }
     }
 
-    /// Where a watcher begins that wants only what comes.
+    /// Where a watcher begins that wants only new rows.
     pub fn end(&self) -> Cursor {
         Cursor { step: self.first.step + self.steps.len() as u64, row: self.end_row }
     }
@@ -99,7 +99,7 @@ impl Ring {
         })
     }
 
-    /// Where a watcher goes on that has all up to `position`, if that is still here. It may get some rows again.
+    /// Where a watcher continues that has all up to `position`, if that is still here. It may get some rows again.
     pub fn after(&self, position: &Position) -> Option<Cursor> {
         let (mut at, mut found) = (self.first, None);
         if position.covers(&self.before) {
@@ -130,7 +130,7 @@ mod tests {
         vec![Row::example("n", "1", "a").into(); count]
     }
 
-    /// The position after so many rows of these feeds.
+    /// The position after these numbers of rows of these feeds.
     fn all<const N: usize>(feeds: [(u64, u64); N]) -> Position {
         let tokens = feeds.map(|(feed, n)| [feed.to_be_bytes(), n.to_be_bytes()].concat());
         Position::of(tokens.iter().map(Vec::as_slice))
@@ -180,7 +180,7 @@ mod tests {
             Next::Missed(..) => panic!("nothing is missed"),
         };
         assert_eq!(next(&token(1, 170)), token(1, 180));
-        assert_eq!(next(&token(1, 175)), token(1, 180), "within a step: some rows come again");
+        assert_eq!(next(&token(1, 175)), token(1, 180), "within a step: some rows are repeated");
         assert_eq!(next(&token(1, 150)), token(1, 160), "just before the first that is kept");
         assert_eq!(next(&token(1, 200)), Position::default(), "at the end");
         assert_eq!(next(&token(1, 205)), Position::default(), "ahead of us, by another way");
@@ -203,14 +203,14 @@ mod tests {
             Next::Step(step, _) => (step.lagged, step.at.clone()),
             other => panic!("{other:?}"),
         };
-        assert_eq!(next(&token(1, 30)), (1, token(9, 4)), "it is told that rows may be missing");
+        assert_eq!(next(&token(1, 30)), (1, token(9, 4)), "it learns that rows may be missing");
         assert_eq!(next(&token(9, 4)), (0, token(9, 14)));
         assert_eq!(ring.after(&token(9, 3)), None);
     }
 
     #[test]
     fn a_watcher_of_two_stores_goes_on_before_the_first_step_that_it_lacks() {
-        // Two feeds whose messages came in another order than at the query that the watcher comes from.
+        // Two feeds whose messages arrived in another order than at the query that the watcher used before.
         let mut ring = Ring::new(all([(1, 0), (2, 0)]), 50);
         for (one, two) in [(10, 0), (20, 0), (20, 5), (30, 5)] {
             ring.push(Step { at: all([(1, one), (2, two)]), ..Step::default() });
@@ -221,7 +221,11 @@ mod tests {
         };
         assert_eq!(next(all([(1, 20), (2, 5)])), all([(1, 30), (2, 5)]));
         assert_eq!(next(all([(1, 10), (2, 5)])), all([(1, 20), (2, 0)]));
-        assert_eq!(next(all([(1, 30), (2, 0)])), all([(1, 20), (2, 5)]), "some rows of the first come again");
+        assert_eq!(
+            next(all([(1, 30), (2, 0)])),
+            all([(1, 20), (2, 5)]),
+            "some rows of the first are repeated"
+        );
         assert_eq!(next(all([(1, 30), (2, 5)])), Position::default(), "at the end");
         assert_eq!(ring.after(&all([(1, 30)])), None, "it knows nothing of the second store");
         assert!(ring.knows(&2u64.to_be_bytes()) && !ring.knows(&3u64.to_be_bytes()));

@@ -18,7 +18,7 @@ use crate::stored::{self, Stored};
 
 /// A page of a thousand rows has about 500 KB.
 const MAX_MESSAGE_BYTES: usize = 8 << 20;
-/// The longest that a read may take: a page comes from disk in milliseconds.
+/// The longest that a read may take: a page is read from disk in milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A page of a line.
@@ -82,7 +82,7 @@ impl Store {
 
     async fn answer<T>(&self, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Status> {
         match tokio::time::timeout(PATIENCE, call).await {
-            Ok(answer) => answer.map(Response::into_inner).map_err(|status| self.told(&status)),
+            Ok(answer) => answer.map(Response::into_inner).map_err(|status| self.explained(&status)),
             Err(_) => Err(Fault::Unavailable.status(format!(
                 "results-store at {} did not answer within {} s; try again",
                 self.uri,
@@ -91,9 +91,9 @@ impl Store {
         }
     }
 
-    /// What the asker is answered: what is wrong with the question or the data as the store says it, all
+    /// What the caller receives: what is wrong with the question or the data as the store says it, all
     /// else as a store that does not answer, because that is nobody's fault but ours.
-    pub fn told(&self, status: &Status) -> Status {
+    pub fn explained(&self, status: &Status) -> Status {
         match Fault::of(status.code()) {
             fault @ (Fault::NotFound | Fault::Invalid | Fault::OutOfOrder | Fault::Damaged) => {
                 fault.status(status.message())

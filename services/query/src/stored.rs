@@ -1,4 +1,4 @@
-//! A row as query holds it: read once for filters, and encoded once for all who ask.
+//! A row as query holds it: read once for filters, and encoded once for all callers.
 
 use bytes::Bytes;
 use ovomesh_api::pb::store::v1::SubscribeResponse;
@@ -41,14 +41,14 @@ pub fn read_all(rows: &[Bytes]) -> Result<Vec<Stored>, Status> {
 pub struct FeedPart {
     /// In the order of their commits.
     pub rows: Vec<Stored>,
-    /// Where to go on after these.
+    /// Where to continue after these.
     pub token: Bytes,
     /// Rows that are missing before these, at least.
     pub lagged: u64,
 }
 
 impl From<SubscribeResponse> for FeedPart {
-    /// A row that cannot be read is one that is missing: the feed of all others goes on.
+    /// A row that cannot be read is one that is missing: the feed of all others continues.
     fn from(message: SubscribeResponse) -> Self {
         let SubscribeResponse { rows, token, mut lagged } = message;
         let readable = |bytes: &Bytes| match read(bytes) {

@@ -20,8 +20,8 @@ use crate::stored::FeedPart;
 use crate::stores::Stores;
 use crate::token;
 
-/// After so long without a row that it wants, a watcher gets an empty message with a new token: an old one may be of
-/// rows that nobody keeps any more when it comes back.
+/// After this long without a row that it wants, a watcher gets an empty message with a new token: an old one may be of
+/// rows that are no longer kept when it returns.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// How long a watcher waits for a store that was never there.
@@ -35,7 +35,7 @@ pub struct Watcher {
     pub wanted: Wanted,
     /// The feed that all share.
     pub live: Arc<Live>,
-    /// For those who come back after more than the feed keeps.
+    /// For watchers that return after more than the feed keeps.
     pub stores: Stores,
     pub send: mpsc::Sender<Result<WatchResponse, Status>>,
 }
@@ -70,7 +70,7 @@ impl Watcher {
     /// Reads what a watcher missed during a break, through feeds of its own until they meet the shared one.
     async fn catch_up(&self, mut at: Position) -> Result<Cursor, Gone> {
         self.rows(Vec::new(), &at).await?;
-        // Told once: nobody can know how many rows of a feed that is gone were missed.
+        // Sent once: nobody can know how many rows of a feed that is gone were missed.
         let mut lost = self.live.lacks(&at);
         if lost {
             self.lagged(1, &at).await?;
@@ -97,7 +97,7 @@ impl Watcher {
                 match store.subscribe(own.clone()).await {
                     Ok(feed) => drop(entry.insert(feed)),
                     Err(status) if self.stores.all().len() == 1 => return self.end(status).await,
-                    // The others go on.
+                    // The other feeds continue.
                     Err(_) => {
                         at.set(&missing);
                         self.lagged(1, &at).await?;
@@ -111,7 +111,7 @@ impl Watcher {
                 Ok(None) => {
                     return self.end(Fault::Unavailable.status("the store ended its feed; try again")).await;
                 }
-                Err(status) => return self.end(store.told(&status)).await,
+                Err(status) => return self.end(store.explained(&status)).await,
             };
             at.set(&token);
             if feed(&token) != feed(&own) {
@@ -130,7 +130,7 @@ impl Watcher {
 
     /// The shared feed, for ever.
     async fn follow(&self, mut at: Cursor) -> Result<(), Gone> {
-        let mut told = Instant::now();
+        let mut sent_at = Instant::now();
         loop {
             match self.live.next(at).await {
                 Next::Step(step, next) => {
@@ -139,7 +139,7 @@ impl Watcher {
                         self.lagged(step.lagged, &step.at).await?;
                     }
                     let kept = self.wanted.answers(&step.rows);
-                    if kept.is_empty() && told.elapsed() < QUIET {
+                    if kept.is_empty() && sent_at.elapsed() < QUIET {
                         continue;
                     }
                     self.rows(kept, &step.at).await?;
@@ -150,19 +150,19 @@ impl Watcher {
                 }
                 Next::Nothing => continue,
             }
-            told = Instant::now();
+            sent_at = Instant::now();
         }
     }
 
     async fn rows(&self, rows: Vec<EncodedRow>, at: &Position) -> Result<(), Gone> {
-        self.tell(Message::Rows(Rows { rows }), at).await
+        self.send_at(Message::Rows(Rows { rows }), at).await
     }
 
     async fn lagged(&self, rows: u64, at: &Position) -> Result<(), Gone> {
-        self.tell(Message::Lagged(Lagged { rows }), at).await
+        self.send_at(Message::Lagged(Lagged { rows }), at).await
     }
 
-    async fn tell(&self, message: Message, at: &Position) -> Result<(), Gone> {
+    async fn send_at(&self, message: Message, at: &Position) -> Result<(), Gone> {
         let resume_token = token::to_text(&at.encode());
         let response = WatchResponse { message: Some(message), resume_token };
         self.send.send(Ok(response)).await.map_err(|_| Gone)

@@ -1,4 +1,4 @@
-//! Group commit: whatever has come since the last batch is the next batch. A store that can takes several at once.
+//! Group commit: all rows that have arrived since the last batch are the next batch. Some stores take several at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const BATCH: usize = 1_024;
 /// Rows that may wait: what all gateways may have outstanding is bounded by credit, this guards against defects.
 const WAITING: usize = 65_536;
 /// From the start of one batch to the start of the next, at least. An fsync costs as much CPU as storing five rows, and
-/// nobody waits for one: a verdict is sent before its row is stored. A row that comes alone is written at once.
+/// nobody waits for one: a verdict is sent before its row is stored. A row that arrives alone is written at once.
 const GATHER: Duration = Duration::from_millis(10);
 /// Until the next try after a batch that failed: a full disk stays full for a while.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -84,7 +84,7 @@ async fn commit<S: Store>(
         life.spawn("append", async move {
             let result = write(&*store, records, &feed).await;
             let failed = result.is_err();
-            // Who asked may be gone; the row is stored all the same.
+            // The caller may be gone; the row is stored anyway.
             match result {
                 Ok(outcomes) => answers.into_iter().zip(outcomes).for_each(|(answer, outcome)| {
                     let _ = answer.send(Ok(outcome));
@@ -114,7 +114,7 @@ async fn write<S: Store>(store: &S, records: Vec<Record>, feed: &Feed) -> Result
             let written: Vec<_> = written.map(|(row, _)| row).collect();
             metrics::counter!("ovomesh_store_rows_total").increment(written.len() as u64);
             feed.push(written);
-            outcomes.iter().for_each(told);
+            outcomes.iter().for_each(log_refusal);
         }
         Err(error) => {
             metrics::counter!("ovomesh_store_rows_failed_total").increment(count as u64);
@@ -125,7 +125,7 @@ async fn write<S: Store>(store: &S, records: Vec<Record>, feed: &Feed) -> Result
 }
 
 /// Counts what was not written.
-fn told(outcome: &Outcome) {
+fn log_refusal(outcome: &Outcome) {
     match outcome {
         Outcome::Written => {}
         Outcome::Stands(_) => metrics::counter!("ovomesh_store_repeats_total").increment(1),

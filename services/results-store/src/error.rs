@@ -1,4 +1,4 @@
-//! What can go wrong with a store, and what a caller is told.
+//! What can go wrong with a store, and the error that a caller receives.
 
 use ovomesh_api::Fault;
 use ovomesh_mesh::StageError;

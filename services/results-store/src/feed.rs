@@ -96,7 +96,7 @@ impl Feed {
     }
 
     /// The token of a row's number. Tokens of one process begin with the same 8 bytes and grow as bytes: readers may rely
-    /// on it to tell which of two is further on.
+    /// on it to know which of two is further on.
     pub fn token(&self, number: u64) -> Vec<u8> {
         [self.instance.to_be_bytes(), number.to_be_bytes()].concat()
     }

@@ -54,7 +54,7 @@ pub fn read_row(key: &[u8]) -> Option<(LineId, Timestamp, ScanId)> {
     Some((line, at, scan_id))
 }
 
-/// Where a page of a line goes on: after the row that was its last.
+/// Where a page of a line continues: after the row that was its last.
 pub fn token(line: &LineId, at: Timestamp, scan_id: &str) -> Vec<u8> {
     let mut key = line_from(line, at);
     key.extend(scan_id.as_bytes());
@@ -103,7 +103,7 @@ pub fn eggs(egg_id: &EggId) -> Vec<u8> {
     name(egg_id.as_str())
 }
 
-/// The site of a key that begins with `prefix`, and what comes next.
+/// The site of a key that begins with `prefix`, and what follows.
 pub fn site_after(prefix: &[u8], key: &[u8]) -> Option<Site> {
     let rest = key.strip_prefix(prefix)?;
     let site = rest.split(|byte| *byte == 0).next()?;

@@ -1,7 +1,8 @@
 //! results-store keeps every decision, durably, and alone talks to the database.
 //!
-//! [`service`] is the gRPC surface; [`committer`] makes batches of what comes, [`once`] rules what becomes of a row when one of its scan is stored; [`store`] says what a store must do,
-//! [`embedded`] is the one of one machine, [`cql`] the one on Cassandra or ScyllaDB; [`feed`] tells who listens.
+//! [`service`] is the gRPC surface; [`committer`] makes batches of the rows that arrive; [`once`] decides what happens to a
+//! row when one of its scan is stored already; [`store`] says what a store must do, [`embedded`] is the one of one machine,
+//! [`cql`] the one on Cassandra or ScyllaDB; [`feed`] sends stored rows to its readers.
 
 #![allow(missing_docs, reason = "a service is used through its contract and its flags")]
 
@@ -42,7 +43,7 @@ use service::Service;
 /// Name of the service.
 pub const NAME: &str = "results-store";
 
-/// A row with its preview has about 2 KiB. Far more is let in, so that one that is too large is refused by itself and
+/// A row with its preview has about 2 KiB. Far more is let in, so that one that is too large is refused alone and
 /// not by breaking the stream that others share.
 const MAX_MESSAGE_BYTES: usize = 1 << 20;
 /// Rows that one gateway may have on their way: two seconds of the headline rate.

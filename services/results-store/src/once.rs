@@ -1,6 +1,6 @@
 //! A settled row is written once. Pure: what becomes of rows when others of their scans are stored already.
 //!
-//! An agent remembers a scan for ten minutes after its row was stored, and answers repeats by itself. A row that comes later
+//! An agent remembers a scan for ten minutes after its row was stored, and answers repeats on its own. A row that arrives later
 //! was decided anew: a console sends an old series, somebody drops an old file, a scanner counts from 1 again each day. The
 //! first row stands. One that says the same of the same image is acknowledged and not written; any other is refused.
 
@@ -92,8 +92,8 @@ fn rule(stored: &Row, row: &Row) -> Result<Rule, Invalid> {
 /// In what a row that was decided anew is of another scan, or says something else of it.
 fn difference(stored: &Row, row: &Row) -> Option<&'static str> {
     let decision = |row: &Row| (row.verdict.call.to_pb(), row.verdict.call.reason());
-    // What has no time of its own was stamped anew when it came again. Images that could not be read have no checksum:
-    // then the time must tell.
+    // A row without a time of its own was stamped anew when it arrived again. Images that could not be read have no checksum:
+    // then the time decides.
     let (was, is) = (&stored.meta, &row.meta);
     let is_other_time = is.image == Image::Broken && was.acquired_at != is.acquired_at;
     [

@@ -1,4 +1,4 @@
-//! A row to store: parsed once, and encoded once as it is kept and told.
+//! A row to store: parsed once, and encoded once as it is kept and sent.
 
 use std::sync::Arc;
 

@@ -58,7 +58,7 @@ impl<S> Clone for Service<S> {
 }
 
 impl<S> Service<S> {
-    /// Reads from `store`, writes through `stage`, tells `feed`.
+    /// Reads from `store`, writes through `stage`, reports to `feed`.
     pub fn new(store: Arc<S>, stage: StageServer<Append>, feed: Arc<Feed>, lifecycle: Lifecycle) -> Self {
         Self { store, stage, feed, lifecycle, readers: Arc::new(Semaphore::new(READERS)) }
     }
@@ -147,7 +147,7 @@ impl<S: Store> StoreService for Service<S> {
         let drain = self.lifecycle.drain.clone();
         let subscriber = Subscriber { feed: self.feed.clone(), from, lagged, send, drain };
         self.lifecycle.spawn("feed", async move {
-            subscriber.tell().await;
+            subscriber.run().await;
             drop(reader);
         });
         Ok(Response::new(ReceiverStream::new(receive)))
@@ -180,7 +180,7 @@ fn limit(asked: u32) -> Result<usize, Invalid> {
 }
 
 impl<S: Store> ovomesh_bootstrap::Status for Service<S> {
-    /// While rows can be stored. One that comes all the same waits a little and is then refused for now.
+    /// While rows can be stored. One that arrives anyway waits a little and is then refused for now.
     fn ready(&self) -> bool {
         self.store.trouble().is_none()
     }

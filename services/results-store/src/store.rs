@@ -14,7 +14,7 @@ pub trait Store: Send + Sync + 'static {
     /// Appends that may be on their way at once; more than one when a row may wait for another's disk.
     const APPENDS: usize = 1;
 
-    /// Stores all rows that may be stored, or none. They are durable in every table when it comes back with an outcome for
+    /// Stores all rows that may be stored, or none. They are durable in every table when it returns with an outcome for
     /// each, in their order.
     fn append(&self, records: Vec<Record>) -> impl Future<Output = Result<Vec<Outcome>, StoreError>> + Send;
 

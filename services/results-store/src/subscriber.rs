@@ -14,8 +14,7 @@ use crate::feed::{Feed, Part};
 pub const AHEAD: usize = 4;
 /// Rows in one message.
 const ROWS: usize = 256;
-/// Bytes of rows in one message, before the row that reaches it: a quarter of what gRPC clients take unless told
-/// otherwise.
+/// Bytes of rows in one message, before the row that reaches it: a quarter of what gRPC clients take by default.
 const BYTES: usize = 1 << 20;
 /// How long rows are gathered for one message: people watch it, and many readers must stay cheap.
 const GATHER: Duration = Duration::from_millis(50);
@@ -34,7 +33,7 @@ pub struct Subscriber {
 
 impl Subscriber {
     /// Sends the feed until the reader is gone or the service drains.
-    pub async fn tell(mut self) {
+    pub async fn run(mut self) {
         let drain = self.drain.clone();
         tokio::select! {
             () = self.follow() => {}

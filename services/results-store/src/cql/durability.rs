@@ -20,7 +20,7 @@ pub(super) async fn look(session: &Session, config: &CqlConfig) -> Result<Durabi
     let found = ask::<(HashMap<String, String>,)>(session, question, (&config.keyspace,)).await?;
     let replication = found.into_iter().next().map(|(map,)| map).unwrap_or_default();
     let copies = copies(&replication, config.datacenter.as_deref());
-    // Cassandra 4 and later tell; ScyllaDB has no such table.
+    // Cassandra 4 and later have a table of it; ScyllaDB has none.
     let settings = "SELECT value FROM system_views.settings WHERE name = 'commitlog_sync'";
     let sync = match ask::<(Option<String>,)>(session, settings, ()).await {
         Ok(rows) => rows.into_iter().find_map(|(value,)| value),

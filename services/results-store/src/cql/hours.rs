@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 /// Hours remembered: those of a thousand lines and some late ones. When there are more, all are forgotten and marked anew.
 const KEPT: usize = 8_192;
-/// A mark is written again after so long, because it ends by its age as rows do. It is kept a day longer than they are.
+/// A mark is written again after this time, because it ends by its age as rows do. It is kept a day longer than they are.
 const FRESH: Duration = Duration::from_secs(12 * 3_600);
 
 /// An hour of a line.

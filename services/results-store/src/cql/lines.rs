@@ -8,7 +8,7 @@ use super::tables::Tables;
 use crate::store::StoredLines;
 
 impl Tables {
-    /// Reads the keys of all partitions, which come in no order of ours.
+    /// Reads the keys of all partitions, which arrive in the database's order.
     pub async fn list_lines(&self, site: Option<&Site>, limit: usize) -> Result<StoredLines, ReadError> {
         let (mut found, mut state) = (StoredLines::default(), PagingState::start());
         loop {

@@ -22,9 +22,9 @@ const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from
 /// From one small write, which shows how the database is, to the next.
 const PULSE: Duration = Duration::from_secs(1);
 /// How long a call waits for a database in trouble before it is tried, or refused: rows that wait here need not be sent
-/// again and again, and who sent them has given them room.
+/// again and again, and their senders have reserved room for them.
 const WAIT: Duration = Duration::from_secs(2);
-/// Trouble that lasts longer than this: a new connection is tried, again and again. The driver reconnects by itself too,
+/// Trouble that lasts longer than this: a new connection is tried, again and again. The driver reconnects too,
 /// but waits up to 10 s between its tries.
 const STALE: Duration = Duration::from_secs(10);
 
@@ -91,7 +91,7 @@ impl Link {
         let how = self.trouble().unwrap_or_else(|| format!("{}: works", self.address));
         let durability = self.durability.lock().clone();
         let known = durability.unwrap_or_else(|| "not known yet".into());
-        let migration = self.migration.told().map(|how_far| ("rows of an older release", how_far));
+        let migration = self.migration.progress().map(|how_far| ("rows of an older release", how_far));
         [("database", how), ("durability", known)].into_iter().chain(migration).collect()
     }
 

@@ -1,9 +1,9 @@
-//! Tables of releases that knew scans and eggs by their id alone: their rows are brought over while rows come and go.
+//! Tables of releases that knew scans and eggs by their id alone: their rows are copied while others are written and read.
 //!
 //! What stands is made anew from `scans_by_line`, which had the site in its key always. A row is written with the time and
 //! for the rest of the life that it had, so whatever this release writes of the same scan stands, and what is done twice is
 //! done once: every results-store works on it, in parts, and any may be killed. Until all is over, the old tables are asked
-//! too. Results-stores of the older release may go on writing to theirs meanwhile: when the last of them has left, another
+//! too. Results-stores of the older release may continue to write to theirs meanwhile: when the last of them has left, another
 //! round brings over what was written since the first began.
 
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ use super::timestamp::TimeColumns;
 const PARTS: i32 = 128;
 /// Rows on their way at once, of one results-store: live rows go first.
 const ROWS: usize = 32;
-/// A results-store of the older release writes each second: one that has not for so long has left, and its last rows are
+/// A results-store of the older release writes each second: one that has not for this long has stopped, and its last rows are
 /// written. Clocks may be off by as much.
 const QUIET: SignedDuration = SignedDuration::from_secs(30);
 /// From one look whether they have left to the next, and before what failed is tried again.
@@ -55,20 +55,20 @@ pub(super) struct Migration(Mutex<Option<String>>);
 
 impl Migration {
     /// `None` when there is nothing to be done.
-    pub fn told(&self) -> Option<String> {
+    pub fn progress(&self) -> Option<String> {
         self.0.lock().clone()
     }
 
     /// There is something to be done.
     pub fn is_needed(&self) {
-        self.tell(Some("not migrated yet".into()));
+        self.report(Some("not migrated yet".into()));
     }
 
-    fn tell(&self, how_far: Option<String>) {
+    fn report(&self, how_far: Option<String>) {
         *self.0.lock() = how_far;
     }
 
-    /// Brings all over. Never comes back.
+    /// Copies all rows. Never returns.
     pub async fn run(&self, tables: &Tables) {
         if let Some(old) = tables.old() {
             while let Err(error) = self.rounds(tables, old).await {
@@ -77,7 +77,7 @@ impl Migration {
                 sleep(AGAIN).await;
             }
             old.is_done.store(true, Ordering::Relaxed);
-            self.tell(None);
+            self.report(None);
             tracing::info!("all rows of the older release are in the tables of this one");
         }
         std::future::pending::<()>().await;
@@ -91,7 +91,7 @@ impl Migration {
                 return Ok(());
             }
             while let Some(part) = round.left() {
-                self.tell(Some(format!(
+                self.report(Some(format!(
                     "round {}: {} of {PARTS} parts are migrated",
                     number + 1,
                     round.done.len()
@@ -112,11 +112,11 @@ impl Migration {
                 tables.session.execute_unpaged(&old.put_progress, (OVER, BEGUN, now())).await?;
                 return Ok(());
             }
-            self.tell(Some("waiting until no results-store of the older release writes".into()));
+            self.report(Some("waiting until no results-store of the older release writes".into()));
             while last_pulse(tables, old).await?.is_some_and(|last| Timestamp::now() - QUIET < last) {
                 sleep(AGAIN).await;
             }
-            // By the clocks of whoever wrote.
+            // By the clocks of the writers.
             (number, since) = (number + 1, Some((round.begun - QUIET).as_microsecond()));
         }
     }

@@ -81,7 +81,7 @@ impl Store for Cql {
 
     async fn append(&self, records: Vec<Record>) -> Result<Vec<Outcome>, StoreError> {
         let tables = self.link.tables().await?;
-        // Held until they are written: whoever writes the same scans after that finds them.
+        // Held until they are written: later writers of the same scans find them.
         let _turn = self.turns.take(records.iter().map(Record::key).collect()).await;
         let stored = tables.stored(&records, self.in_flight).await.map_err(|error| match error {
             ReadError::Database(reason) | ReadError::Damaged(reason) => self.link.failed(reason),

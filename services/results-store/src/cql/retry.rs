@@ -1,4 +1,4 @@
-//! What the driver does about an error: it tries once more, on another node. All else is for who sent the row.
+//! What the driver does about an error: it tries once more, on another node. All else is left to the sender of the row.
 
 use scylla::errors::{DbError, RequestAttemptError};
 use scylla::policies::retry::{RequestInfo, RetryDecision, RetryPolicy, RetrySession};

@@ -125,7 +125,7 @@ where
         .map_err(|error| error.to_string())
 }
 
-/// Changes the schema on the first node that does it, in an order that is the same for all who change it.
+/// Changes the schema on the first node that does it, in an order that is the same for all processes that change it.
 async fn change(session: &Session, statement: &str) -> Result<(), String> {
     let state = session.get_cluster_state();
     let mut nodes: Vec<_> = state.get_nodes_info().to_vec();

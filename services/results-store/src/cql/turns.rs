@@ -1,4 +1,4 @@
-//! Rows of one scan are written one after the other, so that whoever writes the second finds the first.
+//! Rows of one scan are written one after the other, so that the writer of the second finds the first.
 //!
 //! Only within this process: another results-store may write the same scan in the same moment.
 

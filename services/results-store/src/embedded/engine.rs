@@ -70,7 +70,7 @@ impl Engine {
     pub fn read<T>(&self, read: impl FnOnce(&Tables) -> Result<T, ReadError>) -> Result<T, StoreError> {
         let tables = self.tables.read();
         let tables = tables.as_ref().ok_or_else(|| self.failed("it could not be opened again yet"))?;
-        read(tables).map_err(|error| self.told(error))
+        read(tables).map_err(|error| self.store_error(error))
     }
 
     /// Stores all records that may be stored, or none.
@@ -88,7 +88,7 @@ impl Engine {
         }
     }
 
-    /// Who looks after the folder.
+    /// The task that maintains the folder.
     pub fn tender(&self) -> Tender {
         Tender::new(&self.folder, self.keep.clone())
     }
@@ -106,7 +106,7 @@ impl Engine {
         result
     }
 
-    /// Whether the disk takes anything: as long as it does not, what is open goes on answering reads.
+    /// Whether the disk takes anything: while it does not, open tables continue to answer reads.
     fn probe(&self) -> std::io::Result<()> {
         let path = self.folder.join(PROBE);
         let mut file = File::create(&path)?;
@@ -123,7 +123,8 @@ impl Engine {
             journal::Error::Io(error) => self.failed(error),
             journal::Error::Damaged(reason) => self.damaged(reason),
         })?;
-        *tables = Some(Tables::open(&self.folder, Timestamp::now()).map_err(|error| self.told(error))?);
+        *tables =
+            Some(Tables::open(&self.folder, Timestamp::now()).map_err(|error| self.store_error(error))?);
         self.broken.store(false, Ordering::Relaxed);
         Ok(())
     }
@@ -132,7 +133,7 @@ impl Engine {
         StoreError::Damaged { store: self.folder.display().to_string(), reason }
     }
 
-    fn told(&self, error: ReadError) -> StoreError {
+    fn store_error(&self, error: ReadError) -> StoreError {
         match error {
             ReadError::Invalid(error) => StoreError::Invalid(error),
             ReadError::Damaged(reason) => self.damaged(reason),

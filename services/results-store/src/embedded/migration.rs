@@ -1,7 +1,7 @@
 //! Folders of releases that knew scans, eggs and pictures by their id alone: brought up to date when the store is opened.
 //!
 //! The new keys are made from the rows, in their order. How far that is stands in the same batch, so that a process that
-//! was killed goes on where it was. What the older release wrote is left alone until all is done.
+//! was killed continues where it was. What the older release wrote is left alone until all is done.
 
 use std::ops::Bound;
 use std::time::{Duration, Instant};
@@ -27,24 +27,24 @@ const LAST: &str = "last row";
 /// Rows in one batch: it is synced to disk in some tens of milliseconds.
 const BATCH: usize = 2_048;
 /// From one line of the log to the next.
-const TOLD: Duration = Duration::from_secs(5);
+const LOG_EVERY: Duration = Duration::from_secs(5);
 
 /// Brings the only segment of a folder up to date. Does nothing when it is.
 pub(super) fn run(database: &Database, segment: &Segment) -> Result<(), ReadError> {
     if database.keyspace_exists(BY_SCAN) {
         let old = Old::open(database)?;
-        let (begun, mut told, mut rows) = (Instant::now(), None::<Instant>, 0);
+        let (begun, mut logged, mut rows) = (Instant::now(), None::<Instant>, 0);
         loop {
             match step(database, segment, &old, BATCH)? {
                 0 => break,
                 done => rows += done,
             }
-            if told.is_none_or(|at| at.elapsed() > TOLD) {
+            if logged.is_none_or(|at| at.elapsed() > LOG_EVERY) {
                 tracing::info!(
                     rows,
                     "migrating the rows of an older release; the store is ready when this is done"
                 );
-                told = Some(Instant::now());
+                logged = Some(Instant::now());
             }
         }
         tracing::info!(rows, seconds = begun.elapsed().as_secs(), "the folder is migrated to this release");

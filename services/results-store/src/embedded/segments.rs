@@ -18,7 +18,7 @@ use crate::keys;
 /// Number of a segment to the millisecond of 1970 in which it was begun.
 const LIST: &str = "segments";
 
-/// Segments at one moment. Who holds them can read them, also when they are removed meanwhile.
+/// Segments at one moment. Its holder can read them, also when they are removed meanwhile.
 pub(super) type Listed = Arc<[Arc<Segment>]>;
 
 pub(super) struct Segments {
@@ -218,7 +218,7 @@ mod tests {
                 Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{error}"),
             }
         }
-        panic!("the engine does not come to rest");
+        panic!("the engine never rests");
     }
 
     fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {

@@ -1,7 +1,7 @@
 //! What is in the embedded store, and how it is written.
 //!
 //! Four keyspaces of a segment are written in one atomic batch: rows by line and time, where a scan is, an egg's scans,
-//! and pictures. A batch is durable when its commit comes back. Scans and eggs have their site behind their id, so that
+//! and pictures. A batch is durable when its commit returns. Scans and eggs have their site behind their id, so that
 //! one look finds them with and without it.
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use crate::keys;
 use crate::once::{self, Outcome, Plan, Write};
 use crate::record::Record;
 
-/// Threads that sort in the background: one for what must be done before writes can go on, one for the rest.
+/// Threads that sort in the background: one for what must be done before writes can continue, one for the rest.
 const BACKGROUND: usize = 2;
 /// Journals on disk: what must be read again after a crash. It takes less than a second.
 const JOURNAL_BYTES: u64 = 128 << 20;
@@ -61,7 +61,7 @@ impl Tables {
         Ok(Self { database, segments })
     }
 
-    /// Stores all records that may be stored, or none. They are durable when it comes back.
+    /// Stores all records that may be stored, or none. They are durable when it returns.
     pub fn append(&self, records: Vec<Record>) -> Result<Vec<Outcome>, ReadError> {
         let (before, segments) = self.segments.view();
         let mut found = HashMap::new();
@@ -86,14 +86,14 @@ impl Tables {
 /// Opens the database as it is.
 pub(super) fn database(folder: &Path) -> fjall::Result<Database> {
     Database::builder(folder)
-        // Each batch is persisted by itself.
+        // Each batch is persisted explicitly.
         .manual_journal_persist(true)
         .worker_threads(BACKGROUND)
         .max_journaling_size(JOURNAL_BYTES)
         .open()
 }
 
-/// Looks in the newest segments first: most scans that come again are recent.
+/// Looks in the newest segments first: most repeated scans are recent.
 fn find(now: &Snapshot, segments: &Listed, scan: &ScanKey) -> Result<Option<Stored>, ReadError> {
     let scan_key = keys::scan(&scan.scan_id, &scan.site);
     for segment in segments.iter().rev() {

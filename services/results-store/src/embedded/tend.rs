@@ -129,7 +129,7 @@ fn gib(bytes: u64) -> String {
     format!("{:.2} GiB", bytes as f64 / (1u64 << 30) as f64)
 }
 
-/// Bytes of disk that a folder uses. What comes or goes meanwhile counts or not.
+/// Bytes of disk that a folder uses. Files that appear or disappear meanwhile may count or not.
 fn used(folder: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt as _;
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };

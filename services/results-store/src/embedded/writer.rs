@@ -39,7 +39,7 @@ impl Writer {
     }
 }
 
-/// Writes what comes, and looks after the limits between two batches.
+/// Writes batches as they arrive, and applies the limits between two of them.
 async fn write(engine: &Engine, mut batches: mpsc::Receiver<Batch>) {
     let mut tender = engine.tender();
     loop {
@@ -56,7 +56,7 @@ async fn write(engine: &Engine, mut batches: mpsc::Receiver<Batch>) {
 impl Drop for Writer {
     fn drop(&mut self) {
         drop(self.queue.take());
-        // A panic in it was told by the default hook.
+        // The default hook has printed its panic.
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
