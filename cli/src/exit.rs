@@ -1,4 +1,4 @@
-//! Exit codes: what a script can tell without reading.
+//! Exit codes: what a script can know without reading.
 
 use std::process::ExitCode;
 
@@ -20,7 +20,7 @@ pub enum Failure {
     /// Nothing is stored under this name.
     #[error("{0}")]
     NotFound(String),
-    /// Nobody answers, or nobody who can.
+    /// No server answers, or none that can.
     #[error("{0}")]
     NoServer(String),
 }

@@ -47,7 +47,7 @@ impl Out {
         self.format == Format::Json
     }
 
-    /// Writes one line or several, at once. On a terminal that is too narrow each goes on in the next line.
+    /// Writes one line or several, at once. On a terminal that is too narrow each continues in the next line.
     ///
     /// # Errors
     /// When the reader of our output is gone.
@@ -97,7 +97,7 @@ impl Out {
     }
 }
 
-/// A line on standard error. One that nobody can read is no reason to stop.
+/// A line on standard error. A failure to write it is no reason to stop.
 pub(crate) fn warn(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }

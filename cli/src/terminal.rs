@@ -30,7 +30,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// `doing` so many things, such as `making phantoms`.
+    /// `doing` names the work on `count` things, such as `making phantoms`.
     pub(crate) fn new(doing: &str, count: u64) -> Self {
         let draws = io::stderr().is_terminal() && ovomesh_bootstrap::terminal::is_capable();
         let bar = ProgressBar::with_draw_target(
@@ -42,7 +42,7 @@ impl Progress {
         }
         bar.set_message(doing.to_owned());
         let lines =
-            Lines { doing: doing.to_owned(), count, done: 0, began: Instant::now(), told: Duration::ZERO };
+            Lines { doing: doing.to_owned(), count, done: 0, began: Instant::now(), shown: Duration::ZERO };
         Self { bar, lines: (!draws).then(|| Mutex::new(lines)) }
     }
 
@@ -51,14 +51,14 @@ impl Progress {
         Self { bar: ProgressBar::hidden(), lines: None }
     }
 
-    /// So many more are done.
+    /// This many more are done.
     pub(crate) fn add(&self, more: u64) {
         self.bar.inc(more);
         let Some(lines) = &self.lines else { return };
         let mut lines = lines.lock();
         let passed = lines.began.elapsed();
         if let Some(line) = lines.add(more, passed) {
-            // Nobody needs to read it.
+            // A failure to write it is no reason to stop.
             let _ = writeln!(io::stderr(), "{line}");
         }
     }
@@ -80,22 +80,22 @@ struct Lines {
     done: u64,
     began: Instant,
     /// When a line was last written.
-    told: Duration,
+    shown: Duration,
 }
 
 impl Lines {
     /// The line that is due now.
     fn add(&mut self, more: u64, passed: Duration) -> Option<String> {
         self.done += more;
-        if passed < self.told + EVERY || self.done >= self.count {
+        if passed < self.shown + EVERY || self.done >= self.count {
             return None;
         }
-        self.told = passed;
+        self.shown = passed;
         Some(format!("{}: {} of {}", self.doing, self.done, self.count))
     }
 }
 
-/// Text for a terminal of this width: a line that is longer goes on below its value, or a little further in.
+/// Text for a terminal of this width: a line that is longer continues below its value, or a little further in.
 pub(crate) fn wrapped(text: &str, width: usize) -> String {
     text.split('\n').map(|line| wrapped_line(line, width)).collect::<Vec<_>>().join("\n")
 }
@@ -122,7 +122,7 @@ fn wrapped_line(line: &str, width: usize) -> String {
     lines.join("\n")
 }
 
-/// Where a line goes on: below the value of `name   value`, else 4 further in than it begins.
+/// Where a line continues: below the value of `name   value`, else 4 further in than it begins.
 fn hanging(line: &str, width: usize) -> usize {
     let begins = line.len() - line.trim_start().len();
     let value = line[begins..].find("  ").map(|gap| {
@@ -167,8 +167,8 @@ mod tests {
 
     #[test]
     fn progress_without_a_bar_is_a_line_now_and_then() {
-        let (began, told) = (Instant::now(), Duration::ZERO);
-        let mut lines = Lines { doing: "making phantoms".into(), count: 100, done: 0, began, told };
+        let (began, shown) = (Instant::now(), Duration::ZERO);
+        let mut lines = Lines { doing: "making phantoms".into(), count: 100, done: 0, began, shown };
         let mut at = |seconds| lines.add(10, Duration::from_secs(seconds));
         assert_eq!(at(1), None, "what is quick needs none");
         assert_eq!(at(6).as_deref(), Some("making phantoms: 20 of 100"));

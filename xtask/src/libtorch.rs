@@ -1,7 +1,7 @@
 //! libtorch from PyPI's torch wheel, through pip: checked by hash, reduced to what is linked, kept in the cache.
 //!
 //! The wheel is a CUDA build of 527 MB; only its CPU half is kept (about 400 MB). To run on a GPU, put the CUDA
-//! libraries of the same wheel beside it: inference opens `libtorch_cuda.so` by itself when it is there.
+//! libraries of the same wheel beside it: inference opens `libtorch_cuda.so` when it is there.
 
 use std::fs;
 use std::path::Path;

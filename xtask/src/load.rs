@@ -62,7 +62,7 @@ pub fn simulate(
             each_second(second, fleet)?;
         }
     }
-    // It fails when scans were lost: the report says how many, and who reads it decides.
+    // It fails when scans were lost: the report says how many, and its reader decides.
     child.wait()?;
     Report::read(&report)
 }

@@ -1,4 +1,4 @@
-//! What `ovomesh simulate --report` writes, and how it is told.
+//! What `ovomesh simulate --report` writes, and how it is printed.
 
 use std::collections::BTreeMap;
 use std::path::Path;

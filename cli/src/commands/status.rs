@@ -247,9 +247,10 @@ mod tests {
             last_error_at: Some(prost_types::Timestamp { seconds: now.as_second() - 90, nanos: 0 }),
             ..Default::default()
         };
-        let told = [Ok(inference), Ok(gateway), Err("Connection refused (os error 111)".to_owned())];
+        let answers = [Ok(inference), Ok(gateway), Err("Connection refused (os error 111)".to_owned())];
         let uri = Uri::from_static("http://127.0.0.1:7700");
-        let text = table::render(&COLUMNS, told.iter().map(|answer| cells(&uri, answer, now)), false, None);
+        let text =
+            table::render(&COLUMNS, answers.iter().map(|answer| cells(&uri, answer, now)), false, None);
         assert_eq!(
             text,
             "\
@@ -258,7 +259,7 @@ inference        inference-1  http://127.0.0.1:7700  0.1.0    yes               
 scanner-gateway  gw           http://127.0.0.1:7700  0.1.0    no                 0       -  1 min ago: inference: no replica
 -                -            http://127.0.0.1:7700  -        unreachable        -       -  Connection refused (os error 111)"
         );
-        let facts: Vec<_> = told.iter().flatten().flat_map(facts).collect();
+        let facts: Vec<_> = answers.iter().flatten().flat_map(facts).collect();
         assert_eq!(
             table::render(&FACTS, facts, false, None),
             "\

@@ -32,7 +32,7 @@ pub struct ServerArgs {
     pub io_threads: u16,
 }
 
-/// What a service tells about itself.
+/// What a service reports about itself.
 #[derive(clap::Args, Clone, Debug)]
 #[command(next_help_heading = "Telemetry")]
 pub struct TelemetryArgs {

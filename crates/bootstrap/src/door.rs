@@ -1,6 +1,6 @@
 //! The door: each connection is looked at before anything is spent on it.
 //!
-//! A caller that says nothing, speaks TLS to a plain-text port or plain text to a TLS port is told so, or at least the
+//! A caller that says nothing, speaks TLS to a plain-text port or plain text to a TLS port receives an error that says so, or at least the
 //! log is, instead of leaving both sides with a broken pipe.
 
 use std::io;
@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 /// How long a caller may take to its first byte, and how long for a TLS handshake: connections that are only held
 /// open must not add up.
 const OPENING: Duration = Duration::from_secs(10);
-/// Connections that may be opening at once, at some KiB each: so many that those who say nothing keep nobody out soon.
+/// Connections that may be opening at once, at some KiB each: so many that silent callers do not soon keep others out.
 /// More wait in the kernel's queue.
 const OPENING_AT_ONCE: usize = 4_096;
 /// Pause after the system refused a connection, which it does when file descriptors run out.

@@ -12,7 +12,7 @@ const SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, 1024.0];
 
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
 
-/// The recorder of this process, installed by whoever comes first.
+/// The recorder of this process, installed at the first use.
 pub(crate) fn handle() -> &'static PrometheusHandle {
     HANDLE.get_or_init(|| {
         let recorder = PrometheusBuilder::new()
@@ -21,7 +21,7 @@ pub(crate) fn handle() -> &'static PrometheusHandle {
             .expect("the bounds above are not empty")
             .build_recorder();
         let handle = recorder.handle();
-        // Another recorder can only come from a test that brings its own.
+        // Only a test can have installed another recorder.
         let _ = metrics::set_global_recorder(recorder);
         handle
     })

@@ -108,12 +108,12 @@ where
 
 fn announce(service: &str, listener: &TcpListener) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    // Whoever started this may have closed our output: that is no reason to stop.
+    // The parent may have closed our output: that is no reason to stop.
     let _ = writeln!(out, "{service} listening on {}", listener.local_addr()?).and_then(|()| out.flush());
     Ok(())
 }
 
-/// Begins the drain at the first signal, comes back at the second.
+/// Begins the drain at the first signal, returns at the second.
 async fn obey(service: &str, (mut terminate, mut interrupt): (Signal, Signal), lifecycle: &Lifecycle) {
     let mut next = async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
     next().await;

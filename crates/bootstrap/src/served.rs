@@ -7,7 +7,7 @@ use tonic::Status;
 
 use crate::is_grpc;
 
-/// Every gRPC service of ovomesh that is not on all ports: its full name, who serves it, and the port by default.
+/// Every gRPC service of ovomesh that is not on all ports: its full name, the program that serves it, and the port by default.
 const ELSEWHERE: [(&str, &str, u16); 9] = [
     ("ovomesh.gateway.v1.GatewayService", "scanner-gateway", 7700),
     ("ovomesh.inference.v1.InferenceService", "inference", 7720),
@@ -20,7 +20,7 @@ const ELSEWHERE: [(&str, &str, u16); 9] = [
     ("ovomesh.store.v1.StoreService", "results-store", 7702),
 ];
 
-/// The names of the services that a port serves, for health, reflection and who asks for another one.
+/// The names of the services that a port serves, for health, reflection and callers of another one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Served(Vec<&'static str>);
 

@@ -96,7 +96,7 @@ impl<'a> Server<'a> {
         self
     }
 
-    /// Who tells whether it is ready.
+    /// Says whether it is ready.
     #[must_use]
     pub fn status(mut self, status: impl Status) -> Self {
         self.status = Some(Arc::new(status));

@@ -21,11 +21,11 @@ pub(crate) fn watch(request: Request) -> Request {
     if crate::is_grpc(&request) { request.map(|body| Body::new(Watched::new(body))) } else { request }
 }
 
-/// A body of which somebody waits for the rest.
+/// A body whose rest the server waits for.
 struct Watched {
     body: Body,
     framing: Framing,
-    /// Set while a message is not whole and nothing comes.
+    /// Set while a message is not whole and nothing arrives.
     silence: Option<Pin<Box<Sleep>>>,
 }
 
@@ -179,6 +179,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_between_messages_is_no_fault() {
         let hour = Duration::from_secs(3600);
-        assert!(tokio::time::timeout(hour, read(message(10))).await.is_err(), "nothing came, and no error");
+        assert!(
+            tokio::time::timeout(hour, read(message(10))).await.is_err(),
+            "nothing arrived, and no error"
+        );
     }
 }

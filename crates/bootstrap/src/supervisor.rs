@@ -1,4 +1,4 @@
-//! What systemd is told, when it started this program and asks: that it serves, that it leaves, and that it is alive.
+//! Notifies systemd, when it started this program and asks for it: that it serves, that it ends, and that it is alive.
 //! Elsewhere nobody listens, and nothing is said.
 
 use std::time::Duration;
@@ -7,12 +7,12 @@ use sd_notify::NotifyState;
 
 /// It serves: what is ordered after it may start.
 pub fn serves() {
-    tell(NotifyState::Ready);
+    notify(NotifyState::Ready);
 }
 
 /// It finishes what it has, and ends.
 pub fn leaves() {
-    tell(NotifyState::Stopping);
+    notify(NotifyState::Stopping);
 }
 
 /// Says that it is alive, twice in each `WatchdogSec`. Never ends.
@@ -24,11 +24,11 @@ pub async fn is_alive() {
     let mut beat = tokio::time::interval((limit / 2).max(Duration::from_millis(1)));
     loop {
         beat.tick().await;
-        tell(NotifyState::Watchdog);
+        notify(NotifyState::Watchdog);
     }
 }
 
-fn tell(state: NotifyState<'_>) {
+fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "cannot notify systemd: NOTIFY_SOCKET cannot be reached");
     }

@@ -68,7 +68,7 @@ fn exporter(
         .with_service_name(service)
         .with_attribute(opentelemetry::KeyValue::new("service.instance.id", instance))
         .build();
-    // Whether a scan is traced is decided once, where it enters (see `trace`); here all that comes is kept.
+    // Whether a scan is traced is decided once, where it enters (see `trace`); here everything is kept.
     let provider = SdkTracerProvider::builder()
         .with_batch_exporter(exporter)
         .with_sampler(Sampler::AlwaysOn)
@@ -81,7 +81,7 @@ impl Telemetry {
     /// Sends what is not yet sent.
     pub async fn stop(self) {
         let Some(provider) = self.provider else { return };
-        // It blocks until the exporter is done, which needs this runtime to go on.
+        // It blocks until the exporter is done, which needs this runtime.
         let flush = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH));
         if let Ok(Err(error)) = flush.await {
             tracing::warn!(%error, "the last traces were not sent");

@@ -14,7 +14,7 @@ use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 use crate::{ClientTlsArgs, ServerArgs};
 
 impl ServerArgs {
-    /// How this server proves who it is, and whom it asks to do the same. `None`: plain text.
+    /// How this server proves its identity, and which callers must do the same. `None`: plain text.
     pub(crate) fn tls(&self) -> anyhow::Result<Option<Arc<ServerConfig>>> {
         let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
         install_provider();
@@ -30,7 +30,7 @@ impl ServerArgs {
         let mut config = builder
             .with_single_cert(certificates(cert)?, private_key(key)?)
             .with_context(|| format!("the key in {} for {}", key.display(), cert.display()))?;
-        // The second for probes, and for whoever reads /metrics.
+        // The second for probes, and for readers of /metrics.
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Some(Arc::new(config)))
     }

@@ -18,7 +18,7 @@ pub struct Args {
     /// Distinct eggs of each set
     #[arg(long, default_value_t = 6_000, value_name = "N")]
     eggs: u32,
-    /// Where the eggs come from. No seed of `cargo xtask train` gives the eggs of any seed here
+    /// Seed of the eggs. No seed of `cargo xtask train` gives the eggs of any seed here
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
     /// Measure the programs of this folder instead of building them

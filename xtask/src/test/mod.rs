@@ -36,7 +36,7 @@ fn side_by_side() -> usize {
 /// A step: its name, and what it does.
 type Step = (&'static str, fn() -> anyhow::Result<()>);
 
-/// What comes before the tests. Lints and documentation share what they compile; programs and tests share the rest.
+/// The steps before the tests. Lints and documentation share what they compile; programs and tests share the rest.
 const STEPS: [Step; 7] = [
     ("format", || execute(&mut cargo(&["fmt", "--all", "--check"]))),
     ("contract", contract::check),

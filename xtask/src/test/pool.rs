@@ -14,7 +14,7 @@ use super::times::{Test, counts};
 use crate::build::target_folder;
 
 pub struct Job {
-    /// As it is told.
+    /// Its name in the output.
     pub name: String,
     /// How it is run.
     pub command: Command,
@@ -24,7 +24,7 @@ pub struct Job {
     pub is_heavy: bool,
 }
 
-/// What came of all jobs.
+/// The results of all jobs.
 #[derive(Default)]
 pub struct Tests {
     pub tests: Vec<Test>,
@@ -76,7 +76,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// The first job that may run now. Where only heavy ones are left, whoever runs one of them goes on with the next.
+    /// The first job that may run now. Where only heavy ones are left, the thread that runs one of them continues with the next.
     fn next(&mut self) -> Option<Job> {
         let at = self.jobs.iter().position(|job| !(job.is_heavy && self.heavy_runs))?;
         let job = self.jobs.remove(at)?;

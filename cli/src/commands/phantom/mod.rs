@@ -1,6 +1,6 @@
 //! `ovomesh phantom`: synthetic eggs as DICOM files, with what is true of them beside.
 //!
-//! [`egg`] makes one egg and its files, [`truth`] tells what is in it.
+//! [`egg`] makes one egg and its files, [`truth`] says what is in it.
 
 mod egg;
 mod truth;

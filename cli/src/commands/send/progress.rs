@@ -17,10 +17,10 @@ pub(crate) struct Progress<'a> {
     bar: Bar,
     /// Verdicts by call: female, male, no embryo, undecided.
     calls: [u64; 4],
-    /// Of the undecided: those that were never judged, nor stored.
+    /// Of the undecided: those that were neither computed nor stored.
     rejected: u64,
     failures: Vec<String>,
-    /// Verdicts of which no Committed came.
+    /// Verdicts without a Committed.
     unknown: usize,
 }
 
@@ -30,12 +30,12 @@ impl<'a> Progress<'a> {
         Self { out, bar, calls: [0; 4], rejected: 0, failures: Vec::new(), unknown: 0 }
     }
 
-    /// So many more files are done.
+    /// This many more files are done.
     pub(crate) fn done(&self, files: usize) {
         self.bar.add(files as u64);
     }
 
-    /// A scan was decided, so long after it was sent.
+    /// A scan was decided `took` after it was sent.
     pub(crate) fn verdict(&mut self, item: &Item, verdict: &Verdict, took: Duration) -> anyhow::Result<()> {
         self.calls[row::call_index(verdict.call.to_pb())] += 1;
         let Self { out, bar, .. } = self;
@@ -48,7 +48,7 @@ impl<'a> Progress<'a> {
         })
     }
 
-    /// An image that cannot be judged: UNDECIDED like an egg without a verdict, which is what a sorter makes of it.
+    /// An image that cannot be computed: UNDECIDED like an egg without a verdict, which is what a sorter makes of it.
     pub(crate) fn rejected(&mut self, item: Option<&Item>, why: &str) -> anyhow::Result<()> {
         let verdict = Verdict::new(Call::Undecided(Reason::Rejected, why.to_owned()), DecidedBy::Unspecified);
         self.rejected += 1;
@@ -76,7 +76,7 @@ impl<'a> Progress<'a> {
         })
     }
 
-    /// So many verdicts came without word from the store.
+    /// This many verdicts arrived without a Committed from the store.
     pub(crate) fn not_known_to_be_stored(&mut self, verdicts: usize) {
         self.unknown += verdicts;
     }

@@ -26,7 +26,7 @@ pub(crate) struct ScanSettings {
     pub(crate) purpose: pb::Purpose,
 }
 
-/// A scan to send, and where it came from.
+/// A scan to send, and the files that it was read from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Item {
     pub(crate) scan: pb::Scan,
@@ -34,15 +34,15 @@ pub(crate) struct Item {
     pub(crate) notes: Vec<String>,
 }
 
-/// What came of some files.
+/// What was found in some files.
 #[derive(Debug)]
 pub(crate) enum Found {
     Scan(Box<Item>),
-    /// An image, but no scan that could be judged, for this reason.
+    /// An image, but no scan that could be computed, for this reason.
     Rejected(String),
     /// No image, for this reason.
     Nothing(String),
-    /// So many files are done.
+    /// This many files are done.
     Done(usize),
 }
 
@@ -80,7 +80,7 @@ impl ScanSettings {
     }
 }
 
-/// Reads the files folder by folder: those of one folder are in memory together, so that their series can be told apart.
+/// Reads the files folder by folder: those of one folder are in memory together, so that their series can be distinguished.
 pub(crate) fn read(
     folders: Vec<Vec<PathBuf>>,
     settings: ScanSettings,
@@ -90,7 +90,7 @@ pub(crate) fn read(
         let mut seen = HashSet::new();
         for files in folders {
             for result in dicom::read_files(&files, &[]) {
-                // Whoever sends has left: nothing more is needed.
+                // The sender has left: nothing more is needed.
                 if to.blocking_send(checked(result, &files, &settings, &mut seen)).is_err() {
                     return;
                 }

@@ -17,11 +17,11 @@ use crate::Out;
 
 /// From the last connection to the first send: the pacer's thread is up by then.
 const RUN_UP: Duration = Duration::from_millis(50);
-/// An answer may come so long after its budget has run out; later ones are lost.
+/// An answer may arrive this long after its budget has run out; later ones are lost.
 const GRACE: Duration = Duration::from_secs(5);
-/// A Committed may come so long after the last verdict.
+/// A Committed may arrive this long after the last verdict.
 const COMMIT: Duration = Duration::from_secs(10);
-/// A server that takes the last scans this slowly is not waited for any more, from the plan's end.
+/// A server that takes the last scans this slowly is no longer waited for, from the plan's end.
 const LONGEST_END: Duration = Duration::from_secs(300);
 /// How often the end is looked for.
 const LOOK: Duration = Duration::from_millis(50);
@@ -108,7 +108,7 @@ impl End {
         Self { budget, planned, before: State::default(), sent_at: planned, answered_at: planned }
     }
 
-    /// Whether a run that is so far at `now` has come to its end.
+    /// Whether a run in this state at `now` has ended.
     fn has_come(&mut self, state: State, now: Duration) -> bool {
         if state.unsent != self.before.unsent || now < self.planned {
             self.sent_at = now;

@@ -87,7 +87,7 @@ impl Generator {
         Ok((Self(thread.context("starting the generator's thread")?), supplies))
     }
 
-    /// Waits for the end, which comes at once when the supplies are gone.
+    /// Waits for the end, which follows at once when the supplies are gone.
     pub(crate) fn cost(self) -> Cost {
         self.0.join().unwrap_or_default()
     }
@@ -207,15 +207,15 @@ mod tests {
         for (scanner, mut supply) in (1..).zip(supplies) {
             let expected: Vec<u32> =
                 (0..).zip(&plan.sends).filter(|(_, send)| send.scanner == scanner).map(|(n, _)| n).collect();
-            let mut came = Vec::new();
+            let mut received = Vec::new();
             while let Some(made) = supply.next().await {
                 assert_eq!(crc32c::crc32c(&made.samples), made.crc32c);
-                came.push(made.n);
-                if came.len() == expected.len() {
+                received.push(made.n);
+                if received.len() == expected.len() {
                     break;
                 }
             }
-            assert_eq!(came, expected);
+            assert_eq!(received, expected);
         }
         drop(idle);
         let cost = generator.cost();

@@ -46,8 +46,8 @@ impl Latency {
     }
 }
 
-/// One second of a run: what was sent in it, and the verdicts that came in it. A kill shows in the second in which the
-/// delayed verdicts came.
+/// One second of a run: what was sent in it, and the verdicts that arrived in it. A kill shows in the second in which the
+/// delayed verdicts arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 pub(crate) struct Second {
     /// From the start of the measured time.
@@ -78,7 +78,7 @@ impl Timeline {
         self.now.sent += 1;
     }
 
-    /// A verdict came at this time, `took` after its intended send.
+    /// A verdict arrived at this time, `took` after its intended send.
     pub(crate) fn verdict(&mut self, at: Duration, took: Duration) {
         self.turn(at);
         self.now.verdicts += 1;
@@ -144,6 +144,6 @@ mod tests {
         );
         assert!((seconds[0].max_ms - 5.0).abs() < 0.01);
         assert!((seconds[2].max_ms - 1_400.0).abs() < 2.0);
-        assert_eq!(seconds[1].max_ms.to_bits(), 0f64.to_bits(), "nothing came in the second between");
+        assert_eq!(seconds[1].max_ms.to_bits(), 0f64.to_bits(), "nothing arrived in the second between");
     }
 }

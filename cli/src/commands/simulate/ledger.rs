@@ -52,7 +52,7 @@ pub(crate) struct Counts {
     pub(crate) causes: Vec<String>,
 }
 
-/// Latencies of the measured scans, from the intended send or as the gateway told.
+/// Latencies of the measured scans, from the intended send or as the gateway reports them.
 #[derive(Debug)]
 pub(crate) struct Stages {
     pub(crate) answer: Latency,
@@ -170,7 +170,7 @@ impl Ledger {
         self.cause(format!("rejected: {said}"));
     }
 
-    /// An answer came to a scan that has one, or was never sent.
+    /// An answer to a scan that has one, or that was never sent.
     pub(crate) fn unexpected(&mut self, scan_id: &str) {
         self.answer(scan_id);
     }
@@ -192,7 +192,7 @@ impl Ledger {
         }
     }
 
-    /// The stream of scan `n` broke after its verdict came: no Committed can come any more.
+    /// The stream of scan `n` broke after its verdict: no Committed can arrive any more.
     pub(crate) fn unconfirmed(&mut self, n: u32) {
         let state = self.states[n as usize];
         if state.verdict && !state.committed {
@@ -250,7 +250,7 @@ impl Ledger {
         self.unanswered
     }
 
-    /// Verdicts whose Committed may still come.
+    /// Verdicts whose Committed may still arrive.
     pub(crate) fn uncommitted(&self) -> u64 {
         self.uncommitted
     }
@@ -274,7 +274,7 @@ impl Stages {
         self.gateway.record(us(t.total_us));
         self.transport.record(took.saturating_sub(waited).saturating_sub(us(t.total_us)));
         if verdict.scores.is_some() || t.inference_us > 0 {
-            // A scan that expired or was no egg never came to these stages: its zeros are no measurement.
+            // A scan that expired or was no egg never reached these stages: its zeros are no measurement.
             self.inference_queued.record(us(t.inference_queued_us));
             self.inference.record(us(t.inference_us));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::latency::Second;
 use super::ledger::Ledger;
 
-/// The head is repeated after so many lines, so that a long log stays readable.
+/// The head is repeated after this many lines, so that a long log stays readable.
 const HEAD_EVERY: u64 = 20;
 
 const HEAD: &str = "  time   sent/s  verdicts/s    FEMALE      MALE         -         ?  in flight    p50 ms    p99 ms  \

@@ -1,7 +1,7 @@
 //! `ovomesh simulate`: scanners with phantoms, an open-loop load.
 //!
 //! [`plan`] fixes what is sent when; [`generate`] makes the scans ahead; [`pace`] says when each is due; a [`scanner`] for
-//! each scanner sends them and books the answers in the [`ledger`]; [`live`] and [`report`] tell what came of it.
+//! each scanner sends them and books the answers in the [`ledger`]; [`live`] and [`report`] show the results.
 
 mod accuracy;
 mod content;
@@ -76,7 +76,7 @@ pub(crate) async fn run(args: Args, global: &Global, out: &mut Out) -> anyhow::R
     Ok(if report.is_whole() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Opens and ends a session, so that a server that is not there is told before the phantoms are made, which may take long.
+/// Opens and ends a session, so that a missing server is reported before the phantoms are made, which may take long.
 async fn find_server(args: &Args, global: &Global) -> anyhow::Result<()> {
     let line = Line { site: args.site.to_string(), line: "line-1".into() };
     let bytes = args.size.grid().bytes() as u64;

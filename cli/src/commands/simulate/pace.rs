@@ -27,7 +27,7 @@ impl Pacer {
     ) -> anyhow::Result<Self> {
         let (stop, stopped) = threads::channel();
         let work = move || {
-            let mut told = 0;
+            let mut announced = 0;
             for (n, send) in (0u32..).zip(&plan.sends) {
                 let left = (start + send.at).saturating_duration_since(Instant::now());
                 if !left.is_zero() && stopped.recv_timeout(left) != Err(RecvTimeoutError::Timeout) {
@@ -35,9 +35,9 @@ impl Pacer {
                 }
                 // A scanner that has left needs nothing any more.
                 let _ = due[send.scanner as usize].send(n);
-                told = n + 1;
+                announced = n + 1;
             }
-            told
+            announced
         };
         let thread = std::thread::Builder::new().name("pacer".into()).spawn(work);
         Ok(Self { stop, thread: thread.context("starting the pacer's thread")? })
@@ -71,7 +71,7 @@ mod tests {
             assert_eq!(due[scanner].recv().await, Some(n));
             assert!(start.elapsed() >= Duration::from_millis(ms));
         }
-        assert_eq!(due[0].recv().await, None, "the end is told");
+        assert_eq!(due[0].recv().await, None, "the end is reported");
     }
 
     #[tokio::test]

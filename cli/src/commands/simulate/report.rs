@@ -1,4 +1,4 @@
-//! What a run came to: for programs as JSON, for people as text.
+//! The result of a run: for programs as JSON, for people as text.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub(crate) struct Report {
     /// The name of the run: its scans are `sim-<run>-<n>`.
     pub(crate) run: String,
     pub(crate) scanners: u32,
-    /// Scans per second that were asked for.
+    /// Scans per second, as requested.
     pub(crate) rate: f64,
     pub(crate) seconds: f64,
     pub(crate) arrivals: String,
@@ -76,7 +76,7 @@ pub(crate) struct Report {
     pub(crate) streams_reconnected: u64,
     pub(crate) resent: u64,
     pub(crate) causes: Vec<String>,
-    /// CPU of making one scan (noise, checksum, packing). Absent where the kernel does not tell.
+    /// CPU of making one scan (noise, checksum, packing). Absent where the kernel does not report it.
     pub(crate) generator_cpu_ms_per_scan: Option<f64>,
 }
 

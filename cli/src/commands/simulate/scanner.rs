@@ -50,7 +50,7 @@ pub(crate) struct SimulatedScanner {
     run: Arc<Run>,
     supply: Supply,
     due: mpsc::UnboundedReceiver<u32>,
-    /// The next scan's time has come.
+    /// The next scan is due.
     is_due: bool,
     scanner: Scanner,
     /// A session is open.
@@ -80,7 +80,7 @@ impl SimulatedScanner {
         Ok(Self { run, supply, due, is_due: false, scanner, is_open: true })
     }
 
-    /// Sends what is due and books what comes, over all breaks, until the run is finished.
+    /// Sends what is due and books the answers, over all breaks, until the run is finished.
     pub(crate) async fn work(mut self, start: StartTime) {
         let finish = self.run.finish.clone();
         let leave = async {
@@ -96,7 +96,7 @@ impl SimulatedScanner {
                 // Answers first: their time is measured.
                 biased;
                 event = self.scanner.next() => match event {
-                    // All that is still waited for has come, or is lost.
+                    // All answers that are still waited for have arrived, or are lost.
                     Ok(None | Some(Event::Broken(_))) | Err(_) if !is_sending => return,
                     Ok(Some(event)) => self.book(event, start),
                     Ok(None) => return,
@@ -177,7 +177,7 @@ impl SimulatedScanner {
     }
 }
 
-/// The next scan once its time has come; waits for ever when there is none. Nothing is lost when the wait is given up.
+/// The next scan once it is due; waits for ever when there is none. Nothing is lost when the wait is given up.
 async fn next_due(due: &mut mpsc::UnboundedReceiver<u32>, is_due: &mut bool, supply: &mut Supply) -> Made {
     if !*is_due {
         match due.recv().await {

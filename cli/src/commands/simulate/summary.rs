@@ -260,7 +260,7 @@ note: rejected: scan ...: no room"
         assert_eq!(
             live.line(&mut ledger, ms(2_000), Duration::ZERO).lines().count(),
             1,
-            "the head comes once"
+            "the head is printed once"
         );
         assert_eq!(
             Live::new(Some(60)).line(&mut self::ledger(), ms(1_000), Duration::ZERO),

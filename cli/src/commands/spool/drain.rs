@@ -47,7 +47,7 @@ struct Drain<'a> {
 #[derive(Debug, Default)]
 struct Done {
     stored: u64,
-    /// Of these, UNDECIDED because nobody had decided them.
+    /// Of these, UNDECIDED because they had no verdict.
     undecided: u64,
     refused: u64,
     unreadable: u64,
@@ -98,7 +98,7 @@ pub(super) async fn run(
     let mut drain = Drain { spool, waiting, sent: HashMap::new(), done, progress, global };
     drain.run(out).await?;
     drain.progress.end();
-    tell(&drain.done, out)?;
+    report(&drain.done, out)?;
     Ok(if drain.done.left() == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -167,7 +167,7 @@ fn undecided_row(spooled: bytes::Bytes) -> anyhow::Result<Row> {
     let Scan { mut meta, .. } = Scan::parse(spooled.scan, u64::MAX, spooled.received_at)?;
     // Its agent had heard of no gateway's clock: nobody can vouch for its times.
     meta.clock_suspect |= spooled.clock_correction_us.is_none();
-    // The gateway sets what comes from the line's configuration.
+    // The gateway sets the fields of the line's configuration.
     Ok(meta.row(&LineConfig::default(), Verdict::timed_out(), None))
 }
 
@@ -225,7 +225,7 @@ impl Drain<'_> {
                         let site = if names_sites { site.to_string() } else { String::new() };
                         let named = (site, scan_id.to_string());
                         if self.sent.contains_key(&named) {
-                            // Its answer could not be told from the other one's.
+                            // Its answer could not be distinguished from the other one's.
                             self.waiting.push_front(released);
                             break;
                         }
@@ -277,7 +277,7 @@ impl Drain<'_> {
     }
 }
 
-fn tell(done: &Done, out: &mut Out) -> anyhow::Result<()> {
+fn report(done: &Done, out: &mut Out) -> anyhow::Result<()> {
     let Done { stored, undecided, refused, unreadable, unwritten, images } = done;
     if out.is_json() {
         return out.json(&json!({

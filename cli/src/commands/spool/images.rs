@@ -1,5 +1,5 @@
 //! Series of images that are not whole, in a spool whose agent will not start again: each was acknowledged image by image, so
-//! its egg gets the verdict that its agent would have given it when no more came.
+//! its egg gets the verdict that its agent would have given it when no more arrived.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -15,7 +15,7 @@ use prost::Message as _;
 pub(super) enum Series {
     /// UNDECIDED, and written down.
     Undecided(Released),
-    /// It holds nothing that anybody was told is kept, or its scan has a verdict or a record of its own; it is removed.
+    /// It holds nothing that was acknowledged, or its scan has a verdict or a record of its own; it is removed.
     Done,
 }
 
@@ -34,12 +34,12 @@ pub(super) async fn decide(
     }
     let mut first = None;
     let mut last_error = None;
-    let (mut came, mut expected) = (0, None);
+    let (mut arrived, mut expected) = (0, None);
     for (instance, record) in read {
         let image = Image::decode(&record[..])?;
         match dicom::inspect(&instance, &image.file, intake.wanted()) {
             Ok(info) => {
-                came += 1;
+                arrived += 1;
                 expected = expected.max(info.expected);
                 first.get_or_insert((image, info));
             }
@@ -55,24 +55,24 @@ pub(super) async fn decide(
         ..ImageOrigin::default()
     };
     let mut meta = intake.broken(series, &by, &info.attributes, info.acquired, Timestamp::now())?;
-    // It came earlier, and nobody can tell when.
+    // It arrived earlier, and nothing says when.
     meta.clock_suspect = true;
     let verdict = match expected {
-        Some(expected) if came >= expected => Verdict::timed_out(),
-        _ => Verdict::undecided(Reason::Rejected, &missing(came, expected)),
+        Some(expected) if arrived >= expected => Verdict::timed_out(),
+        _ => Verdict::undecided(Reason::Rejected, &missing(arrived, expected)),
     };
-    // The gateway sets what comes from the line's configuration.
+    // The gateway sets the fields of the line's configuration.
     let row = meta.row(&LineConfig::default(), verdict, None);
     let released = spool.release(&row.key().record(rand::random()), row.encode()).await?;
     std::fs::remove_file(images::path(folder, series))?;
     Ok(Series::Undecided(released))
 }
 
-fn missing(came: usize, expected: Option<usize>) -> String {
+fn missing(arrived: usize, expected: Option<usize>) -> String {
     match expected {
         Some(expected) => {
-            format!("missing slices: {came} of {expected} images arrived before the agent ended")
+            format!("missing slices: {arrived} of {expected} images arrived before the agent ended")
         }
-        None => format!("missing slices: the agent ended after {came} images"),
+        None => format!("missing slices: the agent ended after {arrived} images"),
     }
 }

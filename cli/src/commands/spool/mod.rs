@@ -84,7 +84,7 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
                 }
             }
             out.remark(summary(&inspected))?;
-            // A torn tail is no fault: nobody was told that it is kept.
+            // A torn tail is no fault: it was never acknowledged.
             let damaged = inspected.lost.iter().any(|lost| !lost.is_torn_tail);
             Ok(if damaged { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }

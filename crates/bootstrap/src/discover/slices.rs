@@ -21,7 +21,7 @@ pub struct Slices {
     events: Events,
     known: Known,
     /// What was yielded last.
-    told: Option<HashSet<Uri>>,
+    reported: Option<HashSet<Uri>>,
 }
 
 /// What each slice holds. During a relist the new truth is gathered beside the old one, which holds until it is whole.
@@ -40,7 +40,7 @@ impl Slices {
         let selector = format!("kubernetes.io/service-name={}", service.name);
         let config = watcher::Config::default().labels(&selector);
         let events = watcher(api, config).backoff(WatchBackoff::default()).boxed();
-        Self { service, events, known: Known::default(), told: None }
+        Self { service, events, known: Known::default(), reported: None }
     }
 }
 
@@ -88,8 +88,8 @@ impl Discover for Slices {
                 continue;
             }
             let found = self.known.replicas();
-            if self.told.as_ref() != Some(&found) {
-                self.told = Some(found.clone());
+            if self.reported.as_ref() != Some(&found) {
+                self.reported = Some(found.clone());
                 return Some(found);
             }
         }
