@@ -19,11 +19,14 @@ macro_rules! checked_string {
 
         impl $name {
             /// Checks length and alphabet.
+            ///
+            /// # Errors
+            /// Names the field, its value and the limit.
             pub fn parse(text: &str) -> Result<Self, Invalid> {
                 $rule($field, text, $limit)?;
                 Ok(Self(text.into()))
             }
-            /// The text.
+            /// The text as it was parsed.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -63,7 +66,7 @@ pub struct LineId {
 }
 
 impl LineId {
-    /// Checks both names.
+    /// Checks both names: 1 to 64 bytes each.
     ///
     /// # Errors
     /// Names the one at fault, as a field of a place.
@@ -102,7 +105,7 @@ impl ScanKey {
         Self { site: site.clone(), scan_id: scan_id.clone() }
     }
 
-    /// Checks both names.
+    /// Checks both names: 1 to 64 bytes of the site, 1 to 128 of the scan's id.
     pub fn parse(site: &str, scan_id: &str) -> Result<Self, Invalid> {
         Ok(Self { site: Site::parse(site)?, scan_id: ScanId::parse(scan_id)? })
     }

@@ -21,7 +21,7 @@ pub struct Scan {
     pub budget: Option<Duration>,
     /// W3C trace context of the source, empty if it does not trace.
     pub traceparent: String,
-    /// The image.
+    /// The image: 16-bit samples, packed as they were sent.
     pub volume: Volume,
 }
 
@@ -78,7 +78,7 @@ pub struct Place {
     pub line_id: LineId,
     /// One passage of one tray, empty if unknown.
     pub tray_run: String,
-    /// 1-based, row-major; 0 if unknown.
+    /// 1 to 10,000, row-major; 0 if unknown.
     pub slot: u32,
 }
 
@@ -96,7 +96,7 @@ impl Scan {
 }
 
 impl Place {
-    /// Checks names and slot.
+    /// Checks names and slot (0 to 10,000).
     pub fn parse(place: Option<pb::Place>) -> Result<Self, Invalid> {
         let place = place.ok_or_else(|| Invalid::field("place", "", "present, with site and line"))?;
         texts::TRAY_RUN.check(&place.tray_run)?;

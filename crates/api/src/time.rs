@@ -21,7 +21,7 @@ pub fn from_pb(field: &'static str, at: prost_types::Timestamp) -> Result<Timest
     })
 }
 
-/// To the wire.
+/// A timestamp for the wire, to the nanosecond.
 pub fn to_pb(at: Timestamp) -> prost_types::Timestamp {
     // The wire wants nanos counted upwards, also before 1970; jiff counts them towards the epoch.
     let (seconds, nanos) = (at.as_second(), at.subsec_nanosecond());
@@ -41,7 +41,7 @@ pub fn budget_from_pb(field: &'static str, left: prost_types::Duration) -> Resul
     Ok(Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX)))
 }
 
-/// To the wire.
+/// Time left for the wire, to the nanosecond.
 pub fn budget_to_pb(left: Duration) -> prost_types::Duration {
     let seconds = i64::try_from(left.as_secs()).unwrap_or(i64::MAX);
     prost_types::Duration { seconds, nanos: left.subsec_nanos().cast_signed() }

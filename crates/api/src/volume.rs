@@ -38,7 +38,7 @@ pub struct SampleFormat {
     pub encoding: pb::Encoding,
     /// Real value = sample * slope + intercept; finite and above 0.
     pub slope: f64,
-    /// See `slope`; finite.
+    /// Added after `slope`; finite.
     pub intercept: f64,
 }
 
@@ -106,7 +106,7 @@ impl Volume {
         self.header.dims
     }
 
-    /// Bytes as sent.
+    /// Bytes of the samples as sent: compressed, if they were.
     pub fn bytes(&self) -> usize {
         self.samples.len()
     }

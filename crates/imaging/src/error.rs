@@ -10,9 +10,9 @@ pub enum Error {
         field: &'static str,
         /// How many there are.
         value: usize,
-        /// Fewest.
+        /// Fewest samples that are possible.
         low: usize,
-        /// Most.
+        /// Most samples that are possible.
         high: usize,
     },
     /// A distance of samples out of its range, or not a number.
@@ -20,11 +20,11 @@ pub enum Error {
     Spacing {
         /// x, y or z.
         axis: &'static str,
-        /// What it is.
+        /// The distance in millimetres.
         value: f64,
-        /// Smallest.
+        /// Smallest distance that is possible, in millimetres.
         low: f64,
-        /// Largest.
+        /// Largest distance that is possible, in millimetres.
         high: f64,
     },
     /// Rescaling that cannot be.
@@ -32,9 +32,9 @@ pub enum Error {
         "volume has a rescale slope of {slope} and an intercept of {intercept}; finite numbers and a slope above 0 are possible"
     )]
     Rescale {
-        /// The slope.
+        /// Factor of the samples: finite and above 0, if valid.
         slope: f64,
-        /// The intercept.
+        /// Added after the factor: finite, if valid.
         intercept: f64,
     },
     /// Samples that do not match their header.
@@ -42,7 +42,7 @@ pub enum Error {
         "volume has {got} bytes, its header says {columns}x{rows}x{slices} u16 = {expected}; send it whole"
     )]
     Size {
-        /// Bytes there are.
+        /// Bytes that arrived.
         got: usize,
         /// Samples along x.
         columns: usize,
@@ -50,7 +50,7 @@ pub enum Error {
         rows: usize,
         /// Samples along z.
         slices: usize,
-        /// Bytes there should be.
+        /// Bytes by the header: two for each sample.
         expected: usize,
     },
     /// A file that cannot be opened or read.

@@ -33,7 +33,7 @@ pub struct Header {
     pub handedness: Handedness,
     /// Real value = sample * slope + intercept. Above 0.
     pub slope: f64,
-    /// See `slope`.
+    /// Added after `slope`; finite.
     pub intercept: f64,
 }
 
@@ -43,7 +43,7 @@ impl Header {
         Self { dims, spacing_mm, handedness: Handedness::Right, slope: 1.0, intercept: 0.0 }
     }
 
-    /// Number of samples.
+    /// Number of samples: columns x rows x slices.
     pub fn len(&self) -> usize {
         self.dims.iter().product()
     }

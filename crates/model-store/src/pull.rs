@@ -24,7 +24,7 @@ pub enum PullError {
         "models cannot be pulled from {url}: {why}; write s3://BUCKET/PATH, https://HOST/PATH or file:///PATH"
     )]
     Url {
-        /// What was given.
+        /// The URL as given.
         url: String,
         /// What is wrong with it.
         why: String,
@@ -44,9 +44,9 @@ pub enum PullError {
     Sha256 {
         /// URL of the file.
         url: String,
-        /// As asked for.
+        /// Expected SHA-256 in hexadecimal.
         expected: String,
-        /// As it is.
+        /// SHA-256 of the file, in hexadecimal.
         found: String,
     },
     /// It is too large.
@@ -54,7 +54,7 @@ pub enum PullError {
     Size {
         /// URL of the file.
         url: String,
-        /// The limit.
+        /// Most bytes of such a file.
         limit: u64,
     },
     /// Its `model.toml` is not one.
@@ -62,13 +62,13 @@ pub enum PullError {
     Manifest {
         /// URL of the file.
         url: String,
-        /// What is wrong.
+        /// What is wrong with it.
         why: String,
     },
-    /// This machine.
+    /// The folder of this machine cannot be written.
     #[error("keeping a model in {folder}: {source}")]
     Folder {
-        /// Where.
+        /// The folder.
         folder: PathBuf,
         /// What the system says.
         source: std::io::Error,

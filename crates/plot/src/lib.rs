@@ -16,33 +16,33 @@ const MOST_MARKS: usize = 40;
 /// A line, or points, with a name.
 #[derive(Debug)]
 pub struct Series {
-    /// For the legend.
+    /// Its label in the legend.
     pub name: String,
-    /// x and y, in the order of x.
+    /// x and y in the units of the axes, in the order of x.
     pub points: Vec<(f64, f64)>,
     /// Dashed: a limit or a reference, not a measurement.
     pub dashed: bool,
-    /// Which colour; lines that belong together share one.
+    /// Index of a colour, modulo 7; lines that belong together share one.
     pub colour: usize,
 }
 
 /// A chart with its axes.
 #[derive(Debug)]
 pub struct Chart<'a> {
-    /// Above it.
+    /// Title above the plot.
     pub title: &'a str,
-    /// Below it.
+    /// Horizontal axis.
     pub x: Axis<'a>,
-    /// Beside it.
+    /// Vertical axis.
     pub y: Axis<'a>,
-    /// What is drawn.
+    /// Lines and points.
     pub series: Vec<Series>,
 }
 
 /// An axis.
 #[derive(Debug)]
 pub struct Axis<'a> {
-    /// What it shows.
+    /// Quantity and unit.
     pub name: &'a str,
     /// Where it is labelled; the first and the last are its ends.
     pub ticks: &'a [f64],

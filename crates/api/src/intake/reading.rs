@@ -35,7 +35,7 @@ pub struct Reading {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
-    /// The egg.
+    /// The egg's name within its site.
     EggId,
     /// The passage of the tray.
     TrayRun,
@@ -64,7 +64,7 @@ const TARGETS: [(&str, Target); 8] = [
     ("line", Target::Line),
 ];
 
-/// What was read.
+/// The fields of a scan that were read from its image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Fields {
     /// The hatchery.
@@ -75,7 +75,7 @@ pub struct Fields {
     pub egg_id: Option<EggId>,
     /// The passage of the tray, empty if unknown.
     pub tray_run: String,
-    /// The slot, 0 if unknown.
+    /// The slot, 1 to 10,000; 0 if unknown.
     pub slot: u32,
     /// The batch, empty if none.
     pub batch_id: String,
@@ -87,7 +87,7 @@ pub struct Fields {
     pub notes: Vec<String>,
 }
 
-/// Checked readings.
+/// Readings of a line or of `default`, checked.
 #[derive(Debug, Clone)]
 pub struct Readings(Vec<(String, What)>);
 

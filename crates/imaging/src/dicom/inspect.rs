@@ -16,7 +16,7 @@ pub struct ImageInfo {
     pub series: String,
     /// SOPInstanceUID, empty where there is none.
     pub instance: String,
-    /// Slices in it.
+    /// Slices in this image: 1, or more in a multi-frame one.
     pub frames: usize,
     /// Files of the whole series, if it says so: ImagesInAcquisition, or 1 when it has several slices itself.
     pub expected: Option<usize>,
@@ -31,7 +31,7 @@ pub struct ImageInfo {
 pub struct Unusable {
     /// SeriesInstanceUID, if it can be read.
     pub series: Option<String>,
-    /// Why.
+    /// What is wrong with it, and what to do.
     pub error: Error,
 }
 

@@ -17,7 +17,7 @@ use super::Device;
 pub struct Label {
     /// SeriesInstanceUID, at most 58 characters: see [`series_uid`]. Study and instances are derived from it.
     pub series_uid: String,
-    /// PatientID: the egg.
+    /// PatientID: the egg's name.
     pub egg_id: String,
     /// When it was acquired, where the scanner stands.
     pub acquired: DateTime,
