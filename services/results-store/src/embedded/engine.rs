@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::journal;
+use super::read_error::ReadError;
 use super::retention::Keep;
-use super::tables::{ReadError, Tables};
+use super::tables::Tables;
 use super::tend::{Facts, Tender};
 use crate::StoreError;
 use crate::once::Outcome;

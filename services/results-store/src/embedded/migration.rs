@@ -11,8 +11,8 @@ use ovomesh_api::pb::scan::v1::Row;
 use ovomesh_api::{EggId, LineId, ScanId, Site, time};
 use prost::Message as _;
 
+use super::read_error::ReadError;
 use super::segment::{Segment, options};
-use super::tables::ReadError;
 use crate::keys;
 
 /// The keyspace without which there is nothing to be done: scan id to line key.

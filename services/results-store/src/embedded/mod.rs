@@ -9,6 +9,7 @@ mod engine;
 mod journal;
 mod merged;
 mod migration;
+mod read_error;
 mod reading;
 mod retention;
 mod segment;

@@ -7,7 +7,8 @@ use fjall::Readable as _;
 use ovomesh_api::{EggId, Invalid, ScanId, Site};
 
 use super::merged::Merged;
-use super::tables::{ReadError, Tables};
+use super::read_error::ReadError;
+use super::tables::Tables;
 use crate::keys;
 use crate::record::with_preview;
 use crate::store::{LinePage, LineRange, SITES, StoredLines};

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use parking_lot::RwLock;
 
 use super::migration;
+use super::read_error::ReadError;
 use super::segment::{Segment, number_of, options};
-use super::tables::ReadError;
 use crate::keys;
 
 /// Number of a segment to the millisecond of 1970 in which it was begun.

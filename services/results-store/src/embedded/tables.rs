@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use fjall::{Database, OwnedWriteBatch, PersistMode, Readable as _, Snapshot, UserValue};
 use jiff::Timestamp;
-use ovomesh_api::{Invalid, Row, ScanKey, ScanMeta};
+use ovomesh_api::{Row, ScanKey, ScanMeta};
 
+use super::read_error::ReadError;
 use super::segment::Segment;
 use super::segments::{Listed, Segments};
 use crate::keys;
@@ -27,22 +28,6 @@ const JOURNAL_BYTES: u64 = 128 << 20;
 pub(super) struct Tables {
     database: Database,
     pub segments: Segments,
-}
-
-/// Why something could not be read or written.
-pub(super) enum ReadError {
-    /// The question is wrong.
-    Invalid(Invalid),
-    /// The engine or its disk failed.
-    Engine(fjall::Error),
-    /// A record cannot be decoded.
-    Damaged(String),
-}
-
-impl From<fjall::Error> for ReadError {
-    fn from(error: fjall::Error) -> Self {
-        Self::Engine(error)
-    }
 }
 
 /// Where a scan is stored.

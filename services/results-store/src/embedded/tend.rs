@@ -6,8 +6,9 @@ use std::time::Instant;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
+use super::read_error::ReadError;
 use super::retention::{Clock, Keep, Reason, State, Step};
-use super::tables::{ReadError, Tables};
+use super::tables::Tables;
 
 /// Looks after a folder.
 pub(super) struct Tender {
