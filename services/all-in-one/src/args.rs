@@ -10,7 +10,7 @@ use ovomesh_results_store::KeepArgs;
 
 use crate::Config;
 
-/// All of ovomesh in one process: scanners on --listen, questions on --query-listen, decisions in --data.
+/// Runs all of ovomesh in one process: scanners connect to --listen, questions go to --query-listen, decisions are in --data.
 #[derive(clap::Parser, Clone, Debug)]
 #[command(name = "ovomeshd", version, about)]
 #[command(mut_arg("listen", |listen| listen.default_value("127.0.0.1:7700")))]
@@ -18,16 +18,16 @@ pub struct Args {
     /// Where scanners connect.
     #[command(flatten)]
     pub server: ServerArgs,
-    /// What it tells.
+    /// What it reports.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
-    /// Folder of the embedded store; made when it is not there, and found again after any kind of end
+    /// Folder of the embedded store; it is created if it does not exist, and kept after any kind of end
     #[arg(long, env = "OVOMESH_DATA", value_name = "DIR")]
     pub data: PathBuf,
     /// What the store keeps.
     #[command(flatten)]
     pub keep: KeepArgs,
-    /// Where questions go (gRPC)
+    /// Address that answers questions (gRPC)
     #[arg(long, env = "OVOMESH_QUERY_LISTEN", value_name = "ADDR:PORT", default_value = "127.0.0.1:7701")]
     pub query_listen: SocketAddr,
     /// Configuration of the lines (YAML)
