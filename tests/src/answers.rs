@@ -21,7 +21,7 @@ impl Answers {
     /// Takes the next answer of a session; `false` when the stream has ended or broken.
     ///
     /// # Panics
-    /// When an answer comes twice or too early, or a scan is rejected.
+    /// When an answer arrives twice or too early, or a scan is rejected.
     pub fn receive(&mut self, answer: Answer) -> bool {
         match answer {
             Answer::Accepted(id) => assert!(self.accepted.insert(id.clone()), "{id} was accepted twice"),

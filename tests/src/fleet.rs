@@ -13,7 +13,7 @@ pub fn programs() -> Programs {
     Programs::beside_this_one().expect("tests are beside the programs")
 }
 
-/// The fleet of this test binary, started by whoever comes first; it ends with the binary.
+/// The fleet of this test binary, started at its first use; it ends with the binary.
 pub fn fleet() -> &'static Fleet {
     static FLEET: OnceLock<Fleet> = OnceLock::new();
     FLEET.get_or_init(|| Fleet::start(&programs(), Shape::default()).expect("the fleet starts"))

@@ -44,7 +44,7 @@ impl OlderGateway {
         Self { url, clashes, lifecycle }
     }
 
-    /// Ids that an agent had outstanding twice on one link: no agent could tell their answers apart.
+    /// Ids that an agent had outstanding twice on one link: no agent could distinguish their answers.
     pub fn clashes(&self) -> Vec<String> {
         self.clashes.lock().clone()
     }

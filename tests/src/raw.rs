@@ -27,7 +27,7 @@ impl Raw {
         let (client, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
         let mut driver = JoinSet::new();
         driver.spawn(async move {
-            // How it ends is told by the call.
+            // The call reports how it ends.
             let _ = connection.await;
         });
         let request = http::Request::post(format!("{gateway}/ovomesh.scanner.v1.ScannerService/Connect"))

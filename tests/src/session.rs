@@ -25,7 +25,7 @@ pub struct Session {
     pub site: String,
 }
 
-/// What came for a scan, or the end of the stream.
+/// An answer to a scan, or the end of the stream.
 #[derive(Debug)]
 pub enum Answer {
     Verdict(Box<Verdict>),
@@ -66,7 +66,7 @@ impl Session {
 
     pub async fn send(&mut self, message: Option<connect_request::Message>) {
         if let Some(up) = &self.up {
-            // A stream that broke is told by the next answer.
+            // The next answer reports a stream that broke.
             let _ = up.send(ConnectRequest { message }).await;
         }
     }

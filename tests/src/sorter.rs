@@ -41,7 +41,7 @@ impl Sorter {
         }
     }
 
-    /// The next message; it must come within the limit.
+    /// The next message; it must arrive within the limit.
     pub async fn next(&mut self) -> Result<Option<Down>, Status> {
         let message =
             tokio::time::timeout(LIMIT, self.down.message()).await.expect("a message within the limit")?;
@@ -53,7 +53,7 @@ impl Sorter {
         self.verdict().await.verdict.map(|verdict| verdict.scan_id).unwrap_or_default()
     }
 
-    /// The next verdict as it is told.
+    /// The next verdict as it is released.
     pub async fn verdict(&mut self) -> Released {
         match self.next().await {
             Ok(Some(Down::Released(released))) => released,
@@ -64,7 +64,7 @@ impl Sorter {
     /// Tells that an egg went where its verdict said.
     pub async fn actuated(&self, scan_id: &str) {
         let actuated = Actuated { scan_id: scan_id.into(), lane: "hatch".into() };
-        // A stream that broke is told by the next message.
+        // The next message reports a stream that broke.
         let _ = self.up.send(FollowRequest { message: Some(Up::Actuated(actuated)) }).await;
     }
 }

@@ -10,9 +10,10 @@
 //! - the yolk's membrane gives way: the same yolk in 1.3 to 2 times the volume, nearer the middle, with
 //!   clots of it in the fluid.
 //!
-//! So a dead body differs from a living one in what its inside looks like, not in how bright the egg is: who
-//! knows all else tells a still heart and organs of half the contrast from living ones beyond doubt at SNR 30
-//! (tested), while a linear probe on intensities alone is right for about 77 of 100 eggs (tested).
+//! So a dead body differs from a living one in what its inside looks like, not in how bright the egg is: an
+//! observer who knows all else distinguishes a still heart and organs of half the contrast from living ones
+//! beyond doubt at SNR 30 (tested), while a linear probe on intensities alone is right for about 77 of 100 eggs
+//! (tested).
 
 use crate::{
     builder::{Builder, RoundYolk},

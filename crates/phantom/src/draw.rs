@@ -12,7 +12,7 @@ impl Draw {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// A seed for something that draws by itself.
+    /// A seed for something with random numbers of its own.
     pub(crate) fn seed(&mut self) -> u64 {
         self.0.random()
     }

@@ -18,7 +18,7 @@ use crate::{
     scanner::Scanner,
 };
 
-/// How often each class comes, in the order of [`Class`]. They need not add up to 1.
+/// Share of each class, in the order of [`Class`]. They need not add up to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shares {
     shares: [f64; 4],
@@ -71,7 +71,7 @@ pub struct Library {
 
 impl Library {
     /// Makes `count` scans on `threads` threads. Scan i of a seed is the same whatever the count and the
-    /// threads. `progress` is told how many are done, from any of the threads.
+    /// threads. `progress` receives how many are done, from any of the threads.
     ///
     /// # Panics
     /// When the grid breaks what its fields document.
@@ -128,7 +128,7 @@ impl Library {
     /// What is true of the scan `index`.
     ///
     /// # Panics
-    /// When there are not so many scans.
+    /// When there are fewer scans.
     pub fn truth(&self, index: usize) -> &Truth {
         &self.truths[index]
     }
@@ -136,7 +136,7 @@ impl Library {
     /// Scans the egg `index` once, with fresh noise, field and gain, into bytes: u16, little endian.
     ///
     /// # Panics
-    /// When there are not so many scans, or `out` is not `grid().bytes()` long.
+    /// When there are fewer scans, or `out` is not `grid().bytes()` long.
     pub fn acquire(&self, index: usize, rng: &mut Random, scanner: &Scanner, out: &mut [u8]) {
         let size = self.grid.len();
         scanner.expose(&self.samples[index * size..][..size], self.units[index], &self.grid, rng, out);
@@ -145,7 +145,7 @@ impl Library {
     /// The clean magnitudes of the scan `index`, within 1/131,070 of its brightest sample.
     ///
     /// # Panics
-    /// When there are not so many scans.
+    /// When there are fewer scans.
     pub fn clean(&self, index: usize) -> Vec<f32> {
         let size = self.grid.len();
         let unit = self.units[index];

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-/// The variables that put a process's time of day off by so many seconds. Its other clocks stay right, as on a machine whose
+/// The variables that shift a process's time of day by some seconds. Its other clocks stay right, as on a machine whose
 /// battery is empty. `folder` is for the small library that does it, which is compiled here.
 pub fn wrong_clock(folder: &Path, seconds: i64) -> anyhow::Result<Vec<(String, String)>> {
     let (source, library) = (folder.join("clock.c"), folder.join("libclock.so"));

@@ -47,7 +47,7 @@ impl Programs {
         &self.models
     }
 
-    /// Flags that tell inference which model to load.
+    /// Flags with the model that inference loads.
     pub fn model_flags(&self) -> Vec<String> {
         let folder = ["--models".to_owned(), self.models.display().to_string()];
         let model = self.model.iter().flat_map(|model| ["--model".to_owned(), model.clone()]);

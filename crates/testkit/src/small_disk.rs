@@ -58,7 +58,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        // Lazily: whoever still has a file open there keeps it until it ends.
+        // Lazily: a process that still has a file open there keeps it until it ends.
         let unmounted = Command::new("umount").arg("--lazy").arg(&self.folder).status();
         if !unmounted.is_ok_and(|status| status.success()) {
             eprintln!("{} could not be unmounted", self.folder.display());

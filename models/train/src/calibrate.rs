@@ -12,9 +12,9 @@ use tch::{Kind, Tensor};
 
 /// Scans that go through the net at once.
 const BATCH: usize = 64;
-/// Each held-out egg is scanned so often to calibrate with.
+/// Scans of each held-out egg to calibrate with.
 const SCANS: u64 = 2;
-/// One in so many batches of held-out eggs is also shown mirrored: as many as make the rare one that is not taken for such
+/// One in this many batches of held-out eggs is also shown mirrored: as many as make the rare one that is not taken for such
 /// count, few enough to leave other eggs' doubt alone.
 const MIRRORED: usize = 4;
 /// Fits all that [`Judge`] has beside the net.
@@ -39,7 +39,7 @@ pub(crate) fn calibrate<'a>(
     let of_living = |tensor: &Tensor| tensor.index_select(0, &living);
     let strangeness = Strangeness::fit(&known.views, &fresh.views, &of_living(&fresh.mirrored));
     let alive = tch::no_grad(|| temperature(&fresh.alive, &(&fresh.class - 1).clamp_min(0)));
-    // Of a mirror image the sex is not to be told: doubt is to rise with what looks like one.
+    // A mirror image does not show the sex: doubt is to rise with what looks like one.
     let mirror = tch::no_grad(|| {
         let taking = Taking { mirrored: Some(1.0), ..*taking };
         let images = look(net, held_out, (0..held_out.len()).step_by(MIRRORED * BATCH), &taking, seed);

@@ -16,7 +16,7 @@ pub(crate) struct Checkpoint<'a> {
     recipe: &'a Recipe,
 }
 
-/// How far a training has come.
+/// How far a training is.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Progress {
     pub(crate) done: usize,
@@ -38,7 +38,7 @@ impl<'a> Checkpoint<'a> {
         Self { folder: folder.to_owned(), recipe }
     }
 
-    /// Writes all of it. The state comes last and replaces the old one at once, so that a broken write is not read.
+    /// Writes all of it. The state is last and replaces the old one at once, so that a broken write is not read.
     pub(crate) fn save(
         &self,
         vars: &VarStore,
@@ -64,7 +64,7 @@ impl<'a> Checkpoint<'a> {
         Ok(())
     }
 
-    /// Reads how far it has come, nowhere when there is no checkpoint. A checkpoint of another recipe is an error.
+    /// Reads how far it is, nowhere when there is no checkpoint. A checkpoint of another recipe is an error.
     pub(crate) fn load(
         &self,
         vars: &VarStore,

@@ -91,7 +91,7 @@ fn take(
     let (mut motion_mm, mut quality) = (Vec::new(), Vec::new());
     for index in chosen {
         let (low, high) = taking.snr;
-        // Good scans come more often: half of them are in the upper three tenths of the range in decibels.
+        // Good scans are more frequent: half of them are in the upper three tenths of the range in decibels.
         let snr = (low.ln() + (high.ln() - low.ln()) * random.random::<f64>().sqrt()).exp();
         let scanner = Scanner { snr, bias: taking.bias, ..Scanner::default() };
         eggs.acquire(index, random, &scanner, &mut raw);

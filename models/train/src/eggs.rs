@@ -18,7 +18,7 @@ pub(crate) enum Purpose {
 #[derive(Debug, Clone)]
 pub(crate) struct Part {
     pub(crate) profile: Profile,
-    /// How often each class comes.
+    /// Share of each class.
     pub(crate) shares: Shares,
     pub(crate) count: usize,
 }

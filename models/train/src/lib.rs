@@ -59,13 +59,13 @@ pub struct Args {
     /// Folder for checkpoints.
     #[arg(long, default_value = "target/train")]
     work: PathBuf,
-    /// Go on from the checkpoint in --work, if there is one of the same recipe.
+    /// Continue from the checkpoint in --work, if there is one of the same recipe.
     #[arg(long)]
     resume: bool,
-    /// Stop after this step, to go on later with --resume.
+    /// Stop after this step, to continue later with --resume.
     #[arg(long, value_name = "STEP")]
     stop_after: Option<usize>,
-    /// Where all chance comes from.
+    /// Seed of all random numbers.
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// Width of the net.

@@ -77,8 +77,8 @@ pub(crate) fn loss(net: &Net, batch: &Batch, phase: Phase) -> Loss {
         find(net, batch, &input, &truth, &alive, phase)
     };
     let said = net.say(&input, &found.fine, [&found.features[0], &found.features[1]], true);
-    let (told, right) = told_loss(batch, &found.fine, &said, &living);
-    let total = found.loss.map_or_else(|| told.shallow_clone(), |loss| loss + &told);
+    let (decided, right) = decided_loss(batch, &found.fine, &said, &living);
+    let total = found.loss.map_or_else(|| decided.shallow_clone(), |loss| loss + &decided);
     Loss { total, right, off: found.off }
 }
 
@@ -131,7 +131,7 @@ fn find(net: &Net, batch: &Batch, input: &Tensor, truth: &Frame, alive: &Mask, p
 }
 
 /// How wrong the head is, and the share of the living whose sex it got right.
-fn told_loss(batch: &Batch, fine: &Frame, said: &Said, living: &Tensor) -> (Tensor, f64) {
+fn decided_loss(batch: &Batch, fine: &Frame, said: &Said, living: &Tensor) -> (Tensor, f64) {
     let alive = Mask::new(living);
     let true_to_life = Mask::new(&living.logical_and(&batch.mirrored.logical_not()));
     let kind_of_egg = (&batch.class - 1).clamp_min(0);
@@ -166,7 +166,7 @@ fn volumes_loss(batch: &Batch, fine: &Frame, said: &Said) -> Tensor {
     mean(&(found - wanted).square().flatten(1, -1))
 }
 
-/// A mirrored image has no sex to tell: whatever is said of it is to be said without being sure.
+/// A mirrored image shows no sex: the scores of it have to be unsure.
 fn sex_loss(logits: &Tensor, sex: &Tensor, mirrored: &Tensor) -> Tensor {
     let wanted =
         sex.one_hot(2).to_kind(Kind::Float).lerp_tensor(&Tensor::from(0.5_f32), &mirrored.unsqueeze(1));

@@ -14,7 +14,7 @@ use std::num::NonZero;
 
 /// What a scanner is expected to reach.
 pub(crate) const NOMINAL_SNR: f64 = 30.0;
-/// Where the eggs to measure with come from, whatever the seed of the training: figures of several trainings can be
+/// Seed of the eggs to measure with, whatever the seed of the training: figures of several trainings can be
 /// compared, and no training has seen them.
 pub(crate) const SEED: u64 = 0;
 /// SNR that each group is measured at.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Device, Kind, Tensor};
 
-/// Locating sees one sample of so many along y and x: 3 mm. Means instead would cost as much as a stage, and an embryo is
+/// Locating sees one sample of this many along y and x: 3 mm. Means instead would cost as much as a stage, and an embryo is
 /// large enough to be found in single samples.
 const EVERY: i64 = 3;
 const COARSE: i64 = INPUT[1] / EVERY;

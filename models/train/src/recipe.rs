@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Recipe {
     /// Channels of the net.
     pub(crate) widths: Widths,
-    /// Where all chance comes from.
+    /// Seed of all random numbers.
     pub(crate) seed: u64,
     /// Steps of gradient descent.
     pub(crate) steps: usize,

@@ -22,9 +22,9 @@ use tch::{Device, Kind};
 
 /// Share of the steps in which the window is put where the gonads truly are, before the net can find them.
 const EARLY: f64 = 0.05;
-/// Share of the steps after which the pose has been learnt and only the sex goes on.
+/// Share of the steps after which the pose has been learnt and only the sex is trained on.
 const POSE: f64 = 0.32;
-/// Share of the steps over which noise comes in: without it the net does not get going.
+/// Share of the steps over which noise is raised: without it the net does not begin to learn.
 const EASY: f64 = 0.2;
 /// Share of the images that are mirrored.
 pub(crate) const MIRRORED: f64 = 0.15;
@@ -44,7 +44,7 @@ const SHOWN: f64 = 0.01;
 pub(crate) struct Session<'a> {
     /// Folder of the checkpoint.
     pub(crate) folder: &'a Path,
-    /// Go on from the checkpoint, if there is one.
+    /// Continue from the checkpoint, if there is one.
     pub(crate) resume: bool,
     /// Stop before this step, with a checkpoint.
     pub(crate) stop_at: Option<usize>,

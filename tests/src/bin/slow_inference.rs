@@ -1,4 +1,4 @@
-//! Stands in for inference where its speed has to be known: one call after the other, each so long; the same scores for
+//! Stands in for inference where its speed has to be known: one call after the other, each of a fixed duration; the same scores for
 //! every volume. It is a real stage in a real process; only the network in it is missing.
 
 use std::sync::Arc;
@@ -59,10 +59,10 @@ fn main() -> Result<(), ovomesh_bootstrap::Failure> {
             let stage = StageServer::new(
                 config,
                 move |_| {
-                    let (turn, came) = (turn.clone(), Instant::now());
+                    let (turn, arrived) = (turn.clone(), Instant::now());
                     async move {
                         let _turn = turn.acquire_owned().await;
-                        let queued = came.elapsed();
+                        let queued = arrived.elapsed();
                         tokio::time::sleep(work).await;
                         let scores = Scores { female: 0.99, male: 0.01, ..Default::default() };
                         let body = Inferred { scores: Some(scores), provenance: None };

@@ -1,4 +1,4 @@
-//! As much of CQL's wire protocol as tells whether a node takes writes: connect, log in, ask one question.
+//! As much of CQL's wire protocol as shows whether a node takes writes: connect, log in, ask one question.
 //!
 //! A frame of version 4 is: version, flags, stream (2 bytes), opcode, length (4 bytes), body; all big-endian.
 
@@ -20,7 +20,7 @@ const RESULT: u8 = 0x08;
 const AUTH_RESPONSE: u8 = 0x0f;
 const AUTH_SUCCESS: u8 = 0x10;
 
-/// With so many replicas alive this can be answered at the level ALL: the keyspace has three of every row. A user who is
+/// With this many replicas alive it can be answered at the level ALL: the keyspace has three of every row. A user who is
 /// not logged in yet cannot ask anything.
 const QUESTION: &str = "SELECT status FROM system_distributed.view_build_status WHERE keyspace_name = 'none' AND view_name = 'none'";
 const ONE: u16 = 0x0001;

@@ -86,7 +86,7 @@ impl Cassandra {
         Self::start_with(Cluster { nodes, ..Cluster::default() }, Self::reserve()?)
     }
 
-    /// Addresses for a cluster, for whoever must know them first to make certificates.
+    /// Addresses for a cluster, for a caller that needs them first to make certificates.
     pub fn reserve() -> anyhow::Result<Network> {
         for _ in 0..u8::MAX {
             let count = CLUSTERS.fetch_add(1, Ordering::Relaxed);

@@ -75,7 +75,7 @@ impl Node {
         self.child.as_ref().map(Child::id)
     }
 
-    /// How it ended by itself.
+    /// How it ended, if it ended on its own.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.as_mut()?.try_wait().ok().flatten()
     }
