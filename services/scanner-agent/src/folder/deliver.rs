@@ -253,8 +253,12 @@ mod tests {
             std::fs::write(root.path().join(&name), "x").unwrap();
             for _ in 0..2 {
                 std::fs::write(root.path().join(&name), "x").unwrap();
-                deliver(root.path(), &[name.clone()], &Sidecar::Verdict(json!({ "sha256": ["aa"] })))
-                    .unwrap();
+                deliver(
+                    root.path(),
+                    std::slice::from_ref(&name),
+                    &Sidecar::Verdict(json!({ "sha256": ["aa"] })),
+                )
+                .unwrap();
             }
             let place = decided(root.path(), &name, "aa");
             assert_eq!(place, None, "both were moved");
