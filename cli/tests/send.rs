@@ -92,6 +92,29 @@ async fn what_cannot_be_sent_is_listed_and_the_others_go() {
 }
 
 #[tokio::test]
+async fn an_image_is_sent_in_the_frame_that_its_header_states() {
+    let gateway = Gateway::start(|_| Act::Decide(Call::Female)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (axial, reversed) = (br"1\0\0\0\1\0 ", br"-1\0\0\0\1\0");
+    for (i, slice) in write_series(&volume(4), &label(4)).unwrap().iter_mut().enumerate() {
+        let at = slice.windows(axial.len()).position(|bytes| bytes == axial).unwrap();
+        slice[at..at + reversed.len()].copy_from_slice(reversed);
+        std::fs::write(folder.path().join(format!("{i:02}.dcm")), slice).unwrap();
+    }
+    let ran = send(&gateway, folder.path(), "").await;
+    assert!(ran.succeeded(), "{}", ran.printed);
+    let by_id = gateway.by_id();
+    let sent = &by_id[&series_uid(4)][0].scan;
+    // The columns run the other way, and the slices as before.
+    let volume = volume(4);
+    let expected = volume.samples().as_chunks::<128>().0.iter().flat_map(|line| {
+        let (samples, _) = line.as_chunks::<2>();
+        samples.iter().rev().copied().flatten().collect::<Vec<u8>>()
+    });
+    assert_eq!(sent.meta.image.checksum(), crc32c::crc32c(&expected.collect::<Vec<u8>>()));
+}
+
+#[tokio::test]
 async fn a_person_reads_a_line_an_egg_and_a_summary() {
     let gateway = Gateway::start(|n| if n == 1 { Act::Decide(Call::Male) } else { Act::Reject }).await;
     let folder = folder();

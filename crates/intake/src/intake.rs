@@ -2,13 +2,13 @@
 
 use dicom_core::Tag;
 use jiff::Timestamp;
-use ovomesh_api::intake::{Axes, Fields, Origin};
+use ovomesh_api::intake::{Fields, Origin};
 use ovomesh_api::line::NoLine;
 use ovomesh_api::pb::scan::v1 as pb;
 use ovomesh_api::{Image, LineBook, Place, ScanId, ScanKey, ScanMeta, time};
 use ovomesh_imaging::dicom::{self, Acquired, Attributes, Series};
 
-use crate::{Error, acquired_at, wire};
+use crate::{Error, acquired_at, turned, wire};
 
 /// How an image arrived.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,11 +76,7 @@ impl Intake {
         series: &Series,
     ) -> Result<(pb::Scan, Vec<String>), Error> {
         let (place, fields) = self.identify(origin, &series.attributes)?;
-        let axes = match self.book.get(&place.line_id).axes {
-            Axes::Header => series.axes,
-            Axes::Given(axes) => axes,
-        };
-        let volume = series.volume.turned(axes)?;
+        let volume = turned(series, self.book.get(&place.line_id).axes)?;
         let scan = pb::Scan {
             scan_id: id,
             egg_id: fields.egg_id.map(|id| id.to_string()).unwrap_or_default(),

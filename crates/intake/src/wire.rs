@@ -1,10 +1,22 @@
 //! What an image is on the wire.
 
 use jiff::tz::TimeZone;
+use ovomesh_api::intake::Axes;
 use ovomesh_api::pb::scan::v1 as pb;
 use ovomesh_api::time;
-use ovomesh_imaging::dicom::Acquired;
+use ovomesh_imaging::dicom::{Acquired, Series};
 use ovomesh_imaging::{Handedness, Volume};
+
+/// The volume of a series in the frame that models know.
+///
+/// # Errors
+/// It has too few or too many samples along an axis when it is turned.
+pub fn turned(series: &Series, axes: Axes) -> Result<Volume, ovomesh_imaging::Error> {
+    series.volume.turned(match axes {
+        Axes::Header => series.axes,
+        Axes::Given(axes) => axes,
+    })
+}
 
 /// A volume as it is sent, with its checksum.
 pub fn wire(volume: &Volume) -> pb::Volume {

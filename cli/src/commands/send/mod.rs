@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use ovomesh_api::intake::Axes;
 use ovomesh_api::{Line, Site};
 
 use crate::purpose::PurposeArg;
@@ -50,6 +51,10 @@ pub struct Args {
     /// What the scans are for; only PRODUCTION scans count in the records
     #[arg(long, value_enum, default_value_t = PurposeArg::Production)]
     purpose: PurposeArg,
+    /// How images are turned into the frame that models know: by their header, or which of their axes are x, y and z,
+    /// such as "-x y -z"
+    #[arg(long, value_name = "AXES", default_value_t = Axes::Header, allow_hyphen_values = true)]
+    axes: Axes,
 }
 
 fn site(text: &str) -> Result<Site, String> {
@@ -70,6 +75,7 @@ pub(crate) async fn run(args: Args, global: &Global, out: &mut Out) -> anyhow::R
         batch: args.batch,
         budget: args.budget_ms.map(|ms| Duration::from_millis(ms.into())),
         purpose: args.purpose.code(),
+        axes: args.axes,
     };
     let hello = settings.hello();
     let found = scans::read(folders, settings)?;

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use ovomesh_api::intake::Axes;
 use ovomesh_api::pb::scan::v1 as pb;
 use ovomesh_api::pb::scanner::v1 as scanner;
 use ovomesh_api::{EggId, Line, Site, time};
 use ovomesh_imaging::Error;
 use ovomesh_imaging::dicom::{self, Series};
-use ovomesh_intake::{acquired_at, wire};
+use ovomesh_intake::{acquired_at, turned, wire};
 use tokio::sync::mpsc;
 
 /// Scans that may wait to be sent: enough that reading and sending overlap.
@@ -24,6 +25,7 @@ pub(crate) struct ScanSettings {
     pub(crate) batch: String,
     pub(crate) budget: Option<Duration>,
     pub(crate) purpose: pb::Purpose,
+    pub(crate) axes: Axes,
 }
 
 /// A scan to send, and the files that it was read from.
@@ -52,8 +54,9 @@ impl ScanSettings {
         crate::scanner::hello("files", format!("{}", std::process::id()), 0, vec![line])
     }
 
-    fn item(&self, series: Series) -> Item {
-        let Series { volume, uid, egg_id, acquired, files, mut notes, .. } = series;
+    fn item(&self, series: Series) -> Result<Item, Error> {
+        let volume = turned(&series, self.axes)?;
+        let Series { uid, egg_id, acquired, files, mut notes, .. } = series;
         let egg_id = egg_id.and_then(|id| match EggId::parse(&id) {
             Ok(id) => Some(id.to_string()),
             Err(why) => {
@@ -76,7 +79,7 @@ impl ScanSettings {
             purpose: self.purpose.into(),
             ..Default::default()
         };
-        Item { scan, files, notes }
+        Ok(Item { scan, files, notes })
     }
 }
 
@@ -110,7 +113,20 @@ fn checked(
     settings: &ScanSettings,
     seen: &mut HashSet<String>,
 ) -> Found {
-    match result {
+    let duplicate = |series: &Series| {
+        Found::Nothing(format!(
+            "{}: series {} is also in another folder; keep its files in one folder",
+            series.files.first().map_or("", String::as_str),
+            series.uid
+        ))
+    };
+    let item = match result {
+        Ok(series) if !seen.insert(series.uid.clone()) => return duplicate(&series),
+        Ok(series) => settings.item(series),
+        Err(error) => Err(error),
+    };
+    match item {
+        Ok(item) => Found::Scan(Box::new(item)),
         Err(error) => {
             // Errors of a series name no file.
             let folder =
@@ -120,11 +136,5 @@ fn checked(
             let why = if error.starts_with(&folder) { error } else { format!("{folder}: {error}") };
             if is_image { Found::Rejected(why) } else { Found::Nothing(why) }
         }
-        Ok(series) if !seen.insert(series.uid.clone()) => Found::Nothing(format!(
-            "{}: series {} is also in another folder; keep its files in one folder",
-            series.files.first().map_or("", String::as_str),
-            series.uid
-        )),
-        Ok(series) => Found::Scan(Box::new(settings.item(series))),
     }
 }
