@@ -9,6 +9,7 @@ mod args;
 mod client;
 mod colour;
 mod commands;
+mod escape;
 mod exit;
 mod global;
 mod lines;

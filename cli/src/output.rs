@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::escape::printable;
 use crate::table::{self, Column, Field};
 use crate::terminal;
 use ovomesh_bootstrap::terminal::has_colours;
@@ -52,9 +53,13 @@ impl Out {
     /// # Errors
     /// When the reader of our output is gone.
     pub fn line(&mut self, text: impl AsRef<str>) -> anyhow::Result<()> {
-        let text = text.as_ref();
+        let text = match self.format {
+            // JSON has escapes of its own.
+            Format::Json => text.as_ref().into(),
+            Format::Table => printable(text.as_ref(), self.colour),
+        };
         let written = match self.width {
-            Some(width) => writeln!(self.to, "{}", terminal::wrapped(text, width)),
+            Some(width) => writeln!(self.to, "{}", terminal::wrapped(&text, width)),
             None => writeln!(self.to, "{text}"),
         };
         written.and_then(|()| self.to.flush()).map_err(|error| match error.kind() {
@@ -99,7 +104,7 @@ impl Out {
 
 /// A line on standard error. A failure to write it is no reason to stop.
 pub(crate) fn warn(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", printable(text, false));
 }
 
 /// Whether an error only says that the reader of our output has left.

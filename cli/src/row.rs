@@ -6,6 +6,7 @@ use ovomesh_api::pb::scan::v1 as pb;
 use ovomesh_api::{EggId, Place, Reason, Row, Verdict};
 
 use crate::colour;
+use crate::escape::escaped;
 use crate::table::{Column, Field};
 use crate::timestamps;
 
@@ -71,9 +72,10 @@ pub(crate) fn place(place: &Place) -> String {
     if *slot == 0 { line_id.to_string() } else { format!("{line_id} #{slot}") }
 }
 
-/// The reason and its values.
+/// The reason and its values, on one line.
 pub(crate) fn reason(verdict: &Verdict) -> String {
-    match (verdict.call.reason().map_or("", Reason::name), verdict.call.detail()) {
+    let detail = escaped(verdict.call.detail());
+    match (verdict.call.reason().map_or("", Reason::name), &*detail) {
         (name, "") => name.to_owned(),
         ("", detail) => detail.to_owned(),
         (name, detail) => format!("{name}: {detail}"),

@@ -3,6 +3,7 @@
 use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, CellAlignment, Color, ContentArrangement, Table};
 
+use crate::escape::escaped;
 use crate::{colour, terminal};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +14,7 @@ pub(crate) struct Field {
 
 impl<T: Into<String>> From<T> for Field {
     fn from(text: T) -> Self {
-        Self { text: text.into(), colour: None }
+        Self { text: escaped(&text.into()).into_owned(), colour: None }
     }
 }
 

@@ -161,6 +161,16 @@ async fn a_scan_is_shown_with_its_picture_and_its_times() {
 }
 
 #[tokio::test]
+async fn escape_codes_of_strangers_are_shown_and_not_obeyed() {
+    let query = Query::start().await;
+    let url = &query.url;
+    let ran = ovomesh(&format!("--query {url} show with-escapes")).await;
+    assert!(ran.succeeded(), "{:?}", ran.result);
+    let shown = r"LOW_CONFIDENCE: no gonads\u{d}\u{a}scan 8\u{202e}";
+    assert!(ran.printed.contains(shown), "{}", ran.printed);
+}
+
+#[tokio::test]
 async fn services_that_cannot_be_reached_are_shown_so_and_fail_the_command() {
     let query = Query::start().await;
     // This one has no status service, the other does not exist.

@@ -9,6 +9,7 @@ use ovomesh_api::pb::query::v1::GetScanRequest;
 use ovomesh_api::verdict::Timings;
 use ovomesh_api::{EggId, Row, Verdict};
 
+use crate::escape::escaped;
 use crate::picture::Picture;
 use crate::{Global, Out, client, colour, row, timestamps};
 
@@ -76,7 +77,7 @@ fn head(row: &Row, zone: &TimeZone) -> String {
     let at = |stamp: Timestamp| timestamps::local(stamp, zone.clone());
     let egg = meta.egg_id.as_ref().map_or("unnamed", EggId::as_str);
     let tray = Some(&meta.place.tray_run).filter(|run| !run.is_empty());
-    let tray = tray.map(|run| format!(" of tray run {run}")).unwrap_or_default();
+    let tray = tray.map(|run| format!(" of tray run {}", escaped(run))).unwrap_or_default();
     let purpose = meta.purpose.as_str_name().trim_start_matches("PURPOSE_");
     // Writing to a String cannot fail.
     let _ = writeln!(head, "egg {egg} at {}{tray}, {purpose}", row::place(&meta.place));
@@ -126,7 +127,13 @@ fn facts(verdict: &Verdict) -> String {
         let _ = writeln!(
             facts,
             "made by  model {} ({})  preprocess {}  {} {}  batch {}  policy {}",
-            p.model, p.model_sha256, p.preprocess, p.device, p.cpu_capability, p.batch, p.policy
+            escaped(&p.model),
+            escaped(&p.model_sha256),
+            escaped(&p.preprocess),
+            escaped(&p.device),
+            escaped(&p.cpu_capability),
+            p.batch,
+            escaped(&p.policy)
         );
     }
     facts

@@ -10,7 +10,7 @@ use ovomesh_api::pb::query::v1::{
     ListLinesResponse, ListScansRequest, ListScansResponse, Rows, StoredLine, WatchRequest, WatchResponse,
 };
 use ovomesh_api::pb::scan::v1::{self as pb, Call, Place, Preview, Timings, Verdict};
-use ovomesh_api::{EncodedRow, Row, Site};
+use ovomesh_api::{EncodedRow, Reason, Row, Site};
 use ovomesh_bootstrap::Lifecycle;
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
@@ -114,6 +114,13 @@ impl QueryService for Service {
                 let preview =
                     Preview { columns: 8, rows: 8, pixels: vec![0x7f; 32].into(), ..Default::default() };
                 let row = Row { preview: Some(preview), ..row(7) };
+                Ok(Response::new(GetScanResponse { row: Some(EncodedRow::from(&row)) }))
+            }
+            // What a stranger wrote.
+            "with-escapes" => {
+                let mut row = row(7);
+                let detail = "no gonads\r\nscan 8\u{202e}";
+                row.verdict.call = ovomesh_api::Call::Undecided(Reason::LowConfidence, detail.into());
                 Ok(Response::new(GetScanResponse { row: Some(EncodedRow::from(&row)) }))
             }
             other => Err(Status::not_found(format!("scan {other} is not stored"))),

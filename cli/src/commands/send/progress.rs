@@ -8,6 +8,7 @@ use ovomesh_api::{Call, Reason, Verdict};
 use serde_json::json;
 
 use super::scans::Item;
+use crate::escape::escaped;
 use crate::terminal::Progress as Bar;
 use crate::{Out, colour, row};
 
@@ -93,7 +94,7 @@ impl<'a> Progress<'a> {
             failures.len()
         ))?;
         for failure in &failures {
-            out.remark(format!("  {failure}"))?;
+            out.remark(format!("  {}", escaped(failure)))?;
         }
         if unknown > 0 {
             out.remark(format!(
@@ -117,7 +118,7 @@ fn lines(out: &mut Out, item: &Item, verdict: &Verdict, took: Duration) -> anyho
     );
     out.line(line.trim_end())?;
     for note in &item.notes {
-        out.line(format!("    note: {note}"))?;
+        out.line(format!("    note: {}", escaped(note)))?;
     }
     Ok(())
 }
