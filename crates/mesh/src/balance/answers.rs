@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Code;
 
-use super::{Action, Balancer, CallId, End, MsgId, Order, Place, ReplicaId};
+use super::{Action, Balancer, CallId, CallState, End, MsgId, Order, ReplicaId};
 
 /// What the shell answers its caller with.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ fn tells_of_replica(code: Code) -> bool {
 impl<P> Balancer<P> {
     /// The answer to a message. None if nobody waits for it any more.
     pub(crate) fn answered(&mut self, replica: ReplicaId, msg: MsgId, now: Instant) -> Option<Answered<P>> {
-        let call = self.settle(replica, msg)?;
+        let call = self.end_attempt(replica, msg)?;
         if let Some(replica) = self.replicas.get_mut(&replica) {
             let ejected = replica.health.ejected();
             replica.health.success(now);
@@ -60,7 +60,7 @@ impl<P> Balancer<P> {
 
     /// The failure of a message.
     pub(crate) fn failed(&mut self, replica: ReplicaId, msg: MsgId, refusal: Refusal, now: Instant) {
-        let Some(call) = self.settle(replica, msg) else { return };
+        let Some(call) = self.end_attempt(replica, msg) else { return };
         if tells_of_replica(refusal.code) {
             let may_eject = self.may_eject();
             if let Some(replica) = self.replicas.get_mut(&replica) {
@@ -131,18 +131,18 @@ impl<P> Balancer<P> {
 
     /// Returns the credit of a message. The outer None: no such message is outstanding there.
     #[expect(clippy::option_option, reason = "an abandoned message is not an unknown one")]
-    fn settle(&mut self, replica: ReplicaId, msg: MsgId) -> Option<Option<CallId>> {
+    fn end_attempt(&mut self, replica: ReplicaId, msg: MsgId) -> Option<Option<CallId>> {
         let link = self.replicas.get_mut(&replica)?.link.as_mut()?;
-        Some(link.settle(msg)?.call)
+        Some(link.take_sent(msg)?.call)
     }
 
     /// Puts a call that is with nobody any more back into the queue, whose bounds are for new calls only: this one
     /// was let in before.
     pub(super) fn requeue(&mut self, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        call.place = Place::Queued;
-        let (lane, order, bytes) = (call.lane(), Order::new(call.deadline, id), call.bytes);
-        self.queue.insert(lane, order, bytes);
+        call.state = CallState::Queued;
+        let (class, order, bytes) = (call.class(), Order::new(call.deadline, id), call.bytes);
+        self.queue.insert(class, order, bytes);
     }
 
     /// Forgets a call that is with nobody any more.

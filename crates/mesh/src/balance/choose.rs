@@ -2,9 +2,9 @@
 
 use tokio::time::Instant;
 
-use super::queue::{Lane, Order};
+use super::queue::{CallClass, Order};
 use super::replica::Sent;
-use super::{Action, Balancer, CallId, MsgId, Place, ReplicaId};
+use super::{Action, Balancer, CallId, CallState, MsgId, ReplicaId};
 
 /// The replicas that may take work in one round. Kept for its memory only.
 #[derive(Debug, Default)]
@@ -38,19 +38,19 @@ impl<P> Balancer<P> {
         let (mut plain, mut suspect) = (None, None);
         while !self.field.open.is_empty() {
             let next_suspect =
-                if self.suspects_blocked() { None } else { self.queue.next(Lane::Suspect, suspect) };
-            let (lane, order) = match (self.queue.next(Lane::Plain, plain), next_suspect) {
-                (Some(a), Some(b)) if b < a => (Lane::Suspect, b),
-                (Some(a), _) => (Lane::Plain, a),
-                (None, Some(b)) => (Lane::Suspect, b),
+                if self.suspects_blocked() { None } else { self.queue.next(CallClass::Suspect, suspect) };
+            let (class, order) = match (self.queue.next(CallClass::Innocent, plain), next_suspect) {
+                (Some(a), Some(b)) if b < a => (CallClass::Suspect, b),
+                (Some(a), _) => (CallClass::Innocent, a),
+                (None, Some(b)) => (CallClass::Suspect, b),
                 (None, None) => return,
             };
-            match lane {
-                Lane::Plain => plain = Some(order),
-                Lane::Suspect => suspect = Some(order),
+            match class {
+                CallClass::Innocent => plain = Some(order),
+                CallClass::Suspect => suspect = Some(order),
             }
-            match self.choose(order.call, lane) {
-                Outcome::Taken(replica) => self.promise(lane, order, replica, now),
+            match self.choose(order.call, class) {
+                Outcome::Taken(replica) => self.promise(class, order, replica, now),
                 Outcome::Waits(replica) => self.field.open.retain(|id| *id != replica),
                 Outcome::Nowhere => {}
             }
@@ -93,14 +93,14 @@ impl<P> Balancer<P> {
         self.field.open.iter().all(|id| self.link(*id).is_none_or(super::replica::Link::has_suspect))
     }
 
-    fn choose(&self, call: CallId, lane: Lane) -> Outcome {
+    fn choose(&self, call: CallId, class: CallClass) -> Outcome {
         let Some(call) = self.calls.get(&call) else { return Outcome::Nowhere };
         let avoid = call.avoid.filter(|avoid| self.field.allowed.iter().any(|id| id != avoid));
         let mut best = None;
         for &id in self.field.open.iter().filter(|id| Some(**id) != avoid) {
             let Some(replica) = self.replicas.get(&id) else { continue };
             let Some(link) = replica.link.as_ref() else { continue };
-            if lane == Lane::Suspect && link.has_suspect() {
+            if class == CallClass::Suspect && link.has_suspect() {
                 continue;
             }
             let load = (!link.has_room(call.bytes), link.bytes(), link.messages(), replica.used);
@@ -115,21 +115,21 @@ impl<P> Balancer<P> {
         }
     }
 
-    fn promise(&mut self, lane: Lane, order: Order, id: ReplicaId, now: Instant) {
+    fn promise(&mut self, class: CallClass, order: Order, id: ReplicaId, now: Instant) {
         let msg = MsgId(self.id());
         let (Some(call), Some(replica)) = (self.calls.get_mut(&order.call), self.replicas.get_mut(&id))
         else {
             return;
         };
         let Some(link) = replica.link.as_mut() else { return };
-        self.queue.remove(lane, order, call.bytes);
-        call.place = Place::With(id, msg);
+        self.queue.remove(class, order, call.bytes);
+        call.state = CallState::With(id, msg);
         let sent = Sent {
             call: Some(order.call),
             bytes: call.bytes,
             since: now,
             written: false,
-            suspect: lane == Lane::Suspect,
+            suspect: class == CallClass::Suspect,
         };
         link.promise(order, msg, sent);
         replica.used = msg.0;

@@ -33,7 +33,7 @@ use tokio::time::Instant;
 use crate::{Limit, Phase, PoolConfig};
 
 pub(crate) use answers::{Ending, Refusal};
-use queue::{Lane, Order, Queue};
+use queue::{CallClass, Order, Queue};
 pub(crate) use replica::Credit;
 use replica::Replica;
 pub(crate) use streams::{Snapshot, Write};
@@ -90,7 +90,7 @@ struct Call<P> {
     deadline: Option<Instant>,
     bytes: u64,
     submitted: Instant,
-    place: Place,
+    state: CallState,
     /// The time from submission to the last writing.
     waited: Duration,
     attempts: u32,
@@ -102,13 +102,13 @@ struct Call<P> {
 }
 
 impl<P> Call<P> {
-    fn lane(&self) -> Lane {
-        if self.losses > 0 { Lane::Suspect } else { Lane::Plain }
+    fn class(&self) -> CallClass {
+        if self.losses > 0 { CallClass::Suspect } else { CallClass::Innocent }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum CallState {
     Queued,
     With(ReplicaId, MsgId),
 }
@@ -160,7 +160,7 @@ impl<P> Balancer<P> {
             deadline,
             bytes,
             submitted: now,
-            place: Place::Queued,
+            state: CallState::Queued,
             waited: Duration::ZERO,
             attempts: 0,
             failures: 0,
@@ -168,7 +168,7 @@ impl<P> Balancer<P> {
             losses: 0,
             avoid: None,
         };
-        self.queue.insert(call.lane(), Order::new(deadline, id), bytes);
+        self.queue.insert(call.class(), Order::new(deadline, id), bytes);
         self.deadlines.extend(deadline.map(|at| (at, id)));
         self.calls.insert(id, call);
         self.pump(now);
@@ -274,9 +274,9 @@ impl<P> Balancer<P> {
     fn take(&mut self, id: CallId) -> Option<Call<P>> {
         let call = self.calls.remove(&id)?;
         let order = Order::new(call.deadline, id);
-        match call.place {
-            Place::Queued => self.queue.remove(call.lane(), order, call.bytes),
-            Place::With(replica, msg) => {
+        match call.state {
+            CallState::Queued => self.queue.remove(call.class(), order, call.bytes),
+            CallState::With(replica, msg) => {
                 if let Some(link) = self.replicas.get_mut(&replica).and_then(|r| r.link.as_mut()) {
                     link.abandon(order, msg);
                 }

@@ -21,12 +21,12 @@ impl Order {
     }
 }
 
-/// A lane of the queue. They are apart because suspects may have to wait while others go on, and a walk past
+/// Which of the two parts of the queue a call waits in. They are apart because suspects may have to wait while others go on, and a walk past
 /// hundreds of them at each event would cost more than the work itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum CallClass {
     /// Calls that no replica died of.
-    Plain,
+    Innocent,
     /// Calls that were in flight on a replica that died.
     Suspect,
 }
@@ -51,35 +51,35 @@ impl Queue {
         self.bytes
     }
 
-    pub(super) fn insert(&mut self, lane: Lane, order: Order, bytes: u64) {
-        if self.lane_mut(lane).insert(order) {
+    pub(super) fn insert(&mut self, class: CallClass, order: Order, bytes: u64) {
+        if self.class_mut(class).insert(order) {
             self.bytes += bytes;
         }
     }
 
-    pub(super) fn remove(&mut self, lane: Lane, order: Order, bytes: u64) {
-        if self.lane_mut(lane).remove(&order) {
+    pub(super) fn remove(&mut self, class: CallClass, order: Order, bytes: u64) {
+        if self.class_mut(class).remove(&order) {
             self.bytes -= bytes;
         }
     }
 
-    /// The first of a lane behind `after`.
-    pub(super) fn next(&self, lane: Lane, after: Option<Order>) -> Option<Order> {
+    /// The first call of a class behind `after`.
+    pub(super) fn next(&self, class: CallClass, after: Option<Order>) -> Option<Order> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.lane(lane).range((from, Bound::Unbounded)).next().copied()
+        self.class(class).range((from, Bound::Unbounded)).next().copied()
     }
 
-    fn lane(&self, lane: Lane) -> &BTreeSet<Order> {
-        match lane {
-            Lane::Plain => &self.plain,
-            Lane::Suspect => &self.suspects,
+    fn class(&self, class: CallClass) -> &BTreeSet<Order> {
+        match class {
+            CallClass::Innocent => &self.plain,
+            CallClass::Suspect => &self.suspects,
         }
     }
 
-    fn lane_mut(&mut self, lane: Lane) -> &mut BTreeSet<Order> {
-        match lane {
-            Lane::Plain => &mut self.plain,
-            Lane::Suspect => &mut self.suspects,
+    fn class_mut(&mut self, class: CallClass) -> &mut BTreeSet<Order> {
+        match class {
+            CallClass::Innocent => &mut self.plain,
+            CallClass::Suspect => &mut self.suspects,
         }
     }
 }

@@ -119,14 +119,14 @@ impl Link {
     /// The call has ended. What was not written is forgotten, what was stays charged.
     pub(super) fn abandon(&mut self, order: Order, msg: MsgId) {
         if self.outbox.remove(&(order, msg)) {
-            self.settle(msg);
+            self.take_sent(msg);
         } else if let Some(sent) = self.sent.get_mut(&msg) {
             self.live -= usize::from(sent.call.take().is_some());
         }
     }
 
     /// Returns the credit of one message.
-    pub(super) fn settle(&mut self, msg: MsgId) -> Option<Sent> {
+    pub(super) fn take_sent(&mut self, msg: MsgId) -> Option<Sent> {
         let sent = self.sent.remove(&msg)?;
         self.bytes -= sent.bytes;
         self.live -= usize::from(sent.call.is_some());
@@ -137,7 +137,7 @@ impl Link {
     /// Takes back the calls that are promised and not written.
     pub(super) fn recall(&mut self) -> Vec<CallId> {
         let promised = std::mem::take(&mut self.outbox);
-        promised.into_iter().filter_map(|(_, msg)| self.settle(msg)?.call).collect()
+        promised.into_iter().filter_map(|(_, msg)| self.take_sent(msg)?.call).collect()
     }
 
     /// Ends the stream: all that was outstanding.

@@ -128,7 +128,7 @@ impl<P> Balancer<P> {
 
     /// After anything that changes what a replica is good for.
     pub(super) fn rebalance(&mut self, now: Instant) {
-        self.settle_ejections();
+        self.review_ejections();
         self.close_idle();
         self.note_phases(now);
         self.pump(now);
@@ -153,7 +153,7 @@ impl<P> Balancer<P> {
     }
 
     /// Takes ejected ones back, those that are due soonest first, when others went and they are more than half.
-    fn settle_ejections(&mut self) {
+    fn review_ejections(&mut self) {
         loop {
             let (serving, ejected) = self.ejected();
             if ejected * 2 <= serving {

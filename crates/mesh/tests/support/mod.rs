@@ -34,7 +34,7 @@ type Handler = Arc<dyn Fn(Work<Body>) -> BoxFuture<'static, Answer> + Send + Syn
 
 /// What a replica saw of a call.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct ReceivedCall {
     pub number: u64,
     pub alone: bool,
     pub deadline: Option<Instant>,
@@ -44,7 +44,7 @@ pub struct Replica {
     pub address: SocketAddr,
     pub lifecycle: Lifecycle,
     runtime: Option<Runtime>,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Arc<Mutex<Vec<ReceivedCall>>>,
     most: Arc<AtomicUsize>,
     load: Arc<dyn Fn() -> Load + Send + Sync>,
 }
@@ -73,7 +73,7 @@ impl Replica {
             let (seen, most) = (Arc::clone(&seen), Arc::clone(&most));
             Arc::new(move |work: Work<Body>| {
                 let number = work.body.number;
-                seen.lock().push(Seen { number, alone: work.alone, deadline: work.deadline });
+                seen.lock().push(ReceivedCall { number, alone: work.alone, deadline: work.deadline });
                 most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                 let now = Arc::clone(&now);
                 let answer = handler(work);
@@ -122,7 +122,7 @@ impl Replica {
         self.lifecycle.drain.cancel();
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<ReceivedCall> {
         self.seen.lock().clone()
     }
 

@@ -2,9 +2,9 @@
 
 use tokio::time::Instant;
 
-use crate::balance::queue::{Lane, Order};
+use crate::balance::queue::{CallClass, Order};
 use crate::balance::replica::Link;
-use crate::balance::{Balancer, Place};
+use crate::balance::{Balancer, CallState};
 
 impl<P> Balancer<P> {
     /// Panics when the tables disagree, or when work waits although a replica is free for it.
@@ -14,12 +14,12 @@ impl<P> Balancer<P> {
         for (&id, call) in &self.calls {
             let order = Order::new(call.deadline, id);
             assert_eq!(self.deadlines.contains(&(call.deadline.unwrap_or(now), id)), call.deadline.is_some());
-            match call.place {
-                Place::Queued => {
-                    assert_eq!(self.next_at_or_after(call.lane(), order), Some(order), "it is in no queue");
+            match call.state {
+                CallState::Queued => {
+                    assert_eq!(self.next_at_or_after(call.class(), order), Some(order), "it is in no queue");
                     queued = (queued.0 + 1, queued.1 + call.bytes);
                 }
-                Place::With(replica, _) => *promised.entry(replica).or_default() += 1,
+                CallState::With(replica, _) => *promised.entry(replica).or_default() += 1,
             }
         }
         assert_eq!(queued, self.queued());
@@ -47,14 +47,14 @@ impl<P> Balancer<P> {
             |r: &&super::super::replica::Replica| r.accepting(now).is_some_and(|link| link.messages() == 0);
         if self.replicas.values().any(|replica| idle(&replica)) {
             let waiting =
-                self.calls.values().filter(|call| call.place == Place::Queued && call.avoid.is_none());
+                self.calls.values().filter(|call| call.state == CallState::Queued && call.avoid.is_none());
             assert_eq!(waiting.count(), 0, "calls wait although a replica is idle");
         }
     }
 
-    fn next_at_or_after(&self, lane: Lane, order: Order) -> Option<Order> {
+    fn next_at_or_after(&self, class: CallClass, order: Order) -> Option<Order> {
         let mut after = None;
-        while let Some(next) = self.queue.next(lane, after) {
+        while let Some(next) = self.queue.next(class, after) {
             if next >= order {
                 return Some(next);
             }

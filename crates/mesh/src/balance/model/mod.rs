@@ -85,7 +85,7 @@ fn happen(world: &mut World, event: &Event) {
         Event::Fail { replica, which, code, retryable } => world.fail(at(replica), which, code, retryable),
         Event::Stall { replica, stalled } => {
             world.servers.get_mut(&at(replica)).expect("known").stalled = stalled;
-            world.settle();
+            world.run_until_idle();
         }
         Event::Die(replica) => world.end_stream(at(replica), Ending::Died),
         Event::EndInOrder(replica) => world.end_stream(at(replica), Ending::Orderly),

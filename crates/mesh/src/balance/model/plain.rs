@@ -238,7 +238,7 @@ fn a_call_given_up_before_it_was_written_makes_room_at_once() {
     world.cancel(first);
     assert_eq!(world.balancer.queued().0, 0, "the second is promised now");
     world.servers.get_mut(&id).unwrap().stalled = false;
-    world.settle();
+    world.run_until_idle();
     assert_eq!(world.servers[&id].inbox[0].call, second);
 }
 
@@ -251,7 +251,7 @@ fn a_late_timer_sends_nothing_that_is_over() {
     // No tick: the stream asks before the timer fires.
     world.now += millis(10);
     world.servers.get_mut(&ids[0]).unwrap().stalled = false;
-    world.settle();
+    world.run_until_idle();
     assert_eq!(world.outcomes[&over], Outcome::Ended(End::Expired));
     let got: Vec<_> = world.servers[&ids[0]].inbox.iter().map(|received| received.call).collect();
     assert_eq!(got, [next]);
@@ -337,7 +337,7 @@ fn a_pool_that_closes_finishes_what_it_has() {
     let (mut world, ids) = world(2);
     let call = world.submit(CALL);
     world.balancer.close(world.now);
-    world.settle();
+    world.run_until_idle();
     assert!(ids.iter().all(|id| !world.servers[id].half_closed));
     assert!(world.balancer.submit(9, 1, None, world.now).is_err());
     ids.iter().for_each(|id| world.answer(*id, 0));

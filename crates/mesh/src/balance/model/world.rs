@@ -95,7 +95,7 @@ impl World {
         let all = self.servers.values().filter_map(|server| server.credit);
         self.most_credit = self.most_credit.max(all.map(|credit| credit.messages as usize).sum());
         self.balancer.credit(id, credit, self.now);
-        self.settle();
+        self.run_until_idle();
     }
 
     pub(super) fn grow(&mut self, id: ReplicaId) {
@@ -107,7 +107,7 @@ impl World {
         let all = self.servers.values().filter_map(|server| server.credit);
         self.most_credit = self.most_credit.max(all.map(|credit| credit.messages as usize).sum());
         self.balancer.credit(id, credit, self.now);
-        self.settle();
+        self.run_until_idle();
     }
 
     pub(super) fn submit(&mut self, asked: Asked) -> u32 {
@@ -132,7 +132,7 @@ impl World {
                 self.end(call, Outcome::Ended(End::Closed));
             }
         }
-        self.settle();
+        self.run_until_idle();
         call
     }
 
@@ -140,7 +140,7 @@ impl World {
         if !self.outcomes.contains_key(&call) {
             self.balancer.cancel(self.ids[&call], self.now);
             self.end(call, Outcome::Cancelled);
-            self.settle();
+            self.run_until_idle();
         }
     }
 
@@ -155,7 +155,7 @@ impl World {
             assert!(answered.attempts >= 1);
             self.end(received.call, Outcome::Answered);
         }
-        self.settle();
+        self.run_until_idle();
     }
 
     pub(super) fn fail(&mut self, id: ReplicaId, which: usize, code: tonic::Code, retryable: bool) {
@@ -167,7 +167,7 @@ impl World {
             self.late.insert(received.call);
         }
         self.balancer.failed(id, received.msg, Refusal { code, message: String::new(), retryable }, self.now);
-        self.settle();
+        self.run_until_idle();
     }
 
     fn pick(&mut self, id: ReplicaId, which: usize) -> Option<Received> {
@@ -186,7 +186,7 @@ impl World {
             let leaving = server.leaving;
             *server = Server::default();
             self.balancer.ended(id, ending, self.now);
-            self.settle();
+            self.run_until_idle();
             if leaving {
                 self.forget(id);
             }
@@ -196,13 +196,13 @@ impl World {
     fn forget(&mut self, id: ReplicaId) {
         self.balancer.forget(id, self.now);
         self.servers.remove(&id);
-        self.settle();
+        self.run_until_idle();
     }
 
     pub(super) fn drain(&mut self, id: ReplicaId) {
         if self.servers.get(&id).is_some_and(|server| server.credit.is_some()) {
             self.balancer.drain(id, self.now);
-            self.settle();
+            self.run_until_idle();
         }
     }
 
@@ -211,7 +211,7 @@ impl World {
         server.leaving = true;
         let connected = server.credit.is_some();
         self.balancer.remove(id, self.now);
-        self.settle();
+        self.run_until_idle();
         if !connected {
             self.forget(id);
         }
@@ -224,15 +224,15 @@ impl World {
             assert!(at >= self.now, "a timer in the past");
             self.now = at;
             self.balancer.tick(at);
-            self.settle();
+            self.run_until_idle();
             assert!(self.balancer.next_timer(at).is_none_or(|next| next > at), "a timer that fires for ever");
         }
         self.now = until;
-        self.settle();
+        self.run_until_idle();
     }
 
     /// Does what the balancer wants, and checks every law.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn run_until_idle(&mut self) {
         loop {
             let actions: Vec<_> = self.balancer.actions().collect();
             for action in actions {
