@@ -27,6 +27,7 @@ mod due;
 mod explain;
 mod fault;
 mod lifecycle;
+mod phase;
 mod pool;
 mod server;
 mod stage;
@@ -40,7 +41,8 @@ pub use due::Due;
 pub use explain::explain;
 pub use fault::Fault;
 pub use lifecycle::Lifecycle;
-pub use pool::{Pending, Phase, PoolState, ReplicaState, StreamPool};
+pub use phase::Phase;
+pub use pool::{Pending, PoolState, ReplicaState, StreamPool};
 pub use server::{Done, Load, ResponseStream, ServerConfig, StageError, StageServer, Work};
 pub use stage::{Frame, Stage};
 

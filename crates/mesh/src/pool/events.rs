@@ -8,10 +8,10 @@ use http::Uri;
 use prost::Message;
 use tokio::sync::{Notify, oneshot};
 
-use super::Phase;
 use super::meter::ReplicaMeter;
 use super::pending::Outcome;
 use super::shared::{Job, Link, Shared};
+use crate::Phase;
 use crate::balance::{CallId, Credit, Ending, Epoch, MsgId, Refusal, Refused, ReplicaId, Snapshot, Write};
 use crate::proto::{Call, Envelope, envelope};
 use crate::{CallError, Frame, Reply, Request, Stage};

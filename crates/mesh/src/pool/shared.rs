@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::meter::{PoolMeter, ReplicaMeter};
 use super::pending::Outcome;
-use super::{Phase, PoolState, ReplicaState};
+use super::{PoolState, ReplicaState};
+use crate::Phase;
 use crate::balance::{Action, Balancer, End, ReplicaId};
 use crate::{CallError, PoolConfig, Stage};
 
