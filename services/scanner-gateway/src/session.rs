@@ -97,7 +97,7 @@ impl Open {
     }
 }
 
-/// A scan that was answered, its site, its size, and its place in the queue to the store.
+/// A scan that was answered, its site, its size, and the permit for its row.
 type Answered = (Answer, String, u64, Option<OwnedSemaphorePermit>);
 
 impl<D: Dialect> Session<D> {
@@ -115,12 +115,12 @@ impl<D: Dialect> Session<D> {
                 break;
             }
             let reading = self.ending.is_none() && self.may_read(deciding.len(), storing.len());
-            let has_place = self.gateway.storing.clone();
+            let room = self.gateway.storing.clone();
             tokio::select! {
                 biased;
                 Some(answered) = deciding.next(), if !deciding.is_empty() => {
-                    if let Some((row, place)) = self.answered(answered, deciding.len()) {
-                        storing.push(self.gateway.storing.clone().store(row, place));
+                    if let Some((row, permit)) = self.answered(answered, deciding.len()) {
+                        storing.push(self.gateway.storing.clone().store(row, permit));
                     }
                 }
                 Some(stored) = storing.next(), if !storing.is_empty() => self.stored(stored),
@@ -129,14 +129,14 @@ impl<D: Dialect> Session<D> {
                     match message {
                         Ok(Some(message)) => match self.read(D::up(message), deciding.len(), storing.len()) {
                             Next::Nothing => {}
-                            Next::Decide(scan, place) => deciding.push(self.decide(*scan, place, received)),
-                            Next::Store(row, place) => storing.push(self.gateway.storing.clone().store(*row, place)),
+                            Next::Decide(scan, permit) => deciding.push(self.decide(*scan, permit, received)),
+                            Next::Store(row, permit) => storing.push(self.gateway.storing.clone().store(*row, permit)),
                         },
                         Ok(None) => self.end(Ok(())),
                         Err(status) => self.end(Err(unreadable(status))),
                     }
                 }
-                () = has_place.has_place(), if !reading && self.waits_for_place() => {}
+                () = room.wait_for_room(), if !reading && self.waits_for_room() => {}
                 () = self.outbox.closed() => break,
                 () = drain.cancelled(), if !leaving => {
                     leaving = true;
@@ -182,7 +182,7 @@ impl<D: Dialect> Session<D> {
                 && self.gateway.storing.room())
     }
 
-    fn waits_for_place(&self) -> bool {
+    fn waits_for_room(&self) -> bool {
         !D::SETTLES && self.open.is_some() && !self.gateway.storing.room()
     }
 
@@ -247,8 +247,8 @@ impl<D: Dialect> Session<D> {
             ))));
             return Next::Nothing;
         }
-        let place = if D::SETTLES { None } else { self.gateway.storing.place() };
-        if !D::SETTLES && place.is_none() {
+        let permit = if D::SETTLES { None } else { self.gateway.storing.reserve() };
+        if !D::SETTLES && permit.is_none() {
             let error = Invalid::field("scan", "", "within the gateway's room for rows")
                 .because(pb::RejectCode::Overloaded, "the store is behind; send it again later");
             self.reject(&site_of(scan.place.as_ref()), &scan.scan_id, &error);
@@ -256,7 +256,7 @@ impl<D: Dialect> Session<D> {
         }
         open.bytes_in_flight += bytes;
         self.advise(deciding + 1);
-        Next::Decide(scan, place)
+        Next::Decide(scan, permit)
     }
 
     fn settled(&mut self, row: Result<Box<pb::Row>, Invalid>, storing: usize) -> Next {
@@ -273,8 +273,8 @@ impl<D: Dialect> Session<D> {
             self.send(&site, Down::Refused(row.scan_id, message));
             return Next::Nothing;
         };
-        let place = self.gateway.storing.place();
-        let (Some(place), true) = (place, storing < SETTLED) else {
+        let permit = self.gateway.storing.reserve();
+        let (Some(permit), true) = (permit, storing < SETTLED) else {
             self.end(Err(Fault::NoRoom.status(format!(
                 "row of scan {} is past the credit of {SETTLED} rows; wait for Committed",
                 row.scan_id
@@ -283,7 +283,7 @@ impl<D: Dialect> Session<D> {
         };
         let scan_id = row.scan_id.clone();
         match self.gateway.settle(*row, &open.lines) {
-            Ok(row) => Next::Store(Box::new(row), place),
+            Ok(row) => Next::Store(Box::new(row), permit),
             Err(invalid) => {
                 self.send(&site, Down::Refused(scan_id, invalid.to_string()));
                 Next::Nothing
@@ -304,7 +304,7 @@ impl<D: Dialect> Session<D> {
     fn decide(
         &self,
         scan: pb::Scan,
-        place: Option<OwnedSemaphorePermit>,
+        permit: Option<OwnedSemaphorePermit>,
         received: Instant,
     ) -> impl Future<Output = Answered> + use<D> {
         let gateway = self.gateway.clone();
@@ -314,14 +314,14 @@ impl<D: Dialect> Session<D> {
         };
         async move {
             let (site, bytes) = (site_of(scan.place.as_ref()), scan_bytes(&scan));
-            (gateway.answer(scan, most, lines, received).await, site, bytes, place)
+            (gateway.answer(scan, most, lines, received).await, site, bytes, permit)
         }
     }
 
     /// Sends an answer; what is left to do is to store it.
     fn answered(
         &mut self,
-        (answer, site, bytes, place): Answered,
+        (answer, site, bytes, permit): Answered,
         deciding: usize,
     ) -> Option<(Row, OwnedSemaphorePermit)> {
         if let Some(open) = &mut self.open {
@@ -337,7 +337,7 @@ impl<D: Dialect> Session<D> {
                 let verdict = Box::new(row.verdict.to_pb(&row.meta.scan_id));
                 let preview = if D::SETTLES { row.preview.clone() } else { None };
                 self.send(&site, Down::Verdict(verdict, preview));
-                place.map(|place| (*row, place))
+                permit.map(|permit| (*row, permit))
             }
         }
     }

@@ -43,18 +43,18 @@ impl Storing {
         Self { store, room: Arc::new(Semaphore::new(most)), most, drain, outage }
     }
 
-    /// A place for one row, taken before its scan is begun: a verdict that is sent can always be stored.
-    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
+    /// Room for one row, reserved before its scan is begun: a verdict that is sent can always be stored.
+    pub fn reserve(&self) -> Option<OwnedSemaphorePermit> {
         self.room.clone().try_acquire_owned().ok()
     }
 
-    /// Whether there is a place.
+    /// Whether there is room for one.
     pub fn room(&self) -> bool {
         self.room.available_permits() > 0
     }
 
-    /// Waits until there is a place.
-    pub async fn has_place(&self) {
+    /// Waits until there is room for one.
+    pub async fn wait_for_room(&self) {
         // The permit is given back at once: whoever comes first takes it.
         let _ = self.room.acquire().await;
     }
@@ -71,7 +71,7 @@ impl Storing {
     }
 
     /// Stores a row. Comes back when it is durable, refused, or when the gateway leaves.
-    pub async fn store(self, row: Row, place: OwnedSemaphorePermit) -> Stored {
+    pub async fn store(self, row: Row, permit: OwnedSemaphorePermit) -> Stored {
         let (site, scan_id) = (row.meta.place.site().to_string(), row.meta.scan_id.to_string());
         let mut backoff = Backoff::default();
         let mut delayed: Option<Delayed<'_>> = None;
@@ -81,7 +81,7 @@ impl Storing {
             let error = match self.store.pool.call(Self::request(&row)).await {
                 Ok(reply) => {
                     going.done(reply.worked);
-                    drop(place);
+                    drop(permit);
                     delayed.into_iter().for_each(Delayed::settled);
                     return Stored::Committed { site, scan_id };
                 }
@@ -164,11 +164,11 @@ mod tests {
         let pool = StreamPool::start(config, Connector::default(), discover::fixed([]), &lifecycle);
         let store = Counted { pool, load: LoadCounters::default().add::<Append>(MAIN_POOL) };
         let storing = Storing::new(store, 1, CancellationToken::new());
-        let place = storing.place().unwrap();
-        let storing_it = storing.clone().store(crate::recent::tests::row("a"), place);
+        let permit = storing.reserve().unwrap();
+        let storing_it = storing.clone().store(crate::recent::tests::row("a"), permit);
         assert!(tokio::time::timeout(std::time::Duration::from_secs(3), storing_it).await.is_err());
         let next = storing.outage.lock().failed(true, Instant::now());
         assert_eq!(next, Some(News::Begun), "nothing waited any more");
-        assert!(storing.room(), "its place is free");
+        assert!(storing.room(), "its room is free");
     }
 }
