@@ -12,7 +12,7 @@ pub const PROTOCOL_VERSION: u32 = 1;
 
 /// What a peer can say.
 #[derive(Debug)]
-pub enum Up {
+pub enum FromPeer {
     /// It introduces itself.
     Hello(Hello),
     /// A scan to decide.
@@ -40,7 +40,7 @@ pub struct Hello {
 
 /// What a gateway can say.
 #[derive(Debug)]
-pub enum Down {
+pub enum ToPeer {
     /// The session is open, with this much room.
     Welcome { bytes: u64, settled: u32, max_volume_bytes: u64 },
     /// A decision, and the picture if there is one.
@@ -57,7 +57,7 @@ pub enum Down {
     Drain { grace_ms: u32 },
 }
 
-impl Down {
+impl ToPeer {
     /// The answer to a Hello.
     pub fn welcome(room: &Room, settled: u32, max_volume_bytes: u64) -> Self {
         Self::Welcome { bytes: room.bytes, settled, max_volume_bytes }
@@ -70,12 +70,12 @@ pub trait Dialect: Send + 'static {
     type Request: Send + 'static;
     /// Its messages to the peer.
     type Response: Send + 'static;
-    /// Whether the peer remembers what it released: it settles its scans itself, and keeps to its credit.
-    const SETTLES: bool;
+    /// Whether the peer is an agent: it remembers what it released, settles its rows, and keeps to its credit.
+    const IS_AGENT: bool;
     /// Reads a message.
-    fn up(request: Self::Request) -> Up;
+    fn up(request: Self::Request) -> FromPeer;
     /// Writes a message about a scan of this site (empty: about none); `None` when this contract has no words for it.
-    fn down(down: Down, site: String) -> Option<Self::Response>;
+    fn down(down: ToPeer, site: String) -> Option<Self::Response>;
 }
 
 /// `scanner.v1`: a scanner that speaks to the gateway directly.
@@ -84,41 +84,41 @@ pub struct Scanner;
 impl Dialect for Scanner {
     type Request = scanner::ConnectRequest;
     type Response = scanner::ConnectResponse;
-    const SETTLES: bool = false;
+    const IS_AGENT: bool = false;
 
-    fn up(request: Self::Request) -> Up {
+    fn up(request: Self::Request) -> FromPeer {
         use scanner::connect_request::Message;
         match request.message {
             Some(Message::Hello(hello)) => {
                 let scanner::Scanner { vendor, model, serial, .. } = hello.scanner.unwrap_or_default();
-                Up::Hello(Hello {
+                FromPeer::Hello(Hello {
                     name: format!("{vendor} {model} {serial}"),
                     max_volume_bytes: hello.max_volume_bytes,
                     protocol_version: hello.protocol_version,
                     lines: hello.lines,
                 })
             }
-            Some(Message::Scan(scan)) => Up::Scan(Box::new(scan)),
+            Some(Message::Scan(scan)) => FromPeer::Scan(Box::new(scan)),
             // Trays are told to agents, which reconcile them; a gateway keeps nothing between scans.
-            Some(Message::TrayOpened(_) | Message::TrayClosed(_)) => Up::Note,
-            None => Up::Unknown,
+            Some(Message::TrayOpened(_) | Message::TrayClosed(_)) => FromPeer::Note,
+            None => FromPeer::Unknown,
         }
     }
 
-    fn down(down: Down, site: String) -> Option<Self::Response> {
+    fn down(down: ToPeer, site: String) -> Option<Self::Response> {
         use scanner::connect_response::Message;
         let message = match down {
-            Down::Welcome { max_volume_bytes, .. } => Message::Welcome(scanner::Welcome {
+            ToPeer::Welcome { max_volume_bytes, .. } => Message::Welcome(scanner::Welcome {
                 server_time: Some(time::to_pb(jiff::Timestamp::now())),
                 max_in_flight: MAX_IN_FLIGHT,
                 max_volume_bytes,
                 server_version: env!("CARGO_PKG_VERSION").into(),
             }),
-            Down::Verdict(verdict, _) => Message::Verdict(*verdict),
-            Down::Committed(scan_id) => Message::Committed(Committed { scan_id }),
-            Down::Rejected(rejected) => Message::Rejected(rejected),
-            Down::Advice(advice) => Message::Advice(advice),
-            Down::Refused(..) | Down::Drain { .. } => return None,
+            ToPeer::Verdict(verdict, _) => Message::Verdict(*verdict),
+            ToPeer::Committed(scan_id) => Message::Committed(Committed { scan_id }),
+            ToPeer::Rejected(rejected) => Message::Rejected(rejected),
+            ToPeer::Advice(advice) => Message::Advice(advice),
+            ToPeer::Refused(..) | ToPeer::Drain { .. } => return None,
         };
         Some(scanner::ConnectResponse { message: Some(message), site })
     }
@@ -130,32 +130,32 @@ pub struct Agent;
 impl Dialect for Agent {
     type Request = gateway::ConnectRequest;
     type Response = gateway::ConnectResponse;
-    const SETTLES: bool = true;
+    const IS_AGENT: bool = true;
 
-    fn up(request: Self::Request) -> Up {
+    fn up(request: Self::Request) -> FromPeer {
         use gateway::connect_request::Message;
         match request.message {
-            Some(Message::Hello(hello)) => Up::Hello(Hello {
+            Some(Message::Hello(hello)) => FromPeer::Hello(Hello {
                 name: format!("agent {} {}", hello.agent, hello.software),
                 max_volume_bytes: hello.max_volume_bytes,
                 protocol_version: hello.protocol_version,
                 lines: hello.lines,
             }),
-            Some(Message::Scan(scan)) => Up::Scan(Box::new(scan)),
-            Some(Message::Settled(settled)) => Up::Settled(settled.decode_row().map(Box::new)),
+            Some(Message::Scan(scan)) => FromPeer::Scan(Box::new(scan)),
+            Some(Message::Settled(settled)) => FromPeer::Settled(settled.decode_row().map(Box::new)),
             Some(Message::SpoolStatus(status)) => {
                 let (used, limit) = (thousands(status.volume_bytes), thousands(status.volume_limit_bytes));
                 tracing::debug!(used, limit, unsettled = status.unsettled, "spool of an agent");
-                Up::Note
+                FromPeer::Note
             }
-            None => Up::Unknown,
+            None => FromPeer::Unknown,
         }
     }
 
-    fn down(down: Down, site: String) -> Option<Self::Response> {
+    fn down(down: ToPeer, site: String) -> Option<Self::Response> {
         use gateway::connect_response::Message;
         let message = match down {
-            Down::Welcome { bytes, settled, max_volume_bytes } => Message::Welcome(gateway::Welcome {
+            ToPeer::Welcome { bytes, settled, max_volume_bytes } => Message::Welcome(gateway::Welcome {
                 server_time: Some(time::to_pb(jiff::Timestamp::now())),
                 scan_credit: MAX_IN_FLIGHT,
                 scan_credit_bytes: bytes,
@@ -164,14 +164,14 @@ impl Dialect for Agent {
                 server_version: env!("CARGO_PKG_VERSION").into(),
                 names_sites: true,
             }),
-            Down::Verdict(verdict, preview) => {
+            ToPeer::Verdict(verdict, preview) => {
                 Message::Decided(gateway::Decided { verdict: Some(*verdict), preview })
             }
-            Down::Committed(scan_id) => Message::Committed(Committed { scan_id }),
-            Down::Rejected(rejected) => Message::Rejected(rejected),
-            Down::Refused(scan_id, message) => Message::Refused(gateway::Refused { scan_id, message }),
-            Down::Advice(_) => return None,
-            Down::Drain { grace_ms } => Message::Drain(gateway::Drain { grace_ms }),
+            ToPeer::Committed(scan_id) => Message::Committed(Committed { scan_id }),
+            ToPeer::Rejected(rejected) => Message::Rejected(rejected),
+            ToPeer::Refused(scan_id, message) => Message::Refused(gateway::Refused { scan_id, message }),
+            ToPeer::Advice(_) => return None,
+            ToPeer::Drain { grace_ms } => Message::Drain(gateway::Drain { grace_ms }),
         };
         Some(gateway::ConnectResponse { message: Some(message), site })
     }

@@ -110,7 +110,7 @@ impl Gateway {
 
     /// The row of an agent, held to the lines of its session and to the limits of texts as scans are, with what only the
     /// gateway may say.
-    pub fn settle(&self, row: pb::Row, allowed: &[LineId]) -> Result<Row, Invalid> {
+    pub fn stamp_owner(&self, row: pb::Row, allowed: &[LineId]) -> Result<Row, Invalid> {
         let row = Row::parse(row)?;
         let place = &row.meta.place;
         place.must_be_one_of(allowed)?;

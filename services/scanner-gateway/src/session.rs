@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
-use crate::dialect::{Dialect, Down, Hello, PROTOCOL_VERSION, Up};
+use crate::dialect::{Dialect, FromPeer, Hello, PROTOCOL_VERSION, ToPeer};
 use crate::gateway::{Answer, Gateway};
 use crate::memory::{MAX_IN_FLIGHT, Room};
 use crate::outbox::{Outbox, Outgoing};
@@ -25,7 +25,7 @@ const GREETING: Duration = Duration::from_secs(10);
 /// Scans that may be unanswered, for one session.
 const IN_FLIGHT: usize = MAX_IN_FLIGHT as usize;
 /// Rows that may wait for the store, for one session.
-const SETTLED: usize = 1_024;
+const ROW_CREDIT: usize = 1_024;
 /// A peer whose answers are not taken for this long is closed.
 const STALL: Duration = Duration::from_secs(10);
 /// How often a session looks whether its peer reads.
@@ -48,7 +48,7 @@ pub fn open<D: Dialect>(
     grace: Duration,
 ) -> Outgoing<D::Response> {
     // A Verdict and a Committed for each scan, a Committed for each row, and a few words beside.
-    let (outbox, outgoing) = crate::outbox::channel(2 * IN_FLIGHT + SETTLED + 16);
+    let (outbox, outgoing) = crate::outbox::channel(2 * IN_FLIGHT + ROW_CREDIT + 16);
     let drain = lifecycle.drain.clone();
     let moving = Moving {
         after: MOVE_AFTER.mul_f64(1.0 + MOVE_SPREAD * (2.0 * jitter - 1.0)),
@@ -140,7 +140,7 @@ impl<D: Dialect> Session<D> {
                 () = self.outbox.closed() => break,
                 () = drain.cancelled(), if !leaving => {
                     leaving = true;
-                    if D::SETTLES && self.open.is_some() {
+                    if D::IS_AGENT && self.open.is_some() {
                         let at = Instant::now() + leave_after;
                         self.grace -= leave_after;
                         if at < moving.deadline() {
@@ -150,7 +150,7 @@ impl<D: Dialect> Session<D> {
                         self.drain();
                     }
                 }
-                () = &mut moving, if D::SETTLES && !self.drained => self.drain(),
+                () = &mut moving, if D::IS_AGENT && !self.drained => self.drain(),
                 () = &mut greeting, if self.open.is_none() && self.ending.is_none() => {
                     let limit = GREETING.as_secs();
                     self.end(Err(Fault::Expired.status(format!("no Hello within {limit} s; send it first"))));
@@ -174,29 +174,29 @@ impl<D: Dialect> Session<D> {
     fn may_read(&self, deciding: usize, storing: usize) -> bool {
         let Some(open) = &self.open else { return true };
         let answers = 2 * deciding + storing + 2;
-        D::SETTLES
+        D::IS_AGENT
             || (deciding < IN_FLIGHT
                 && open.bytes_in_flight < open.room.bytes
-                && storing < SETTLED
+                && storing < ROW_CREDIT
                 && self.outbox.room() > answers
                 && self.gateway.storing.room())
     }
 
     fn waits_for_room(&self) -> bool {
-        !D::SETTLES && self.open.is_some() && !self.gateway.storing.room()
+        !D::IS_AGENT && self.open.is_some() && !self.gateway.storing.room()
     }
 
-    fn read(&mut self, up: Up, deciding: usize, storing: usize) -> Next {
+    fn read(&mut self, up: FromPeer, deciding: usize, storing: usize) -> Next {
         match up {
-            Up::Hello(hello) => self.hello(&hello),
-            Up::Note => {}
-            Up::Unknown => self.reject(
+            FromPeer::Hello(hello) => self.hello(&hello),
+            FromPeer::Note => {}
+            FromPeer::Unknown => self.reject(
                 "",
                 "",
                 &Invalid::field("message", "", "one of the messages of this contract, version 1"),
             ),
-            Up::Scan(scan) => return self.scan(scan, deciding),
-            Up::Settled(row) => return self.settled(row, storing),
+            FromPeer::Scan(scan) => return self.scan(scan, deciding),
+            FromPeer::Settled(row) => return self.settled(row, storing),
         }
         Next::Nothing
     }
@@ -225,8 +225,8 @@ impl<D: Dialect> Session<D> {
             return self.end(Err(Fault::NoRoom.status(message)));
         };
         tracing::info!(peer = hello.name, bytes = room.bytes, "session opened");
-        let settled = u32::try_from(SETTLED).unwrap_or(u32::MAX);
-        self.send("", Down::welcome(&room, settled, max_volume_bytes));
+        let settled = u32::try_from(ROW_CREDIT).unwrap_or(u32::MAX);
+        self.send("", ToPeer::welcome(&room, settled, max_volume_bytes));
         let lines = lines.into();
         let advisor = Advisor::default();
         self.open = Some(Open { room, lines, max_volume_bytes, bytes_in_flight: 0, advisor });
@@ -239,7 +239,7 @@ impl<D: Dialect> Session<D> {
             return Next::Nothing;
         };
         let bytes = scan_bytes(&scan);
-        if D::SETTLES && (deciding >= IN_FLIGHT || open.bytes_in_flight + bytes > open.room.bytes) {
+        if D::IS_AGENT && (deciding >= IN_FLIGHT || open.bytes_in_flight + bytes > open.room.bytes) {
             let limit = open.room.bytes;
             self.end(Err(Fault::NoRoom.status(format!(
                 "scan {} is past the credit of {IN_FLIGHT} scans and {limit} bytes; wait for verdicts",
@@ -247,8 +247,8 @@ impl<D: Dialect> Session<D> {
             ))));
             return Next::Nothing;
         }
-        let permit = if D::SETTLES { None } else { self.gateway.storing.reserve() };
-        if !D::SETTLES && permit.is_none() {
+        let permit = if D::IS_AGENT { None } else { self.gateway.storing.reserve() };
+        if !D::IS_AGENT && permit.is_none() {
             let error = Invalid::field("scan", "", "within the gateway's room for rows")
                 .because(pb::RejectCode::Overloaded, "the store is behind; send it again later");
             self.reject(&site_of(scan.place.as_ref()), &scan.scan_id, &error);
@@ -263,29 +263,29 @@ impl<D: Dialect> Session<D> {
         let row = match row {
             Ok(row) => row,
             Err(invalid) => {
-                self.send("", Down::Refused(String::new(), invalid.to_string()));
+                self.send("", ToPeer::Refused(String::new(), invalid.to_string()));
                 return Next::Nothing;
             }
         };
         let site = site_of(row.place.as_ref());
         let Some(open) = &self.open else {
             let message = "hello is missing; it must be the first message".into();
-            self.send(&site, Down::Refused(row.scan_id, message));
+            self.send(&site, ToPeer::Refused(row.scan_id, message));
             return Next::Nothing;
         };
         let permit = self.gateway.storing.reserve();
-        let (Some(permit), true) = (permit, storing < SETTLED) else {
+        let (Some(permit), true) = (permit, storing < ROW_CREDIT) else {
             self.end(Err(Fault::NoRoom.status(format!(
-                "row of scan {} is past the credit of {SETTLED} rows; wait for Committed",
+                "row of scan {} is past the credit of {ROW_CREDIT} rows; wait for Committed",
                 row.scan_id
             ))));
             return Next::Nothing;
         };
         let scan_id = row.scan_id.clone();
-        match self.gateway.settle(*row, &open.lines) {
+        match self.gateway.stamp_owner(*row, &open.lines) {
             Ok(row) => Next::Store(Box::new(row), permit),
             Err(invalid) => {
-                self.send(&site, Down::Refused(scan_id, invalid.to_string()));
+                self.send(&site, ToPeer::Refused(scan_id, invalid.to_string()));
                 Next::Nothing
             }
         }
@@ -293,11 +293,11 @@ impl<D: Dialect> Session<D> {
 
     /// Tells a scanner how fast to go. An agent is held by its credit.
     fn advise(&mut self, deciding: usize) {
-        if D::SETTLES {
+        if D::IS_AGENT {
             return;
         }
         if let Some(advice) = self.open.as_mut().and_then(|open| open.advise(deciding)) {
-            self.send("", Down::Advice(advice));
+            self.send("", ToPeer::Advice(advice));
         }
     }
 
@@ -330,13 +330,13 @@ impl<D: Dialect> Session<D> {
         self.advise(deciding);
         match answer {
             Answer::Rejected(rejected) => {
-                self.send(&site, Down::Rejected(rejected));
+                self.send(&site, ToPeer::Rejected(rejected));
                 None
             }
             Answer::Decided(row) => {
                 let verdict = Box::new(row.verdict.to_pb(&row.meta.scan_id));
-                let preview = if D::SETTLES { row.preview.clone() } else { None };
-                self.send(&site, Down::Verdict(verdict, preview));
+                let preview = if D::IS_AGENT { row.preview.clone() } else { None };
+                self.send(&site, ToPeer::Verdict(verdict, preview));
                 permit.map(|permit| (*row, permit))
             }
         }
@@ -344,8 +344,8 @@ impl<D: Dialect> Session<D> {
 
     fn stored(&mut self, stored: Stored) {
         match stored {
-            Stored::Committed { site, scan_id } => self.send(&site, Down::Committed(scan_id)),
-            Stored::Refused { site, scan_id, message } => self.send(&site, Down::Refused(scan_id, message)),
+            Stored::Committed { site, scan_id } => self.send(&site, ToPeer::Committed(scan_id)),
+            Stored::Refused { site, scan_id, message } => self.send(&site, ToPeer::Refused(scan_id, message)),
             Stored::GaveUp => {}
         }
     }
@@ -353,9 +353,9 @@ impl<D: Dialect> Session<D> {
     /// A scanner is told by the end of its stream, when all is answered; an agent is asked to leave.
     fn drain(&mut self) {
         self.drained = true;
-        if D::SETTLES && self.open.is_some() {
+        if D::IS_AGENT && self.open.is_some() {
             let grace_ms = u32::try_from(self.grace.as_millis()).unwrap_or(u32::MAX);
-            self.send("", Down::Drain { grace_ms });
+            self.send("", ToPeer::Drain { grace_ms });
         } else {
             self.end(Err(Fault::Unavailable.status("this gateway is leaving; connect again")));
         }
@@ -367,11 +367,11 @@ impl<D: Dialect> Session<D> {
 
     fn reject(&mut self, site: &str, scan_id: &str, error: &Invalid) {
         let rejected: Rejected = error.rejected(scan_id);
-        self.send(site, Down::Rejected(rejected));
+        self.send(site, ToPeer::Rejected(rejected));
     }
 
     /// Sends a message about a scan of this site; empty: about none.
-    fn send(&mut self, site: &str, down: Down) {
+    fn send(&mut self, site: &str, down: ToPeer) {
         if let Some(response) = D::down(down, site.to_owned())
             && !self.outbox.send(response)
         {
