@@ -1,5 +1,5 @@
 //! What the log says while the store takes no rows: its begin, now and then how it goes, and its end; never each row. Pure: its
-//! clock is told.
+//! clock is given.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub struct Outage(Option<Ongoing>);
 #[derive(Debug)]
 struct Ongoing {
     since: Instant,
-    told: Instant,
+    logged_at: Instant,
     waiting: u64,
     so_far: Counts,
 }
@@ -33,7 +33,7 @@ pub struct Counts {
 
 /// What is worth a line in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
+pub enum OutageEvent {
     /// The first row could not be stored.
     Begun,
     /// It has lasted so long; so many rows wait now.
@@ -44,34 +44,38 @@ pub enum News {
 
 impl Outage {
     /// A try failed; `first`: of its row.
-    pub fn failed(&mut self, first: bool, now: Instant) -> Option<News> {
+    pub fn failed(&mut self, first: bool, now: Instant) -> Option<OutageEvent> {
         let is_new = self.0.is_none();
-        let ongoing =
-            self.0.get_or_insert(Ongoing { since: now, told: now, waiting: 0, so_far: Counts::default() });
+        let ongoing = self.0.get_or_insert(Ongoing {
+            since: now,
+            logged_at: now,
+            waiting: 0,
+            so_far: Counts::default(),
+        });
         ongoing.so_far.tries += 1;
         if first {
             ongoing.waiting += 1;
             ongoing.so_far.rows += 1;
         }
         if is_new {
-            return Some(News::Begun);
+            return Some(OutageEvent::Begun);
         }
-        if now.duration_since(ongoing.told) < EVERY {
+        if now.duration_since(ongoing.logged_at) < EVERY {
             return None;
         }
-        ongoing.told = now;
-        Some(News::Lasts(now.duration_since(ongoing.since), ongoing.waiting, ongoing.so_far))
+        ongoing.logged_at = now;
+        Some(OutageEvent::Lasts(now.duration_since(ongoing.since), ongoing.waiting, ongoing.so_far))
     }
 
     /// A row that had failed waits no more: it is settled, or the gateway `left` it.
-    pub fn ended(&mut self, left: bool, now: Instant) -> Option<News> {
+    pub fn ended(&mut self, left: bool, now: Instant) -> Option<OutageEvent> {
         let ongoing = self.0.as_mut()?;
         ongoing.so_far.left += u64::from(left);
         ongoing.waiting = ongoing.waiting.saturating_sub(1);
         if ongoing.waiting > 0 {
             return None;
         }
-        let over = News::Over(now.duration_since(ongoing.since), ongoing.so_far);
+        let over = OutageEvent::Over(now.duration_since(ongoing.since), ongoing.so_far);
         self.0 = None;
         Some(over)
     }
@@ -85,27 +89,27 @@ mod tests {
     fn an_outage_of_many_rows_is_a_line_at_its_begin_some_amid_and_one_at_its_end() {
         let (mut outage, start) = (Outage::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut news = Vec::new();
+        let mut events = Vec::new();
         for second in 0..65 {
             for row in 0..100 {
-                news.extend(outage.failed(second == 0, at(second) + Duration::from_millis(row)));
+                events.extend(outage.failed(second == 0, at(second) + Duration::from_millis(row)));
             }
         }
         for row in 0..100 {
-            news.extend(outage.ended(row == 7, at(70)));
+            events.extend(outage.ended(row == 7, at(70)));
         }
         let counts = |tries, left| Counts { rows: 100, tries, left };
         let (first, second) = (Duration::from_secs(30), Duration::from_secs(60));
         assert_eq!(
-            news,
+            events,
             [
-                News::Begun,
-                News::Lasts(first, 100, counts(3_001, 0)),
-                News::Lasts(second, 100, counts(6_001, 0)),
-                News::Over(Duration::from_secs(70), counts(6_500, 1)),
+                OutageEvent::Begun,
+                OutageEvent::Lasts(first, 100, counts(3_001, 0)),
+                OutageEvent::Lasts(second, 100, counts(6_001, 0)),
+                OutageEvent::Over(Duration::from_secs(70), counts(6_500, 1)),
             ]
         );
-        assert_eq!(outage.failed(true, at(80)), Some(News::Begun), "the next one is another");
+        assert_eq!(outage.failed(true, at(80)), Some(OutageEvent::Begun), "the next one is another");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::describe::describe;
 use crate::load::Counted;
-use crate::outage::{News, Outage};
+use crate::outage::{Outage, OutageEvent};
 
 /// Hands rows to results-store.
 #[derive(Clone)]
@@ -93,7 +93,7 @@ impl Storing {
                 }
                 Err(error) => error,
             };
-            self.news(|outage| outage.failed(delayed.is_none(), Instant::now()), &error.to_string());
+            self.log_event(|outage| outage.failed(delayed.is_none(), Instant::now()), &error.to_string());
             delayed.get_or_insert(Delayed { storing: &self, is_settled: false });
             tokio::select! {
                 () = backoff.wait() => {}
@@ -106,22 +106,22 @@ impl Storing {
     }
 
     /// One line for many rows: an outage at full load would otherwise be thousands a second.
-    fn news(&self, change: impl FnOnce(&mut Outage) -> Option<News>, error: &str) {
-        let news = change(&mut self.outage.lock());
-        match news {
-            Some(News::Begun) => {
+    fn log_event(&self, change: impl FnOnce(&mut Outage) -> Option<OutageEvent>, error: &str) {
+        let event = change(&mut self.outage.lock());
+        match event {
+            Some(OutageEvent::Begun) => {
                 tracing::warn!(error, "the store takes no rows; they wait here and are sent again");
             }
-            Some(News::Lasts(time, waiting, so_far)) => {
+            Some(OutageEvent::Lasts(time, waiting, so_far)) => {
                 let seconds = time.as_secs();
                 tracing::warn!(error, seconds, waiting, tries = so_far.tries, "the store takes no rows yet");
             }
-            Some(News::Over(time, all)) if all.left > 0 => {
+            Some(OutageEvent::Over(time, all)) if all.left > 0 => {
                 let seconds = time.as_secs();
                 let (rows, left) = (all.rows, all.left);
                 tracing::error!(seconds, rows, left, "left without storing rows: their senders have them");
             }
-            Some(News::Over(time, all)) => {
+            Some(OutageEvent::Over(time, all)) => {
                 let seconds = time.as_secs();
                 tracing::warn!(seconds, rows = all.rows, tries = all.tries, "the store takes rows again");
             }
@@ -145,7 +145,7 @@ impl Delayed<'_> {
 
 impl Drop for Delayed<'_> {
     fn drop(&mut self) {
-        self.storing.news(|outage| outage.ended(!self.is_settled, Instant::now()), "");
+        self.storing.log_event(|outage| outage.ended(!self.is_settled, Instant::now()), "");
     }
 }
 
@@ -168,7 +168,7 @@ mod tests {
         let storing_it = storing.clone().store(crate::recent::tests::row("a"), permit);
         assert!(tokio::time::timeout(std::time::Duration::from_secs(3), storing_it).await.is_err());
         let next = storing.outage.lock().failed(true, Instant::now());
-        assert_eq!(next, Some(News::Begun), "nothing waited any more");
+        assert_eq!(next, Some(OutageEvent::Begun), "nothing waited any more");
         assert!(storing.room(), "its room is free");
     }
 }
