@@ -13,7 +13,7 @@ use crate::backlog::Backlog;
 use crate::lines::Lines;
 use crate::memory::Memory;
 use crate::pipeline::{Clock, Outcome, Pipeline};
-use crate::recent::{Recent, Seen, Ticket};
+use crate::recent::{Lookup, Recent, Ticket};
 use crate::storing::Storing;
 
 /// Shared by all sessions; cheap to clone inside an `Arc`.
@@ -72,19 +72,19 @@ impl Gateway {
     /// The same scan again gets the same answer; the same id with other bytes gets none.
     async fn decide_once(&self, scan: Scan, received: Instant) -> Answer {
         loop {
-            match self.recent.see(&scan.meta) {
-                Seen::Answered(row) => return Answer::Decided(row),
-                Seen::Reused => {
+            match self.recent.look_up(&scan.meta) {
+                Lookup::Answered(row) => return Answer::Decided(row),
+                Lookup::Reused => {
                     return Answer::Rejected(scan.meta.reused().rejected(scan.meta.scan_id.as_str()));
                 }
-                Seen::InFlight(mut answer) => {
+                Lookup::InFlight(mut answer) => {
                     // An error means that the other session broke: the scan is new again.
                     let answer = answer.wait_for(Option::is_some).await.map(|row| row.clone());
                     if let Ok(Some(row)) = answer {
                         return Answer::Decided(Box::new(row));
                     }
                 }
-                Seen::New(ticket) => return self.decide(scan, received, ticket).await,
+                Lookup::New(ticket) => return self.decide(scan, received, ticket).await,
             }
         }
     }

@@ -17,7 +17,7 @@ const MOST: usize = 16_384;
 
 /// What is known of a scan.
 #[derive(Debug)]
-pub enum Seen<'a> {
+pub enum Lookup<'a> {
     /// Nothing: decide it, then call [`Ticket::answered`], or drop the ticket.
     New(Ticket<'a>),
     /// It is being decided: wait for the answer.
@@ -57,17 +57,17 @@ struct Inner {
 
 impl Recent {
     /// Looks a scan up and, if it is new, notes that it is in flight.
-    pub fn see(&self, meta: &ScanMeta) -> Seen<'_> {
+    pub fn look_up(&self, meta: &ScanMeta) -> Lookup<'_> {
         let mut inner = self.0.lock();
         let key = key(meta);
         match inner.scans.get(&key) {
-            Some((image, _)) if *image != meta.image => Seen::Reused,
-            Some((_, State::Answered(row))) => Seen::Answered(row.clone()),
-            Some((_, State::InFlight(answer))) => Seen::InFlight(answer.clone()),
+            Some((image, _)) if *image != meta.image => Lookup::Reused,
+            Some((_, State::Answered(row))) => Lookup::Answered(row.clone()),
+            Some((_, State::InFlight(answer))) => Lookup::InFlight(answer.clone()),
             None => {
                 let (waiting, answer) = watch::channel(None);
                 inner.scans.insert(key.clone(), (meta.image, State::InFlight(answer)));
-                Seen::New(Ticket { recent: self, key, waiting })
+                Lookup::New(Ticket { recent: self, key, waiting })
             }
         }
     }
@@ -132,8 +132,8 @@ pub(crate) mod tests {
     }
 
     fn new<'a>(recent: &'a Recent, meta: &ScanMeta) -> Ticket<'a> {
-        match recent.see(meta) {
-            Seen::New(ticket) => ticket,
+        match recent.look_up(meta) {
+            Lookup::New(ticket) => ticket,
             other => panic!("{other:?}"),
         }
     }
@@ -142,19 +142,19 @@ pub(crate) mod tests {
     async fn a_repeat_gets_the_same_answer_and_a_reused_id_is_found_out() {
         let recent = Recent::default();
         let ticket = new(&recent, &meta("a", 1));
-        let Seen::InFlight(mut answer) = recent.see(&meta("a", 1)) else { panic!() };
+        let Lookup::InFlight(mut answer) = recent.look_up(&meta("a", 1)) else { panic!() };
         let row = row("a");
         ticket.answered(row.clone(), true);
         assert_eq!(answer.wait_for(Option::is_some).await.unwrap().as_ref(), Some(&row));
-        assert!(matches!(recent.see(&meta("a", 1)), Seen::Answered(kept) if *kept == row));
-        assert!(matches!(recent.see(&meta("a", 2)), Seen::Reused));
+        assert!(matches!(recent.look_up(&meta("a", 1)), Lookup::Answered(kept) if *kept == row));
+        assert!(matches!(recent.look_up(&meta("a", 2)), Lookup::Reused));
     }
 
     #[tokio::test]
     async fn a_scan_whose_session_broke_is_new_again_and_leaves_nothing() {
         let recent = Recent::default();
         let broken = new(&recent, &meta("a", 1));
-        let Seen::InFlight(mut answer) = recent.see(&meta("a", 1)) else { panic!() };
+        let Lookup::InFlight(mut answer) = recent.look_up(&meta("a", 1)) else { panic!() };
         drop(broken);
         assert!(answer.wait_for(Option::is_some).await.is_err(), "who waits for it must not wait for ever");
         drop(new(&recent, &meta("a", 2)));
