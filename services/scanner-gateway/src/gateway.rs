@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 use crate::backlog::Backlog;
 use crate::lines::Lines;
 use crate::memory::Memory;
-use crate::pipeline::{Clock, Outcome, Pipeline};
+use crate::pipeline::{Outcome, Pipeline, TimeFrame};
 use crate::recent::{Lookup, Recent, Ticket};
 use crate::storing::Storing;
 
@@ -92,10 +92,10 @@ impl Gateway {
     async fn decide(&self, scan: Scan, received: Instant, ticket: Ticket<'_>) -> Answer {
         let Scan { meta, budget, traceparent, volume } = scan;
         let line = self.lines.get(&meta.place.line_id);
-        let clock = Clock { received, deadline: received + line.budget(budget) };
+        let time = TimeFrame { received, deadline: received + line.budget(budget) };
         let span = trace::enter(&traceparent, rand::random());
         let traceparent = trace::traceparent(&span);
-        let deciding = self.pipeline.decide(&meta.scan_id, volume, &line, clock, &traceparent);
+        let deciding = self.pipeline.decide(&meta.scan_id, volume, &line, time, &traceparent);
         match deciding.instrument(span).await {
             Outcome::Verdict(verdict, preview) => {
                 // A repeat with time left may do better than these.

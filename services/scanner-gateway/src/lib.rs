@@ -15,13 +15,13 @@ mod load;
 mod memory;
 mod outage;
 mod outbox;
-mod pace;
 mod pipeline;
 mod recent;
 mod service;
 mod session;
 mod storing;
-mod usual;
+mod throughput;
+mod work_estimate;
 
 use std::sync::Arc;
 

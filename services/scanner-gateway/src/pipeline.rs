@@ -14,16 +14,16 @@ use tokio::time::Instant;
 
 use crate::describe::describe;
 use crate::load::{Counted, LoadCounters};
-use crate::pace::Pace;
-use crate::usual::Usual;
+use crate::throughput::Throughput;
+use crate::work_estimate::WorkEstimate;
 
 /// The two stages, how long they usually need, how many scans get through them, and what was asked of them.
 #[derive(Clone)]
 pub struct Pipeline {
     prepare: Counted<Prepare>,
     infer: Counted<Infer>,
-    usual: Arc<Usual>,
-    pace: Arc<Pace>,
+    estimate: Arc<WorkEstimate>,
+    throughput: Arc<Throughput>,
     load: Arc<LoadCounters>,
 }
 
@@ -38,7 +38,7 @@ pub enum Outcome {
 
 /// One scan on its way: when it came, and until when it must be answered.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock {
+pub struct TimeFrame {
     /// When the last byte was read.
     pub received: Instant,
     /// When the sorter needs the verdict.
@@ -48,7 +48,7 @@ pub struct Clock {
 impl Pipeline {
     /// Over these pools.
     pub fn new(prepare: Counted<Prepare>, infer: Counted<Infer>, load: Arc<LoadCounters>) -> Self {
-        Self { prepare, infer, usual: Arc::default(), pace: Arc::default(), load }
+        Self { prepare, infer, estimate: Arc::default(), throughput: Arc::default(), load }
     }
 
     /// Its stages, each in one line.
@@ -62,10 +62,10 @@ impl Pipeline {
         scan_id: &ScanId,
         volume: Volume,
         line: &LineConfig,
-        clock: Clock,
+        time: TimeFrame,
         trace: &str,
     ) -> Outcome {
-        let mut verdict = Drafted::new(scan_id, line, clock);
+        let mut verdict = Drafted::new(scan_id, line, time);
         if line.quarantined {
             let detail = "the line is quarantined: its scans are stored and not judged";
             return verdict.finish(undecided(Reason::Quarantined, detail));
@@ -73,17 +73,17 @@ impl Pipeline {
         self.load.arrived();
         self.prepare.load.arrived();
         self.infer.load.arrived();
-        if clock.left() <= self.usual.both() + self.pace.ahead() {
-            return verdict.finish(expired("before any work, behind what had come before it", clock));
+        if time.left() <= self.estimate.both() + self.throughput.ahead() {
+            return verdict.finish(expired("before any work, behind what had come before it", time));
         }
-        let passage = self.pace.enter();
+        let in_stages = self.throughput.enter();
         let dims = volume.dims();
-        let request = clock.request(volume.into_pb(), trace);
+        let request = time.request(volume.into_pb(), trace);
         let going = self.prepare.load.begin();
         let prepared = match self.prepare.pool.call(request).await {
             Ok(reply) => {
                 going.done(reply.worked);
-                self.usual.prepared(reply.worked);
+                self.estimate.prepared(reply.worked);
                 verdict.timings.preprocess_queued_us = micros(reply.waited + reply.queued);
                 verdict.timings.preprocess_us = micros(reply.worked);
                 reply.body
@@ -94,21 +94,21 @@ impl Pipeline {
         if let Some(call) = verdict.judge_image(&prepared, line) {
             return verdict.finish(call);
         }
-        if clock.left() <= self.usual.inferred_only() {
-            return verdict.finish(expired("before inference", clock));
+        if time.left() <= self.estimate.inferred_only() {
+            return verdict.finish(expired("before inference", time));
         }
         let Some(volume) = prepared.volume else {
             return verdict.finish(undecided(Reason::Failed, "preprocess answered without a volume"));
         };
         let grid = Grid { origin: volume.origin.unwrap_or_default(), step: volume.step.unwrap_or_default() };
-        let request = clock.request(volume, trace);
+        let request = time.request(volume, trace);
         let going = self.infer.load.begin();
         match self.infer.pool.call(request).await {
             Ok(reply) => {
                 let batch = reply.body.provenance.as_ref().map_or(1, |by| by.batch.max(1));
                 going.done(reply.worked / batch);
-                self.usual.inferred(reply.worked);
-                passage.through(Instant::now());
+                self.estimate.inferred(reply.worked);
+                in_stages.through(Instant::now());
                 verdict.timings.inference_queued_us = micros(reply.waited + reply.queued);
                 verdict.timings.inference_us = micros(reply.worked);
                 let call = verdict.judge_scores(reply.body, &grid, line);
@@ -119,7 +119,7 @@ impl Pipeline {
     }
 }
 
-impl Clock {
+impl TimeFrame {
     fn request<T>(&self, body: T, trace: &str) -> Request<T> {
         Request { body, deadline: Some(self.deadline), traceparent: trace.to_owned() }
     }
@@ -153,15 +153,15 @@ struct Drafted<'a> {
     verdict: Verdict,
     timings: pb::Timings,
     preview: Option<pb::Preview>,
-    clock: Clock,
+    time: TimeFrame,
 }
 
 impl<'a> Drafted<'a> {
-    fn new(scan_id: &'a ScanId, line: &LineConfig, clock: Clock) -> Self {
+    fn new(scan_id: &'a ScanId, line: &LineConfig, time: TimeFrame) -> Self {
         let provenance = pb::Provenance { policy: line.policy.label(), ..Default::default() };
         let open = Call::Undecided(Reason::Failed, String::new());
         let verdict = Verdict { provenance: Some(provenance), ..Verdict::new(open, pb::DecidedBy::Mesh) };
-        Self { scan_id, verdict, timings: pb::Timings::default(), preview: None, clock }
+        Self { scan_id, verdict, timings: pb::Timings::default(), preview: None, time }
     }
 
     fn provenance(&mut self) -> &mut pb::Provenance {
@@ -208,8 +208,8 @@ impl<'a> Drafted<'a> {
     fn fail(self, error: CallError, stage: &str, dims: [u32; 3]) -> Outcome {
         match error {
             CallError::Expired { .. } => {
-                let clock = self.clock;
-                self.finish(expired(&format!("in {stage}"), clock))
+                let time = self.time;
+                self.finish(expired(&format!("in {stage}"), time))
             }
             CallError::Overloaded { .. } => Outcome::Rejected(
                 Invalid::field("scan", "", "within the gateway's room")
@@ -229,14 +229,14 @@ impl<'a> Drafted<'a> {
     }
 
     fn finish(mut self, call: Call) -> Outcome {
-        self.timings.total_us = micros(self.clock.received.elapsed());
+        self.timings.total_us = micros(self.time.received.elapsed());
         let verdict = Verdict { call, timings: Some(self.timings), ..self.verdict };
         Outcome::Verdict(Box::new(verdict), self.preview)
     }
 }
 
-fn expired(at: &str, clock: Clock) -> Call {
-    let budget = clock.deadline.saturating_duration_since(clock.received).as_millis();
+fn expired(at: &str, time: TimeFrame) -> Call {
+    let budget = time.deadline.saturating_duration_since(time.received).as_millis();
     let detail = format!("the budget of {budget} ms ran out {at}");
     undecided(Reason::Expired, &detail)
 }

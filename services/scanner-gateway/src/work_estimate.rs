@@ -8,12 +8,12 @@ const WEIGHT: f64 = 1.0 / 64.0;
 
 /// Moving averages of the stages' work, without their queues: a queue may be gone by the time the scan comes.
 #[derive(Debug, Default)]
-pub struct Usual {
+pub struct WorkEstimate {
     prepare_us: AtomicU32,
     infer_us: AtomicU32,
 }
 
-impl Usual {
+impl WorkEstimate {
     /// A volume was prepared.
     pub fn prepared(&self, worked: Duration) {
         note(&self.prepare_us, worked);
@@ -52,14 +52,14 @@ mod tests {
 
     #[test]
     fn the_average_follows_the_work_and_starts_at_nothing() {
-        let usual = Usual::default();
-        assert_eq!(usual.both(), Duration::ZERO);
-        usual.prepared(Duration::from_micros(400));
-        usual.inferred(Duration::from_micros(1_000));
-        assert_eq!(usual.both(), Duration::from_micros(1_400));
+        let estimate = WorkEstimate::default();
+        assert_eq!(estimate.both(), Duration::ZERO);
+        estimate.prepared(Duration::from_micros(400));
+        estimate.inferred(Duration::from_micros(1_000));
+        assert_eq!(estimate.both(), Duration::from_micros(1_400));
         for _ in 0..1_000 {
-            usual.inferred(Duration::from_micros(3_000));
+            estimate.inferred(Duration::from_micros(3_000));
         }
-        assert!((2_900..=3_000).contains(&usual.inferred_only().as_micros()));
+        assert!((2_900..=3_000).contains(&estimate.inferred_only().as_micros()));
     }
 }

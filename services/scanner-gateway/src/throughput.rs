@@ -20,9 +20,9 @@ const OUTLIER: f64 = 4.0;
 /// While little is in flight what was measured is forgotten: by a half over so many scans.
 const HALF_LIFE: f64 = 64.0;
 
-/// The pace of one gateway, over all its sessions.
+/// How many scans get through one gateway, over all its sessions.
 #[derive(Debug, Default)]
-pub struct Pace(Mutex<State>);
+pub struct Throughput(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -35,15 +35,15 @@ struct State {
 
 /// A scan on its way through the stages.
 #[derive(Debug)]
-pub struct Passage<'a> {
-    pace: &'a Pace,
+pub struct InStages<'a> {
+    throughput: &'a Throughput,
 }
 
-impl Pace {
+impl Throughput {
     /// A scan begins.
-    pub fn enter(&self) -> Passage<'_> {
+    pub fn enter(&self) -> InStages<'_> {
         self.0.lock().in_flight += 1;
-        Passage { pace: self }
+        InStages { throughput: self }
     }
 
     /// How long those in flight will take: what the next scan has to wait for.
@@ -53,10 +53,10 @@ impl Pace {
     }
 }
 
-impl Passage<'_> {
+impl InStages<'_> {
     /// The stages have done all their work on it.
     pub fn through(self, now: Instant) {
-        let mut state = self.pace.0.lock();
+        let mut state = self.throughput.0.lock();
         if state.in_flight < FULL {
             state.window = None;
             state.gap = state.gap.mul_f64(0.5_f64.powf(1.0 / HALF_LIFE));
@@ -77,9 +77,9 @@ impl Passage<'_> {
     }
 }
 
-impl Drop for Passage<'_> {
+impl Drop for InStages<'_> {
     fn drop(&mut self) {
-        self.pace.0.lock().in_flight -= 1;
+        self.throughput.0.lock().in_flight -= 1;
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
     /// Scans that come every `every` with this budget, before a stage that takes `work` for each, one after the other;
     /// the share of them that is in time.
     fn in_time(every: Duration, work: Duration, budget: Duration) -> f64 {
-        let (pace, start) = (Pace::default(), Instant::now());
+        let (throughput, start) = (Throughput::default(), Instant::now());
         let (mut queue, mut free_at, mut in_time) = (VecDeque::new(), start, 0);
         let many = 20_000;
         for n in 0..many {
@@ -101,17 +101,17 @@ mod tests {
                 if free_at.max(deadline - budget) + work > now {
                     break;
                 }
-                let (deadline, passage): (Instant, Passage<'_>) = queue.pop_front().expect("it was seen");
+                let (deadline, in_stages): (Instant, InStages<'_>) = queue.pop_front().expect("it was seen");
                 if deadline <= free_at {
                     // Expired while it waited: it is dropped without work.
                     continue;
                 }
                 free_at = free_at.max(deadline - budget) + work;
-                passage.through(free_at);
+                in_stages.through(free_at);
                 in_time += u32::from(free_at <= deadline);
             }
-            if pace.ahead() + work < budget {
-                queue.push_back((now + budget, pace.enter()));
+            if throughput.ahead() + work < budget {
+                queue.push_back((now + budget, throughput.enter()));
             }
         }
         f64::from(in_time) / f64::from(many)
@@ -133,11 +133,11 @@ mod tests {
     }
 
     /// Batches of 16 that take `each`, with many more in flight.
-    fn batches(pace: &Pace, now: &mut Instant, count: usize, each: Duration) {
-        let others: Vec<_> = (0..100).map(|_| pace.enter()).collect();
+    fn batches(throughput: &Throughput, now: &mut Instant, count: usize, each: Duration) {
+        let others: Vec<_> = (0..100).map(|_| throughput.enter()).collect();
         for _ in 0..count {
             *now += each;
-            for scan in (0..16).map(|_| pace.enter()).collect::<Vec<_>>() {
+            for scan in (0..16).map(|_| throughput.enter()).collect::<Vec<_>>() {
                 scan.through(*now);
             }
         }
@@ -146,33 +146,33 @@ mod tests {
 
     #[test]
     fn scans_that_get_through_in_batches_are_counted_one_by_one() {
-        let (pace, mut now) = (Pace::default(), Instant::now());
-        batches(&pace, &mut now, 100, Duration::from_millis(16));
-        let gap = pace.0.lock().gap;
+        let (throughput, mut now) = (Throughput::default(), Instant::now());
+        batches(&throughput, &mut now, 100, Duration::from_millis(16));
+        let gap = throughput.0.lock().gap;
         assert!((900..=1_100).contains(&gap.as_micros()), "{gap:?}");
     }
 
     #[test]
     fn a_stage_that_stood_still_does_not_look_slow_for_long() {
-        let (pace, mut now) = (Pace::default(), Instant::now());
-        batches(&pace, &mut now, 100, Duration::from_millis(16));
-        batches(&pace, &mut now, 1, Duration::from_secs(10));
-        batches(&pace, &mut now, 40, Duration::from_millis(16));
-        let gap = pace.0.lock().gap;
+        let (throughput, mut now) = (Throughput::default(), Instant::now());
+        batches(&throughput, &mut now, 100, Duration::from_millis(16));
+        batches(&throughput, &mut now, 1, Duration::from_secs(10));
+        batches(&throughput, &mut now, 40, Duration::from_millis(16));
+        let gap = throughput.0.lock().gap;
         assert!(gap < Duration::from_millis(2), "{gap:?}");
     }
 
     #[test]
     fn a_tray_that_comes_after_a_quiet_time_is_not_turned_away() {
-        let (pace, mut now) = (Pace::default(), Instant::now());
-        batches(&pace, &mut now, 100, Duration::from_millis(16));
+        let (throughput, mut now) = (Throughput::default(), Instant::now());
+        batches(&throughput, &mut now, 100, Duration::from_millis(16));
         for _ in 0..1_000 {
-            let scan = pace.enter();
+            let scan = throughput.enter();
             now += Duration::from_millis(5);
             scan.through(now);
             now += Duration::from_millis(144);
         }
-        let _tray: Vec<_> = (0..150).map(|_| pace.enter()).collect();
-        assert!(pace.ahead() < Duration::from_millis(1), "{:?}", pace.ahead());
+        let _tray: Vec<_> = (0..150).map(|_| throughput.enter()).collect();
+        assert!(throughput.ahead() < Duration::from_millis(1), "{:?}", throughput.ahead());
     }
 }
