@@ -1,7 +1,7 @@
 //! The operator: it makes the Deployment of each InferencePool and alone says how many replicas it has.
 //!
 //! One of several operators leads ([`leader`]). Once a second it looks at each pool: what gateways report ([`gateways`]),
-//! what the Deployment is ([`seen`]), what the spec says ([`spec`]); `ovomesh_scaling::decide` decides; [`pool`] applies
+//! what the Deployment is ([`replicas`]), what the spec says ([`spec`]); `ovomesh_scaling::decide` decides; [`pool`] applies
 //! it and tells about it ([`status`]). While something cannot be seen, nothing is taken away. [`lines`] tells of each
 //! ScannerLine whether gateways can obey it.
 //!
@@ -13,8 +13,8 @@ mod gateways;
 mod leader;
 mod lines;
 mod pool;
+mod replicas;
 mod reports;
-mod seen;
 mod service;
 mod spec;
 mod status;

@@ -2,7 +2,7 @@
 
 mod apply;
 mod events;
-mod one;
+mod reconciler;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use tokio::time::MissedTickBehavior;
 use crate::Config;
 use crate::leader::Leader;
 use apply::Applier;
-use one::One;
+use reconciler::PoolReconciler;
 
 /// All pools of the namespace.
 pub struct Pools {
@@ -56,7 +56,7 @@ impl Pools {
             }
             let mut ticks = tokio::time::interval(every);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let mut kept: HashMap<String, One> = HashMap::new();
+            let mut kept: HashMap<String, PoolReconciler> = HashMap::new();
             loop {
                 ticks.tick().await;
                 self.tick(&pools, &deployments, &mut kept, leader).await;
@@ -69,20 +69,22 @@ impl Pools {
         &self,
         pools: &Store<InferencePool>,
         deployments: &Store<Deployment>,
-        kept: &mut HashMap<String, One>,
+        kept: &mut HashMap<String, PoolReconciler>,
         leader: &Leader,
     ) {
         let all = pools.state();
         kept.retain(|uid, _| all.iter().any(|pool| pool.metadata.uid.as_ref() == Some(uid)));
         for pool in all.iter().filter(|pool| pool.metadata.deletion_timestamp.is_none()) {
             let Some(uid) = pool.uid() else { continue };
-            let one = kept.entry(uid).or_insert_with(|| self.one(pool));
-            if one.service() != pool.spec.gateway_service {
-                one.follow(self.gateways(pool));
+            let reconciler = kept.entry(uid).or_insert_with(|| self.reconciler(pool));
+            if reconciler.service() != pool.spec.gateway_service {
+                reconciler.follow(self.gateways(pool));
             }
             let key = ObjectRef::new(&pool.name_any()).within(&self.namespace);
             let deployment = deployments.get(&key);
-            if let Err(error) = one.look(pool, deployment.as_deref(), &self.applier, leader.leads()).await {
+            if let Err(error) =
+                reconciler.reconcile(pool, deployment.as_deref(), &self.applier, leader.leads()).await
+            {
                 let pool = pool.name_any();
                 tracing::warn!(
                     pool,
@@ -94,15 +96,15 @@ impl Pools {
         }
     }
 
-    fn one(&self, pool: &InferencePool) -> One {
-        One::new(self.gateways(pool))
+    fn reconciler(&self, pool: &InferencePool) -> PoolReconciler {
+        PoolReconciler::new(self.gateways(pool))
     }
 
-    fn gateways(&self, pool: &InferencePool) -> one::Followed {
+    fn gateways(&self, pool: &InferencePool) -> reconciler::Followed {
         let service = pool.spec.gateway_service.clone();
         let at = (self.namespace.as_str(), service.as_str());
         let gateways = crate::gateways::Gateways::follow(&self.client, at, &self.connector, &self.lifecycle);
-        one::Followed { service, gateways }
+        reconciler::Followed { service, gateways }
     }
 
     /// A store of what there is, and the watch that fills it.

@@ -1,4 +1,4 @@
-//! What is told of a pool, and when.
+//! The status of a pool, and when it is written.
 
 use std::time::Duration;
 
@@ -9,24 +9,24 @@ use tokio::time::Instant;
 
 use crate::workload;
 
-/// Figures that change all the time are told so often.
+/// Figures change all the time: they are written at this interval.
 const FIGURES_EVERY: Duration = Duration::from_secs(30);
 
-/// What was told last, and when.
+/// The status that was written last, and when.
 #[derive(Debug, Default)]
-pub struct Told(Option<(InferencePoolStatus, Instant)>);
+pub struct WrittenStatus(Option<(InferencePoolStatus, Instant)>);
 
-impl Told {
-    /// Whether `status` is to be told now: its meaning is another, or its figures are old.
+impl WrittenStatus {
+    /// Whether `status` is to be written now: its meaning is another, or its figures are old.
     pub fn is_old(&self, status: &InferencePoolStatus, now: Instant) -> bool {
-        self.0.as_ref().is_none_or(|(told, at)| {
+        self.0.as_ref().is_none_or(|(written, at)| {
             let stale = now.saturating_duration_since(*at) >= FIGURES_EVERY;
-            meaning(told) != meaning(status) || (stale && told != status)
+            meaning(written) != meaning(status) || (stale && written != status)
         })
     }
 
-    /// It was told.
-    pub fn tell(&mut self, status: InferencePoolStatus, now: Instant) {
+    /// It was written.
+    pub fn wrote(&mut self, status: InferencePoolStatus, now: Instant) {
         self.0 = Some((status, now));
     }
 }
@@ -51,8 +51,8 @@ fn meaning(status: &InferencePoolStatus) -> InferencePoolStatus {
     }
 }
 
-/// What one look at a pool has brought.
-pub struct Look<'a> {
+/// What one round of a pool has decided.
+pub struct Reconciled<'a> {
     /// What is decided.
     pub decision: &'a Decision,
     /// The replicas of the Deployment, the decision obeyed.
@@ -63,9 +63,9 @@ pub struct Look<'a> {
     pub last: Option<LastDecision>,
 }
 
-/// The status after a look.
-pub fn of(pool: &InferencePool, look: Look<'_>, now: jiff::Timestamp) -> InferencePoolStatus {
-    let Look { decision, replicas, gateways: (seen, expected), last } = look;
+/// The status after a round.
+pub fn of(pool: &InferencePool, reconciled: Reconciled<'_>, now: jiff::Timestamp) -> InferencePoolStatus {
+    let Reconciled { decision, replicas, gateways: (seen, expected), last } = reconciled;
     let mut status = begun(pool);
     status.replicas = number(replicas.wanted);
     status.ready = number(replicas.ready);
@@ -82,14 +82,14 @@ pub fn of(pool: &InferencePool, look: Look<'_>, now: jiff::Timestamp) -> Inferen
     set.condition("Valid", true, "Accepted", "the spec is obeyed");
     let of = format!("pool {}", pool.spec.pool);
     let all_seen = expected > 0 && seen >= expected;
-    let told = match (all_seen, expected) {
+    let gateways = match (all_seen, expected) {
         (true, _) => ("AllSeen", format!("{seen} of {expected} gateways report {of}")),
         (false, 0) => ("NoGateways", format!("Service {} has no gateway", pool.spec.gateway_service)),
         (false, _) => {
             ("SomeUnseen", format!("{seen} of {expected} gateways report {of}; nothing is taken away"))
         }
     };
-    set.condition("GatewaysSeen", all_seen, told.0, &told.1);
+    set.condition("GatewaysSeen", all_seen, gateways.0, &gateways.1);
     let ready = replicas.ready >= replicas.wanted;
     let (reason, message) = (
         if ready { "AllReady" } else { "Starting" },
@@ -113,7 +113,7 @@ pub fn refused(pool: &InferencePool, reason: &str, why: &str, now: jiff::Timesta
     status
 }
 
-/// What is there already: conditions keep their times, and a new operator forgets nothing that was told.
+/// What is there already: conditions keep their times, and a new operator forgets nothing that was written.
 fn begun(pool: &InferencePool) -> InferencePoolStatus {
     let mut status = pool.status.clone().unwrap_or_default();
     status.observed_generation = pool.metadata.generation.unwrap_or_default();
@@ -156,22 +156,22 @@ mod tests {
 
     fn status(decision: &Decision, ready: u32, gateways: (u32, u32)) -> InferencePoolStatus {
         let replicas = Replicas { wanted: 2, ready, starting: 2 - ready };
-        of(&pool(), Look { decision, replicas, gateways, last: None }, jiff::Timestamp::UNIX_EPOCH)
+        of(&pool(), Reconciled { decision, replicas, gateways, last: None }, jiff::Timestamp::UNIX_EPOCH)
     }
 
     #[test]
-    fn figures_are_told_every_half_minute_and_meaning_at_once() {
-        let (mut told, now) = (Told::default(), Instant::now());
+    fn figures_are_written_every_half_minute_and_meaning_at_once() {
+        let (mut written, now) = (WrittenStatus::default(), Instant::now());
         let rate = |rate| decision(Reason::Demand(Driver::Rate { rate }), rate);
         let first = status(&rate(10.0), 2, (1, 1));
-        assert!(told.is_old(&first, now));
-        told.tell(first.clone(), now);
+        assert!(written.is_old(&first, now));
+        written.wrote(first.clone(), now);
         let figures = status(&rate(11.0), 2, (1, 1));
-        assert!(!told.is_old(&figures, now + Duration::from_secs(29)));
-        assert!(told.is_old(&figures, now + Duration::from_secs(30)));
-        assert!(!told.is_old(&first, now + Duration::from_secs(30)), "nothing new is not told");
-        assert!(told.is_old(&status(&rate(10.0), 1, (1, 1)), now));
-        assert!(told.is_old(&status(&rate(10.0), 2, (0, 1)), now));
+        assert!(!written.is_old(&figures, now + Duration::from_secs(29)));
+        assert!(written.is_old(&figures, now + Duration::from_secs(30)));
+        assert!(!written.is_old(&first, now + Duration::from_secs(30)), "nothing new is not written");
+        assert!(written.is_old(&status(&rate(10.0), 1, (1, 1)), now));
+        assert!(written.is_old(&status(&rate(10.0), 2, (0, 1)), now));
     }
 
     #[test]

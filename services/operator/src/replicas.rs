@@ -10,7 +10,7 @@ use tokio::time::Instant;
 const START_GUESS: Duration = Duration::from_secs(30);
 
 /// The replicas of a Deployment.
-pub fn replicas(deployment: &Deployment) -> Replicas {
+pub fn of(deployment: &Deployment) -> Replicas {
     let spec = deployment.spec.replicas.unwrap_or(1);
     let status = deployment.status.as_ref();
     let ready = status.and_then(|status| status.ready_replicas).unwrap_or(0);
@@ -85,6 +85,6 @@ mod tests {
         let deployment = serde_json::from_value(serde_json::json!({
             "metadata": {}, "spec": {"replicas": 4, "selector": {}, "template": {}}
         }));
-        assert_eq!(replicas(&deployment.unwrap()), with(4, 0));
+        assert_eq!(of(&deployment.unwrap()), with(4, 0));
     }
 }

@@ -1,4 +1,4 @@
-//! One pool, from look to look.
+//! One pool: what is kept of it, and how it is reconciled.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::apply::Applier;
 use crate::gateways::Gateways;
-use crate::seen::{self, Starts};
-use crate::status::{self, Look, Told, number};
+use crate::replicas::{self, Starts};
+use crate::status::{self, Reconciled, WrittenStatus, number};
 
 /// The default of a line, for *seconds to miss* alone.
 const BUDGET: std::time::Duration = std::time::Duration::from_secs(2);
@@ -22,9 +22,9 @@ pub struct Followed {
     pub gateways: Gateways,
 }
 
-/// What is kept of a pool between two looks. All of it may be lost: the next operator learns it anew, and takes nothing
+/// What is kept of a pool between two rounds. All of it may be lost: the next operator learns it anew, and takes nothing
 /// away before it has.
-pub struct One {
+pub struct PoolReconciler {
     followed: Followed,
     history: History,
     starts: Starts,
@@ -34,11 +34,11 @@ pub struct One {
     /// Replicas set last, and the version of the Deployment that has them.
     set: Option<(u32, u64)>,
     last: Option<LastDecision>,
-    told: Told,
+    written: WrittenStatus,
     refusal: Option<String>,
 }
 
-impl One {
+impl PoolReconciler {
     pub fn new(followed: Followed) -> Self {
         Self {
             followed,
@@ -48,7 +48,7 @@ impl One {
             applied: None,
             set: None,
             last: None,
-            told: Told::default(),
+            written: WrittenStatus::default(),
             refusal: None,
         }
     }
@@ -63,8 +63,8 @@ impl One {
         self.followed = followed;
     }
 
-    /// Looks, decides, and if this operator leads obeys and tells.
-    pub async fn look(
+    /// Observes and decides; if this operator leads, it sets the replicas and writes the status.
+    pub async fn reconcile(
         &mut self,
         pool: &InferencePool,
         deployment: Option<&Deployment>,
@@ -110,9 +110,10 @@ impl One {
         }
         self.set.get_or_insert((replicas.wanted, 0));
         let obeyed = Replicas { wanted: decision.replicas, ..replicas };
-        let look = Look { decision: &decision, replicas: obeyed, gateways, last: self.last.clone() };
-        let status = status::of(pool, look, jiff::Timestamp::now());
-        self.tell(pool, applier, status).await
+        let reconciled =
+            Reconciled { decision: &decision, replicas: obeyed, gateways, last: self.last.clone() };
+        let status = status::of(pool, reconciled, jiff::Timestamp::now());
+        self.write_status(pool, applier, status).await
     }
 
     /// The spec has changed, or somebody has changed the Deployment: a scale of ours changes it too, and then the apply
@@ -123,7 +124,7 @@ impl One {
 
     /// The replicas as they are, and what somebody else has set them to.
     fn replicas(&self, deployment: &Deployment) -> (Replicas, Option<u32>) {
-        let mut replicas = seen::replicas(deployment);
+        let mut replicas = replicas::of(deployment);
         let Some((set, version)) = self.set else { return (replicas, None) };
         if set == replicas.wanted {
             return (replicas, None);
@@ -197,19 +198,19 @@ impl One {
             applier.events.tell(pool, EventType::Warning, reason, why.to_owned()).await;
         }
         let status = status::refused(pool, reason, why, jiff::Timestamp::now());
-        self.tell(pool, applier, status).await
+        self.write_status(pool, applier, status).await
     }
 
-    async fn tell(
+    async fn write_status(
         &mut self,
         pool: &InferencePool,
         applier: &Applier,
         status: ovomesh_resources::InferencePoolStatus,
     ) -> anyhow::Result<()> {
         let now = Instant::now();
-        if self.told.is_old(&status, now) {
+        if self.written.is_old(&status, now) {
             applier.status(pool, &status).await?;
-            self.told.tell(status, now);
+            self.written.wrote(status, now);
         }
         Ok(())
     }
