@@ -78,7 +78,7 @@ pub enum Due {
 
 /// What can be seen of a fleet.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Seen {
+pub struct FleetState {
     /// Scans that came.
     pub arrived: u64,
     /// Scans that were answered in time.
@@ -147,13 +147,13 @@ impl Fleet {
     }
 
     /// What can be seen now.
-    pub fn seen(&mut self, now: f64) -> Seen {
+    pub fn seen(&mut self, now: f64) -> FleetState {
         self.expire(now, 1);
         let starting =
             self.pods.values().filter(|pod| matches!(pod.does, Does::Starts { .. })).count() as u32;
         let there = self.pods.values().filter(|pod| !pod.drains).count() as u32;
         let in_work: usize = self.pods.values().map(Pod::in_work).sum();
-        Seen {
+        FleetState {
             arrived: self.arrived,
             completed: self.completed,
             busy: self.busy,

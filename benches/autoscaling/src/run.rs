@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use crate::fleet::{Due, Fleet, Starts};
 use crate::scaler::{Scaler, View};
-use crate::trace::{SETTLE, Trace};
+use crate::trace::{Trace, WARM_UP};
 
 /// A picture is taken each so many seconds.
 const PICTURE_EVERY: f64 = 5.0;
@@ -90,14 +90,14 @@ impl Agenda {
 /// Runs a trace from its begin to its end.
 pub fn run(trace: &Trace, starts: Starts, scaler: &mut dyn Scaler) -> Outcome {
     let times: Vec<f64> = trace.arrivals.iter().map(|arrival| arrival.at).collect();
-    let mut fleet = Fleet::new(starts, scaler.begins_with(trace.replicas), SETTLE);
+    let mut fleet = Fleet::new(starts, scaler.begins_with(trace.replicas), WARM_UP);
     let mut agenda = Agenda::default();
     for &(at, count) in &trace.crashes {
         agenda.plan(at, What::Crash(count));
     }
-    let scans = times.len() - times.partition_point(|&at| at < SETTLE);
+    let scans = times.len() - times.partition_point(|&at| at < WARM_UP);
     let mut outcome = Outcome { scans: scans as u64, ..Outcome::default() };
-    let (mut arrived, mut due, mut picture_at, mut pictured) = (0, Vec::new(), SETTLE, 0);
+    let (mut arrived, mut due, mut picture_at, mut pictured) = (0, Vec::new(), WARM_UP, 0);
     loop {
         let arrival = times.get(arrived).copied().unwrap_or(f64::INFINITY);
         let now = arrival.min(agenda.next()).min(scaler.next()).min(picture_at);
@@ -106,9 +106,9 @@ pub fn run(trace: &Trace, starts: Starts, scaler: &mut dyn Scaler) -> Outcome {
         }
         if now == picture_at {
             let seen = fleet.seen(now);
-            let rate = if now > SETTLE { (arrived - pictured) as f64 / PICTURE_EVERY } else { 0.0 };
+            let rate = if now > WARM_UP { (arrived - pictured) as f64 / PICTURE_EVERY } else { 0.0 };
             outcome.pictures.push(Picture {
-                at: now - SETTLE,
+                at: now - WARM_UP,
                 rate,
                 ready: seen.ready,
                 wanted: seen.wanted,
@@ -120,7 +120,7 @@ pub fn run(trace: &Trace, starts: Starts, scaler: &mut dyn Scaler) -> Outcome {
             match event.what {
                 What::Pod(what) => fleet.happen(now, what, &mut due),
                 What::Scale(wanted) => {
-                    outcome.changes += u32::from(now >= SETTLE && wanted != fleet.wanted());
+                    outcome.changes += u32::from(now >= WARM_UP && wanted != fleet.wanted());
                     fleet.scale(now, wanted, &mut due);
                 }
                 What::Crash(count) => fleet.crash(now, count, &mut due),

@@ -1,6 +1,6 @@
 //! What an autoscaler is to the simulation.
 
-use crate::fleet::Seen;
+use crate::fleet::FleetState;
 
 /// What an autoscaler may look at.
 #[derive(Clone, Copy, Debug)]
@@ -8,7 +8,7 @@ pub struct View<'a> {
     /// Now, in seconds.
     pub now: f64,
     /// The fleet.
-    pub seen: Seen,
+    pub seen: FleetState,
     /// When scans came until now.
     pub arrived: &'a [f64],
 }

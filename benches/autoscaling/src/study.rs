@@ -80,7 +80,7 @@ impl Compared {
 }
 
 /// One draw of a trace.
-struct Case {
+struct TraceDraw {
     trace: Trace,
     starts: Starts,
     phases: [f64; 2],
@@ -88,7 +88,7 @@ struct Case {
 
 /// All traces, each with these seeds, or only those whose name contains `only`.
 pub fn study(seeds: Range<u64>, starts: [f64; 2], only: Option<&str>) -> Vec<Compared> {
-    let mut traces: Vec<Vec<Case>> = Vec::new();
+    let mut traces: Vec<Vec<TraceDraw>> = Vec::new();
     for seed in seeds {
         let starts = Starts { from: starts[0], to: starts[1], seed };
         // Where in its period KEDA and the HPA are: spread evenly, not by luck.
@@ -97,68 +97,68 @@ pub fn study(seeds: Range<u64>, starts: [f64; 2], only: Option<&str>) -> Vec<Com
             if traces.len() <= n {
                 traces.push(Vec::new());
             }
-            traces[n].push(Case { trace, starts, phases });
+            traces[n].push(TraceDraw { trace, starts, phases });
         }
     }
-    traces.retain(|cases| {
-        cases.first().is_some_and(|case| only.is_none_or(|only| case.trace.name.contains(only)))
+    traces.retain(|draws| {
+        draws.first().is_some_and(|draw| only.is_none_or(|only| draw.trace.name.contains(only)))
     });
     thread::scope(|scope| {
-        let threads: Vec<_> = traces.iter().map(|cases| scope.spawn(|| compare(cases))).collect();
+        let threads: Vec<_> = traces.iter().map(|draws| scope.spawn(|| compare(draws))).collect();
         threads.into_iter().flat_map(thread::ScopedJoinHandle::join).collect()
     })
 }
 
-fn compare(cases: &[Case]) -> Compared {
-    let first = &cases[0].trace;
+fn compare(draws: &[TraceDraw]) -> Compared {
+    let first = &draws[0].trace;
     let ours = |spec: fn() -> Spec| {
-        sum(cases, None, |case| {
+        sum(draws, None, |draw| {
             // The specs of this package hold: a test checks them.
             let spec = spec().check().unwrap_or_else(|error| unreachable!("{error}"));
-            Box::new(Ours::new(spec, case.starts.mean()))
+            Box::new(Ours::new(spec, draw.starts.mean()))
         })
     };
     let ovomesh = ours(Ours::spec);
     let equal = |settings: fn(f64) -> Settings| {
         equal_cost(ovomesh.pod_hours, |target| {
-            sum(cases, Some(target), |case| Box::new(Keda::new(settings(target), case.phases)))
+            sum(draws, Some(target), |draw| Box::new(Keda::new(settings(target), draw.phases)))
         })
     };
     let same = CAPACITY / Ours::spec().headroom;
-    let hours = cases.iter().map(|case| case.trace.end - trace::SETTLE).sum::<f64>() / 3_600.0;
+    let hours = draws.iter().map(|draw| draw.trace.end - trace::WARM_UP).sum::<f64>() / 3_600.0;
     let fixed = (ovomesh.pod_hours / hours).round() as u32;
     Compared {
         name: first.name,
         about: first.about,
-        scans: cases
+        scans: draws
             .iter()
-            .map(|case| {
-                case.trace.arrivals.iter().filter(|arrival| arrival.at >= trace::SETTLE).count() as u64
+            .map(|draw| {
+                draw.trace.arrivals.iter().filter(|arrival| arrival.at >= trace::WARM_UP).count() as u64
             })
             .sum(),
         ovomesh_scheduled: (first.name == "morning-ramp").then(|| ours(Ours::spec_with_schedule)),
         keda: equal(Settings::stock),
         keda_uncached: equal(Settings::uncached),
         keda_tuned: equal(Settings::tuned),
-        keda_same_target: sum(cases, Some(same), |case| {
-            Box::new(Keda::new(Settings::stock(same), case.phases))
+        keda_same_target: sum(draws, Some(same), |draw| {
+            Box::new(Keda::new(Settings::stock(same), draw.phases))
         }),
-        fixed: sum(cases, None, |_| Box::new(Fixed(fixed))),
-        clairvoyant: best(cases, ovomesh.pod_hours, false),
-        prescient: best(cases, ovomesh.pod_hours, true),
+        fixed: sum(draws, None, |_| Box::new(Fixed(fixed))),
+        clairvoyant: best(draws, ovomesh.pod_hours, false),
+        prescient: best(draws, ovomesh.pod_hours, true),
         ovomesh,
     }
 }
 
 /// The fewest late scans that somebody who knows has at no more pod-hours: with what is needed, or with more.
-fn best(cases: &[Case], pod_hours: f64, prescient: bool) -> Sum {
+fn best(draws: &[TraceDraw], pod_hours: f64, prescient: bool) -> Sum {
     let slacks = [1.0, 1.05, 1.1, 1.15, 1.2, 1.25];
     slacks
         .into_iter()
         .flat_map(|slack| [false, true].map(|twice| (slack, twice)))
         .map(|(slack, twice)| {
-            sum(cases, None, |case| {
-                Box::new(Clairvoyant::new(&case.trace, case.starts, slack, twice, prescient))
+            sum(draws, None, |draw| {
+                Box::new(Clairvoyant::new(&draw.trace, draw.starts, slack, twice, prescient))
             })
         })
         .filter(|sum| sum.pod_hours <= pod_hours * (1.0 + EQUAL))
@@ -186,18 +186,18 @@ fn equal_cost(pod_hours: f64, with: impl Fn(f64) -> Sum) -> Sum {
         .unwrap_or_default()
 }
 
-fn sum(cases: &[Case], target: Option<f64>, scaler: impl Fn(&Case) -> Box<dyn Scaler>) -> Sum {
+fn sum(draws: &[TraceDraw], target: Option<f64>, scaler: impl Fn(&TraceDraw) -> Box<dyn Scaler>) -> Sum {
     let mut sum = Sum { target, ..Sum::default() };
     let mut hours = 0.0;
     let mut changes = 0;
-    for case in cases {
-        let mut scaler = scaler(case);
+    for draw in draws {
+        let mut scaler = scaler(draw);
         let Outcome { late, pod_hours, changes: changed, pictures, .. } =
-            run(&case.trace, case.starts, scaler.as_mut());
+            run(&draw.trace, draw.starts, scaler.as_mut());
         sum.late += late;
         sum.pod_hours += pod_hours;
         changes += changed;
-        hours += (case.trace.end - trace::SETTLE) / 3_600.0;
+        hours += (draw.trace.end - trace::WARM_UP) / 3_600.0;
         if sum.pictures.is_empty() {
             sum.pictures = pictures;
         }

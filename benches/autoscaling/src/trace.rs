@@ -13,11 +13,11 @@ const TRAY: u32 = 150;
 const TRAY_EVERY: f64 = 21.6;
 /// Scans a second of one line.
 pub const LINE: f64 = 25_000.0 / 3_600.0;
-/// What comes before it is not counted, in seconds: autoscalers settle.
-pub const SETTLE: f64 = 600.0;
+/// What comes before it is not counted, in seconds: autoscalers warm up.
+pub const WARM_UP: f64 = 600.0;
 
 /// When the morning begins and ends.
-pub const MORNING: [f64; 2] = [SETTLE + 1_800.0, SETTLE + 5_400.0];
+pub const MORNING: [f64; 2] = [WARM_UP + 1_800.0, WARM_UP + 5_400.0];
 
 /// One scan.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,20 +53,20 @@ pub fn all(seed: u64) -> Vec<Trace> {
 /// 200/s with 20 % noise from second to second.
 fn steady(seed: u64) -> Trace {
     let mut draw = Draw::new(seed, 1);
-    draw.noisy(0.0, SETTLE + 3_600.0, 0.0, |_| 200.0);
+    draw.noisy(0.0, WARM_UP + 3_600.0, 0.0, |_| 200.0);
     draw.trace("steady", "200 scans/s for an hour, 20 % noise from second to second", 5)
 }
 
 /// Lines with trays come and go.
 fn tray_bursts(seed: u64) -> Trace {
     let mut draw = Draw::new(seed, 2);
-    let end = SETTLE + 3_600.0;
+    let end = WARM_UP + 3_600.0;
     for _ in 0..4 {
         draw.trays(0.0, end, 0.0);
     }
     // Six more lines work for a shift of their own.
     for _ in 0..6 {
-        let from = SETTLE + draw.random.random_range(300.0..1_500.0);
+        let from = WARM_UP + draw.random.random_range(300.0..1_500.0);
         let to = from + draw.random.random_range(900.0..1_800.0);
         draw.trays(from, to, from);
     }
@@ -86,15 +86,15 @@ fn morning_ramp(seed: u64) -> Trace {
         let down = (end - at) / (minutes * 60.0);
         up.min(down).clamp(0.0, 1.0)
     };
-    draw.noisy(0.0, SETTLE + 7_200.0, 0.0, |at| LINE * (8.0 + 32.0 * share(at)));
+    draw.noisy(0.0, WARM_UP + 7_200.0, 0.0, |at| LINE * (8.0 + 32.0 * share(at)));
     draw.trace("morning-ramp", "8 lines become 40 within 10 minutes, for an hour of two", 2)
 }
 
 /// The lines of another site come within a second or two.
 fn fail_over(seed: u64) -> Trace {
     let mut draw = Draw::new(seed, 4);
-    let (fails, back) = (SETTLE + 1_800.0, SETTLE + 3_000.0);
-    draw.noisy(0.0, SETTLE + 7_200.0, 0.0, |_| 100.0);
+    let (fails, back) = (WARM_UP + 1_800.0, WARM_UP + 3_000.0);
+    draw.noisy(0.0, WARM_UP + 7_200.0, 0.0, |_| 100.0);
     draw.noisy(fails, back, fails, |at| 100.0 * ((at - fails) / 2.0).min(1.0));
     draw.trace("fail-over", "100 scans/s for two hours; for 20 minutes as many of another site", 3)
 }
@@ -102,8 +102,8 @@ fn fail_over(seed: u64) -> Trace {
 /// Ten times as much.
 fn surge(seed: u64) -> Trace {
     let mut draw = Draw::new(seed, 5);
-    let (begins, ends) = (SETTLE + 1_800.0, SETTLE + 2_700.0);
-    draw.noisy(0.0, SETTLE + 7_200.0, 0.0, |_| 30.0);
+    let (begins, ends) = (WARM_UP + 1_800.0, WARM_UP + 2_700.0);
+    draw.noisy(0.0, WARM_UP + 7_200.0, 0.0, |_| 30.0);
     draw.noisy(begins, ends, begins, |_| 270.0);
     draw.trace("surge", "30 scans/s for two hours; for 15 minutes 300", 1)
 }
@@ -111,8 +111,8 @@ fn surge(seed: u64) -> Trace {
 /// Replicas die.
 fn pod_crash(seed: u64) -> Trace {
     let mut draw = Draw::new(seed, 6);
-    draw.noisy(0.0, SETTLE + 1_800.0, 0.0, |_| 200.0);
-    let crashes = vec![(SETTLE + 300.0, 3), (SETTLE + 1_200.0, 1)];
+    draw.noisy(0.0, WARM_UP + 1_800.0, 0.0, |_| 200.0);
+    let crashes = vec![(WARM_UP + 300.0, 3), (WARM_UP + 1_200.0, 1)];
     let trace = draw.trace("pod-crash", "200 scans/s; three replicas die, 15 minutes later one", 5);
     Trace { crashes, ..trace }
 }

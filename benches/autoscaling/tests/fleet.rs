@@ -5,7 +5,7 @@ use ovomesh_autoscaling::fleet::{CAPACITY, Starts};
 use ovomesh_autoscaling::ours::Ours;
 use ovomesh_autoscaling::run::{Outcome, run};
 use ovomesh_autoscaling::scaler::{Fixed, Scaler};
-use ovomesh_autoscaling::trace::{self, SETTLE, Trace};
+use ovomesh_autoscaling::trace::{self, Trace, WARM_UP};
 
 const STARTS: Starts = Starts { from: 30.0, to: 120.0, seed: 7 };
 
@@ -53,7 +53,7 @@ fn who_knows_of_a_surge_beforehand_is_never_late() {
 fn a_crash_loses_no_scan() {
     let mut trace = named("pod-crash");
     // All that is there dies twice: what was in work is done by the others later, or is late.
-    trace.crashes = vec![(SETTLE + 100.0, 2), (SETTLE + 200.0, 2)];
+    trace.crashes = vec![(WARM_UP + 100.0, 2), (WARM_UP + 200.0, 2)];
     let outcome = simulate(&trace, Fixed(20));
     assert_eq!(outcome.late, 0);
 }

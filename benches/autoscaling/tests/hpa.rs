@@ -5,7 +5,7 @@
 //! went from 10 to 400 at 0 s, and 100 s later to 50. Earlier, by itself: one HPA with a sync of 15 s took 12.9 s from the
 //! metric to ten ready pods, KEDA 2.21 at a poll of 1 s with a sync of 2 s took 1.2 to 2.4 s.
 
-use ovomesh_autoscaling::fleet::Seen;
+use ovomesh_autoscaling::fleet::FleetState;
 use ovomesh_autoscaling::keda::{Keda, Settings};
 use ovomesh_autoscaling::scaler::{Scaler as _, View};
 
@@ -30,7 +30,7 @@ fn model(settings: Settings, phase: f64, seconds: f64, value: impl Fn(f64) -> f6
     let (mut wanted, mut changes) = (1, Vec::new());
     while keda.next() < seconds {
         let now = keda.next();
-        let seen = Seen { backlog: (value(now) * 75.0) as u64, wanted, ..Seen::default() };
+        let seen = FleetState { backlog: (value(now) * 75.0) as u64, wanted, ..FleetState::default() };
         if let Some(replicas) = keda.look(&View { now, seen, arrived: &[] }) {
             wanted = replicas;
             changes.push((now + keda.takes(), replicas));
