@@ -16,7 +16,7 @@ use crate::world::{Namespace, Watch};
 const LAG: Duration = Duration::from_secs(1);
 
 /// Ready endpoints, and the number of the event that told them.
-type Known = Arc<Mutex<(usize, Vec<SocketAddr>)>>;
+type Endpoints = Arc<Mutex<(usize, Vec<SocketAddr>)>>;
 
 /// An address for a Service, until it is dropped.
 pub struct Service {
@@ -29,23 +29,23 @@ impl Service {
     /// For the Service `name` of a namespace, which has one EndpointSlice.
     pub fn start(here: Namespace<'_>, name: &str) -> Self {
         let label = format!("kubernetes.io/service-name={name}");
-        let known = Known::default();
-        let (learns, runtime) = (known.clone(), here.world.runtime.handle().clone());
+        let endpoints = Endpoints::default();
+        let (learns, runtime) = (endpoints.clone(), here.world.runtime.handle().clone());
         let mut number = 0;
         let watch = here.watch(&["endpointslices", "-l", &label], move |slice| {
-            let (known, ready, this) = (learns.clone(), ready(&slice), number);
+            let (endpoints, ready, this) = (learns.clone(), ready(&slice), number);
             number += 1;
             runtime.spawn(async move {
                 tokio::time::sleep(LAG).await;
-                let mut known = known.lock();
-                if known.0 <= this {
-                    *known = (this, ready);
+                let mut endpoints = endpoints.lock();
+                if endpoints.0 <= this {
+                    *endpoints = (this, ready);
                 }
             });
         });
         let listener = here.world.runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let accepting = here.world.runtime.spawn(accept(listener, known));
+        let accepting = here.world.runtime.spawn(accept(listener, endpoints));
         Self { url, _watch: watch, accepting }
     }
 }
@@ -65,10 +65,10 @@ fn ready(slice: &Value) -> Vec<SocketAddr> {
         .collect()
 }
 
-async fn accept(listener: TcpListener, known: Known) {
+async fn accept(listener: TcpListener, endpoints: Endpoints) {
     let (mut connections, mut next) = (JoinSet::new(), 0);
     while let Ok((mut here, _)) = listener.accept().await {
-        let endpoints = known.lock().1.clone();
+        let endpoints = endpoints.lock().1.clone();
         let at = next;
         next += 1;
         connections.spawn(async move {
