@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ovomesh_spool::{Error, Limits, Spool};
-use ovomesh_testkit::SmallDisk;
+use ovomesh_spool::{Error, Limits, Spool, SpoolContents};
+use ovomesh_testkit::{SmallDisk, wait_until};
 
 const MIB: u64 = 1 << 20;
 /// More than the disk has, as a careless configuration would.
@@ -13,6 +13,15 @@ const LIMITS: Limits = Limits { scan_bytes: 128 * MIB, verdict_bytes: 16 * MIB }
 
 fn small_disk(folder: &Path) -> Option<SmallDisk> {
     SmallDisk::mount(folder, 32).inspect_err(|error| eprintln!("SKIPPED: {error:#}")).ok()
+}
+
+/// A process that the other test starts meanwhile has the lock too, from its fork until it executes its program.
+fn opened_again(folder: &Path) -> (Spool, SpoolContents) {
+    let open = || match Spool::open(folder, LIMITS) {
+        Err(Error::Locked { .. }) => None,
+        opened => Some(opened.unwrap()),
+    };
+    wait_until("the lock is free", Duration::from_secs(10), open).unwrap()
 }
 
 #[tokio::test]
@@ -36,7 +45,7 @@ async fn what_was_accepted_gets_its_verdict_written_down_on_a_disk_that_takes_no
     }
     assert_eq!(spool.scan(&accepted[0]).unwrap(), vec![7; 128 << 10]);
     drop(spool);
-    let (spool, left) = Spool::open(&spool_folder, LIMITS).unwrap();
+    let (spool, left) = opened_again(&spool_folder);
     assert_eq!((left.undecided.len(), left.unsettled.len(), left.lost.len()), (0, accepted.len(), 0));
     // The scans have their verdicts, so their files go: by a thread of the spool's own.
     let begun = Instant::now();
@@ -60,7 +69,7 @@ async fn a_record_that_hits_the_end_of_the_disk_is_cut_off_and_its_neighbours_st
     disk.empty().unwrap();
     spool.release("third", vec![3; 60 << 10].into()).await.unwrap();
     drop(spool);
-    let (spool, left) = Spool::open(&spool_folder, LIMITS).unwrap();
+    let (spool, left) = opened_again(&spool_folder);
     let ids: Vec<&str> = left.unsettled.iter().map(|released| released.entry.id.as_str()).collect();
     assert_eq!((ids, left.lost.len()), (vec!["first", "third"], 0));
     assert_eq!(left.unsettled[0].entry, first.entry);
