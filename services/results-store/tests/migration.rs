@@ -187,7 +187,7 @@ async fn rows_that_the_older_release_writes_meanwhile_are_brought_over_when_it_h
     old.pulse().await;
     let store = cql(&flags(&nodes, &name), &life).await;
     let waits =
-        async || left(&store).is_some_and(|left| left.contains("until the results-stores of the older"));
+        async || left(&store).is_some_and(|left| left.contains("until no results-store of the older"));
     until("the first round is over", waits).await;
     old.write(&meanwhile).await;
     append(&store, own.clone()).await;
