@@ -143,6 +143,27 @@ async fn a_file_that_is_half_written_is_left_alone_until_it_is_whole() {
 }
 
 #[tokio::test]
+async fn a_file_that_has_its_size_before_its_content_is_decided_when_it_is_filled() {
+    let drop = Drop::new("sized");
+    let egg = drop.egg("a", &[]).remove(0);
+    let bytes = std::fs::read(&egg).unwrap();
+    let mut file = std::fs::File::create(drop.root.join("egg.dcm")).unwrap();
+    file.set_len(bytes.len() as u64).unwrap();
+    let most = bytes.len() * 96 / 100;
+    file.write_all(&bytes[..most]).unwrap();
+    // Its writer pauses for longer than a file has to be quiet.
+    drop.until_logged("ends with zeros").await;
+    assert_eq!(drop.left(), ["egg.dcm"]);
+    file.write_all(&bytes[most..]).unwrap();
+    std::mem::drop(file);
+    let verdict = drop.verdict("egg.dcm").await;
+    drop.until_moved("done/egg.dcm").await;
+    drop.rename_in(&egg, "again.dcm");
+    assert_eq!(drop.verdict("again.dcm").await["scan_id"], verdict["scan_id"], "it was decided as a whole");
+    drop.rows_are(1).await;
+}
+
+#[tokio::test]
 async fn slices_are_one_scan_in_a_folder_of_their_own_or_beside_each_other() {
     let drop = Drop::new("slices");
     let slices = drop.egg("a", &["--single"]);

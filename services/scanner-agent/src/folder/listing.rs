@@ -38,7 +38,7 @@ pub struct Entry {
     pub is_folder: bool,
     /// Its files, from the watched folder on.
     pub files: Vec<PathBuf>,
-    /// Changes with every file's name, size and time of change.
+    /// See [`print`].
     pub print: u64,
 }
 
@@ -115,12 +115,18 @@ fn look(root: &Path, name: &str, is_folder: bool, ignored: &Ignored) -> Option<E
     } else {
         files.push(PathBuf::from(name));
     }
+    let print = print(root, &files)?;
+    (!files.is_empty()).then_some(Entry { is_folder, files, print })
+}
+
+/// Changes with every file's name, size and time of change; nothing when one of them is gone.
+pub fn print(root: &Path, files: &[PathBuf]) -> Option<u64> {
     let mut print = DefaultHasher::new();
-    for file in &files {
+    for file in files {
         let meta = std::fs::symlink_metadata(root.join(file)).ok()?;
         (file, meta.len(), meta.mtime(), meta.mtime_nsec(), meta.ino()).hash(&mut print);
     }
-    (!files.is_empty()).then(|| Entry { is_folder, files, print: print.finish() })
+    Some(print.finish())
 }
 
 fn below(root: &Path, folder: &Path, files: &mut Vec<PathBuf>, depth: usize, ignored: &Ignored) {

@@ -15,6 +15,9 @@ use super::open;
 /// Bytes before the mark of a DICOM file, and the mark: a shorter one may become one.
 const MARK_BYTES: usize = 132;
 
+/// Bytes of zeros at the end of a file that make it look unfinished: four lines of an image.
+const ZEROS: usize = 512;
+
 /// What came of some files.
 #[derive(Debug)]
 pub enum Read {
@@ -26,6 +29,8 @@ pub enum Read {
     Slice(String, Option<usize>),
     /// Not whole, and may become so.
     MayGrow(String),
+    /// The file that changed last ends with zeros, so that its content may still be on the way.
+    Hollow,
     /// Of no use, for this reason; and the first image of the series, when all of it are good and yet no volume.
     Unusable(String, Option<Box<dicom::ImageInfo>>),
 }
@@ -41,9 +46,20 @@ pub struct Scan {
     pub sha256: Vec<String>,
 }
 
-/// Reads `files` of the folder `root`; `most`: bytes that they may have together. `alone`: it is one file, which may be a
-/// slice of a series that is still coming.
-pub fn read(root: &Path, files: &[PathBuf], most: u64, alone: bool, wanted: &[Tag]) -> io::Result<Read> {
+/// How files are read.
+#[derive(Debug, Clone, Copy)]
+pub struct Mode {
+    /// Bytes that they may have together.
+    pub most: u64,
+    /// It is one file, which may be a slice of a series that is still coming.
+    pub alone: bool,
+    /// Zeros at their end are taken for content.
+    pub settled: bool,
+}
+
+/// Reads `files` of the folder `root`.
+pub fn read(root: &Path, files: &[PathBuf], mode: Mode, wanted: &[Tag]) -> io::Result<Read> {
+    let Mode { most, alone, settled } = mode;
     if files.len() > FILES {
         return Ok(Read::Unusable(format!("more than {FILES} files; that is no scan"), None));
     }
@@ -57,6 +73,9 @@ pub fn read(root: &Path, files: &[PathBuf], most: u64, alone: bool, wanted: &[Ta
         };
         left -= content.len() as u64;
         read.push((file.display().to_string(), content));
+    }
+    if !settled && ends_with_zeros(root, &read) {
+        return Ok(Read::Hollow);
     }
     if alone && let [(name, bytes)] = read.as_slice() {
         let hash = hex(&sha256(bytes));
@@ -101,6 +120,15 @@ pub fn read(root: &Path, files: &[PathBuf], most: u64, alone: bool, wanted: &[Ta
         ) => Ok(Read::MayGrow(error.to_string())),
         Some(error) => Ok(Read::Unusable(error.to_string(), None)),
     }
+}
+
+/// Whether the file that changed last ends with zeros.
+fn ends_with_zeros(root: &Path, read: &[(String, Vec<u8>)]) -> bool {
+    let changed =
+        |name: &str| std::fs::symlink_metadata(root.join(name)).and_then(|meta| meta.modified()).ok();
+    let last = read.iter().max_by_key(|(name, _)| changed(name));
+    last.and_then(|(_, bytes)| bytes.last_chunk::<ZEROS>())
+        .is_some_and(|end| end.iter().all(|&byte| byte == 0))
 }
 
 /// What it is, when it was not whole for this reason and never will be.
@@ -155,7 +183,7 @@ mod tests {
         }
 
         fn read(&self, files: &[PathBuf], alone: bool) -> Read {
-            read(self.0.path(), files, MOST, alone, &[]).unwrap()
+            read(self.0.path(), files, Mode { most: MOST, alone, settled: true }, &[]).unwrap()
         }
 
         fn give_up(&self, files: &[PathBuf]) -> Read {
@@ -221,6 +249,25 @@ mod tests {
         assert!(matches!(files.read(&junk, true), Read::Unusable(why, _) if why.contains("junk")));
         let huge = [files.put("huge", &vec![0; MOST as usize + 1])];
         assert!(matches!(files.read(&huge, true), Read::Unusable(why, _) if why.contains("huge")));
+    }
+
+    #[test]
+    fn what_ends_with_zeros_is_no_scan_until_it_has_settled() {
+        let files = Files::new();
+        let (_, label) = egg(9);
+        let volume = Volume::from_u16(Header::new([32, 32, 4], [1.0, 1.0, 2.0]), &[9; 4096]).unwrap();
+        let slices = write_series(&volume, &label).unwrap();
+        let mut names: Vec<PathBuf> =
+            slices.iter().enumerate().map(|(i, bytes)| files.put(&format!("{i}"), bytes)).collect();
+        let mode = Mode { most: MOST, alone: false, settled: false };
+        let read =
+            |names: &[PathBuf], settled| read(files.0.path(), names, Mode { settled, ..mode }, &[]).unwrap();
+        assert!(matches!(read(&names, false), Read::Scans(..)));
+        // As large as it will be, with most of its samples.
+        let half = [&slices[3][..slices[3].len() - 600], &[0; 600]].concat();
+        names[3] = files.put("3", &half);
+        assert!(matches!(read(&names, false), Read::Hollow));
+        assert!(matches!(read(&names, true), Read::Scans(..)));
     }
 
     #[test]

@@ -2,16 +2,19 @@
 //!
 //! - A file that was renamed into place, or whose writer closed it, is read at once.
 //! - Anything else, as soon as it has not changed for [`Rules::quiet`]: network shares tell nothing.
+//! - What ends with zeros may be a file whose size was set before its content was written: it must not have changed for
+//!   [`Rules::quiet`] since it was closed, or for [`Rules::patience`] when no close was reported.
 //! - What cannot be read, but may be because it is still being written, is read again when it changes, and given up when
 //!   it has not for [`Rules::patience`].
 //! - Single slices wait for the others of their series: until there are as many as they say, or none came for as long.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::listing::Listing;
+use super::watch::Finished;
 
 /// How long is waited.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +36,8 @@ pub struct Ready {
     pub names: Vec<String>,
     /// What is not whole now never will be.
     pub is_last: bool,
+    /// It is whole even if it ends with zeros: it was renamed into place, or has not changed for long enough.
+    pub is_settled: bool,
     /// Each of them was found to be a slice.
     pub is_series: bool,
 }
@@ -44,6 +49,8 @@ pub enum Outcome {
     Moved,
     /// It is not whole, and may become so.
     MayGrow,
+    /// It ends with zeros, as a file does whose size was set before its content was written.
+    Hollow,
     /// It is one slice of this series, which has so many files if it says so.
     Slice(String, Option<usize>),
     /// Something else is in the way, for now.
@@ -61,8 +68,8 @@ pub struct Readiness {
 struct State {
     print: u64,
     changed: Instant,
-    /// It is said to be whole.
-    is_told: bool,
+    /// How it was said to be whole.
+    finished: Option<Finished>,
     /// As it was when it was last read.
     read: Option<u64>,
     slice: Option<(String, Option<usize>)>,
@@ -76,8 +83,13 @@ impl Readiness {
         Self { rules, entries: BTreeMap::new() }
     }
 
-    /// What is ready, of what lies there now. `told`: names that were renamed into place or closed.
-    pub fn step(&mut self, listing: &Listing, told: &HashSet<String>, now: Instant) -> Vec<Ready> {
+    /// What is ready, of what lies there now. `finished`: names that were renamed into place or closed.
+    pub fn step(
+        &mut self,
+        listing: &Listing,
+        finished: &HashMap<String, Finished>,
+        now: Instant,
+    ) -> Vec<Ready> {
         self.entries.retain(|name, state| state.is_busy || listing.entries.contains_key(name));
         for (name, entry) in &listing.entries {
             let state = self.entries.entry(name.clone()).or_insert_with(|| State::new(entry.print, now));
@@ -87,13 +99,18 @@ impl Readiness {
                 *state = State { is_busy, not_before, ..State::new(entry.print, now) };
             }
             // A folder is filled file by file: that one of them is whole says nothing.
-            state.is_told |= !entry.is_folder && told.contains(name);
+            if !entry.is_folder
+                && let Some(&how) = finished.get(name)
+            {
+                state.finished = Some(how);
+            }
         }
         let mut room = self.rules.at_once.saturating_sub(self.entries.values().filter(|s| s.is_busy).count());
         let mut ready = self.series(now);
         ready.extend(self.entries.iter().filter_map(|(name, state)| {
             let is_last = state.is_ready(&self.rules, now)?;
-            Some(Ready { names: vec![name.clone()], is_last, is_series: false })
+            let is_settled = is_last || now >= state.settles(&self.rules);
+            Some(Ready { names: vec![name.clone()], is_last, is_settled, is_series: false })
         }));
         ready.retain(|ready| {
             let fits = room > 0;
@@ -130,13 +147,14 @@ impl Readiness {
             };
             let is_last = waited >= self.rules.patience;
             let names = names.into_iter().map(str::to_owned).collect();
-            (is_whole || is_last).then_some(Ready { names, is_last: true, is_series: true })
+            (is_whole || is_last).then_some(Ready { names, is_last: true, is_settled: true, is_series: true })
         };
         series.into_values().filter_map(ready).collect()
     }
 
     /// What became of something.
     pub fn done(&mut self, names: &[String], outcome: &Outcome, now: Instant) {
+        let rules = self.rules;
         for name in names {
             let Some(state) = self.entries.get_mut(name) else { continue };
             state.is_busy = false;
@@ -145,7 +163,8 @@ impl Readiness {
                     self.entries.remove(name);
                 }
                 // It may have changed since it was read.
-                Outcome::MayGrow => state.is_told = false,
+                Outcome::MayGrow => state.finished = None,
+                Outcome::Hollow => (state.read, state.not_before) = (None, state.settles(&rules)),
                 Outcome::Slice(series, expected) if state.read == Some(state.print) => {
                     state.slice = Some((series.clone(), *expected));
                 }
@@ -165,15 +184,25 @@ impl Readiness {
 
 impl State {
     fn new(print: u64, now: Instant) -> Self {
-        let (is_told, read, slice, is_busy) = (false, None, None, false);
-        Self { print, changed: now, is_told, read, slice, is_busy, not_before: now }
+        let (finished, read, slice, is_busy) = (None, None, None, false);
+        Self { print, changed: now, finished, read, slice, is_busy, not_before: now }
+    }
+
+    /// From when on it is whole even if it ends with zeros.
+    fn settles(&self, rules: &Rules) -> Instant {
+        self.changed
+            + match self.finished {
+                Some(Finished::Renamed) => Duration::ZERO,
+                Some(Finished::Closed) => rules.quiet,
+                None => rules.patience,
+            }
     }
 
     /// Whether it is ready, and then whether for the last time.
     fn is_ready(&self, rules: &Rules, now: Instant) -> Option<bool> {
         let waited = now.duration_since(self.changed);
         let is_last = waited >= rules.patience;
-        let is_quiet = self.is_told || waited >= rules.quiet;
+        let is_quiet = self.finished.is_some() || waited >= rules.quiet;
         let is_new = self.read != Some(self.print);
         let is_free = !self.is_busy && self.slice.is_none() && now >= self.not_before;
         (is_free && ((is_quiet && is_new) || is_last)).then_some(is_last)
@@ -211,8 +240,18 @@ mod tests {
         }
 
         fn step(&mut self, ms: u64, entries: &[(&str, u64)], told: &[&str]) -> Vec<(String, bool)> {
-            let told = told.iter().map(|&name| name.to_owned()).collect();
-            let ready = self.readiness.step(&listing(entries), &told, self.begun + Duration::from_millis(ms));
+            let renamed = |&name: &&str| (name.to_owned(), Finished::Renamed);
+            self.step_as(ms, entries, &told.iter().map(renamed).collect())
+        }
+
+        fn step_as(
+            &mut self,
+            ms: u64,
+            entries: &[(&str, u64)],
+            finished: &HashMap<String, Finished>,
+        ) -> Vec<(String, bool)> {
+            let now = self.begun + Duration::from_millis(ms);
+            let ready = self.readiness.step(&listing(entries), finished, now);
             ready.into_iter().map(|ready| (ready.names.join("+"), ready.is_last)).collect()
         }
 
@@ -254,6 +293,24 @@ mod tests {
         folder.done(22_200, "a", &Outcome::MayGrow);
         assert!(folder.step(50_000, &[("a", 2)], &[]).is_empty());
         assert_eq!(folder.step(50_100, &[("a", 2)], &[]), [("a".to_owned(), true)]);
+    }
+
+    #[test]
+    fn a_file_that_ends_with_zeros_has_to_settle_first() {
+        let closed = HashMap::from([("a".to_owned(), Finished::Closed)]);
+        for (finished, settled) in [(closed, 2_000), (HashMap::new(), 30_000)] {
+            let mut folder = Folder::new();
+            folder.step_as(0, &[("a", 1)], &finished);
+            folder.step_as(2_000, &[("a", 1)], &HashMap::new());
+            folder.done(2_000, "a", &Outcome::Hollow);
+            assert!(settled == 2_000 || folder.step(settled - 1, &[("a", 1)], &[]).is_empty());
+            let now = folder.begun + Duration::from_millis(settled);
+            let ready = folder.readiness.step(&listing(&[("a", 1)]), &HashMap::new(), now);
+            assert!(ready[0].is_settled, "after {settled} ms");
+        }
+        let mut folder = Folder::new();
+        let renamed = HashMap::from([("a".to_owned(), Finished::Renamed)]);
+        assert!(folder.readiness.step(&listing(&[("a", 1)]), &renamed, folder.begun)[0].is_settled);
     }
 
     #[test]

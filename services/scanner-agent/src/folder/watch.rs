@@ -1,7 +1,7 @@
 //! The system's events of a folder. They only make things faster: network shares have none, so the folder is listed
 //! from time to time all the same.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,17 +13,26 @@ use tokio::sync::Notify;
 /// Names that are kept until the next pass; of more, the pass finds out by itself.
 const NAMES: usize = 10_000;
 
-/// What was told since the last pass.
+/// How the system says that a file is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finished {
+    /// Its writer closed it; it may open it again.
+    Closed,
+    /// It was renamed into place, as nobody does with half a file.
+    Renamed,
+}
+
+/// What was reported since the last pass.
 #[derive(Debug, Default)]
 pub struct FolderEvents {
-    told: Mutex<HashSet<String>>,
+    finished: Mutex<HashMap<String, Finished>>,
     arrived: Notify,
 }
 
 impl FolderEvents {
     /// Names that were renamed into place or closed by their writer.
-    pub fn take(&self) -> HashSet<String> {
-        std::mem::take(&mut *self.told.lock())
+    pub fn take(&self) -> HashMap<String, Finished> {
+        std::mem::take(&mut *self.finished.lock())
     }
 
     /// Comes back when there is something new.
@@ -32,17 +41,18 @@ impl FolderEvents {
     }
 
     fn hear(&self, event: &Event) {
-        let path = match event.kind {
-            EventKind::Access(AccessKind::Close(AccessMode::Write))
-            | EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => event.paths.last(),
-            // A folder, or a file whose end will be told.
+        let how = match event.kind {
+            EventKind::Access(AccessKind::Close(AccessMode::Write)) => Some(Finished::Closed),
+            EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => Some(Finished::Renamed),
+            // A folder, or a file whose end will be reported.
             EventKind::Create(_) => None,
             _ => return,
         };
-        if let Some(name) = path.and_then(|path| path.file_name()).and_then(|name| name.to_str()) {
-            let mut told = self.told.lock();
-            if told.len() < NAMES {
-                told.insert(name.to_owned());
+        let name = event.paths.last().and_then(|path| path.file_name()).and_then(|name| name.to_str());
+        if let (Some(how), Some(name)) = (how, name) {
+            let mut finished = self.finished.lock();
+            if finished.len() < NAMES {
+                finished.insert(name.to_owned(), how);
             }
         }
         self.arrived.notify_one();

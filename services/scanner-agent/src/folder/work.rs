@@ -67,7 +67,7 @@ pub async fn run(folder: Folder, rules: Rules, drain: CancellationToken) {
     // So that each is logged once.
     let mut refused = BTreeSet::new();
     loop {
-        let told = events.take();
+        let finished = events.take();
         let (path, ignored) = (folder.root.clone(), folder.ignored.clone());
         match blocking(move || listing::list(&path, &ignored)).await {
             Ok(listing) => {
@@ -86,7 +86,7 @@ pub async fn run(folder: Folder, rules: Rules, drain: CancellationToken) {
                 if listening.as_ref().is_none_or(|(of, _)| *of != listing.folder) {
                     listening = Some((listing.folder, watch::listen(&folder.root, &events)));
                 }
-                for ready in readiness.step(&listing, &told, Instant::now()) {
+                for ready in readiness.step(&listing, &finished, Instant::now()) {
                     let (folder, files) = (folder.clone(), files(&listing, &ready));
                     tasks.spawn(async move {
                         let outcome = or_again(folder.work(&ready, files)).await;
@@ -135,7 +135,15 @@ fn files(listing: &Listing, ready: &Ready) -> Vec<PathBuf> {
 impl Folder {
     /// All that happens to something that is ready.
     async fn work(&self, ready: &Ready, files: Vec<PathBuf>) -> Outcome {
-        let sidecar = match self.read(ready, files).await {
+        let (read, print) = match self.read(ready, &files).await {
+            Ok((read, print)) => (Ok(read), print),
+            Err(error) => (Err(error), None),
+        };
+        let sidecar = match read {
+            Ok(Read::Hollow) => {
+                tracing::info!(folder = %self.root.display(), name = ready.names[0], "ends with zeros, left alone for a while");
+                return Outcome::Hollow;
+            }
             Ok(Read::MayGrow(why)) => {
                 tracing::info!(folder = %self.root.display(), name = ready.names[0], why, "not whole yet, left alone");
                 return Outcome::MayGrow;
@@ -159,6 +167,11 @@ impl Folder {
             Err(error) => Err(format!("it cannot be read: {error}")),
         };
         match sidecar {
+            // A verdict stands; the files that have changed since are other ones.
+            Ok(_) if print.is_some() && self.print(&files).await.is_some_and(|now| Some(now) != print) => {
+                tracing::warn!(folder = %self.root.display(), name = ready.names[0], "changed while it was decided; it is read again");
+                Outcome::Again
+            }
             Ok(sidecar) => self.deliver(ready, sidecar).await,
             Err(why) => {
                 tracing::warn!(folder = %self.root.display(), name = ready.names[0], why, "waits, and is tried again");
@@ -167,19 +180,33 @@ impl Folder {
         }
     }
 
-    async fn read(&self, ready: &Ready, files: Vec<PathBuf>) -> io::Result<Read> {
+    /// What it is, and its print when it was read.
+    async fn read(&self, ready: &Ready, files: &[PathBuf]) -> io::Result<(Read, Option<u64>)> {
         let _reader = self.readers.acquire().await;
         let (root, wanted) = (self.root.clone(), self.intake.wanted().to_vec());
         // Of a series each file was found to be a slice.
         let is_alone = !ready.is_series && files.iter().all(|file| file.components().count() == 1);
         let volumes = if is_alone || ready.is_series { 2 } else { VOLUMES };
         let most = volumes * self.agent.settings.max_volume_bytes + BESIDE_BYTES;
-        let is_last = ready.is_last;
-        blocking(move || match read::read(&root, &files, most, is_alone, &wanted)? {
-            Read::MayGrow(why) if is_last => read::give_up(&root, &files, most, why, &wanted),
-            other => Ok(other),
+        let mode = read::Mode { most, alone: is_alone, settled: ready.is_settled };
+        let (is_last, files) = (ready.is_last, files.to_vec());
+        blocking(move || {
+            let print = listing::print(&root, &files);
+            let read = match read::read(&root, &files, mode, &wanted)? {
+                Read::MayGrow(why) if is_last => read::give_up(&root, &files, most, why, &wanted)?,
+                other => other,
+            };
+            if listing::print(&root, &files) == print {
+                return Ok((read, print));
+            }
+            Ok((Read::MayGrow("it changed while it was read".to_owned()), None))
         })
         .await
+    }
+
+    async fn print(&self, files: &[PathBuf]) -> Option<u64> {
+        let (root, files) = (self.root.clone(), files.to_vec());
+        blocking(move || Ok(listing::print(&root, &files))).await.ok().flatten()
     }
 
     /// Verdicts of all scans, or why there are none; the error is one that may pass.
