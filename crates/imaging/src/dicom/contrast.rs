@@ -89,18 +89,20 @@ impl Contrast {
         }
     }
 
+    /// The values of its image type.
+    fn types(&self) -> impl Iterator<Item = &str> {
+        self.image_type.as_deref().unwrap_or_default().split('\\').map(str::trim)
+    }
+
     /// Whether it says that it is a magnitude: as its third value or, with a suffix, as one of the others.
     fn is_magnitude(&self) -> bool {
-        let mut values = self.image_type.as_deref().unwrap_or_default().split('\\').map(str::trim);
-        values.any(|value| value == "M" || value.starts_with("M_") || value == "MAGNITUDE")
+        self.types().any(|value| value == "M" || value.starts_with("M_") || value == "MAGNITUDE")
     }
 
     /// Whether it says that it is a phase, or the real or imaginary part.
     fn is_other_component(&self) -> bool {
-        let values = self.image_type.as_deref().unwrap_or_default().split('\\').map(str::trim);
         let named = ["P", "R", "I", "PHASE", "REAL", "IMAGINARY", "PHASE MAP", "MIXED"];
-        let mut values = values.skip(2);
-        values.any(|value| {
+        self.types().skip(2).any(|value| {
             named.contains(&value) || ["P_", "R_", "I_"].iter().any(|&part| value.starts_with(part))
         })
     }
@@ -112,6 +114,8 @@ pub(super) fn choose(
     along: impl Fn(&Frame) -> f64,
 ) -> Result<(Vec<Frame>, Vec<String>), String> {
     let mut notes = Vec::new();
+    // From here on all that is split off stays in this order.
+    frames.sort_by(|a, b| along(a).total_cmp(&along(b)));
     let mixes = frames.iter().any(|frame| frame.contrast.is_other_component());
     if mixes || shares_places(&frames, &along) {
         let same = |a: &Contrast, b: &Contrast| a.image_type == b.image_type;
@@ -134,17 +138,18 @@ pub(super) fn choose(
         groups.sort_by(|a, b| value(a).total_cmp(&value(b)));
         frames = take(groups, number.lowest.then_some(0), number.tag, "the lowest", &along, &mut notes)?;
     }
-    frames.sort_by(|a, b| along(a).total_cmp(&along(b)));
     let all = frames.len();
     let is_repeat = |next: &mut Frame, kept: &mut Frame| {
-        let is_there = (along(next) - along(kept)).abs() < SAME_MM;
-        is_there && next.rescale == kept.rescale && next.shift == kept.shift && next.samples == kept.samples
+        lie_together(kept, next, &along)
+            && next.rescale == kept.rescale
+            && next.shift == kept.shift
+            && next.samples == kept.samples
     };
     frames.dedup_by(is_repeat);
     if frames.len() < all {
         notes.push(format!("{} image(s) came twice, with the same samples", all - frames.len()));
     }
-    match frames.windows(2).find(|pair| (along(&pair[1]) - along(&pair[0])).abs() < SAME_MM) {
+    match frames.windows(2).find(|pair| lie_together(&pair[0], &pair[1], &along)) {
         Some([a, b, ..]) => Err(format!(
             "{} and {} lie at the same place, and no attribute tells them apart; send one stack of slices",
             a.file, b.file
@@ -153,14 +158,16 @@ pub(super) fn choose(
     }
 }
 
-/// Whether two frames lie at one place.
+/// Whether two frames lie at one place, of frames in the order in which they lie.
 fn shares_places(frames: &[Frame], along: &impl Fn(&Frame) -> f64) -> bool {
-    let mut places: Vec<f64> = frames.iter().map(along).collect();
-    places.sort_by(f64::total_cmp);
-    places.windows(2).any(|pair| pair[1] - pair[0] < SAME_MM)
+    frames.windows(2).any(|pair| lie_together(&pair[0], &pair[1], along))
 }
 
-/// Frames that are alike, in the order in which each kind first comes.
+fn lie_together(a: &Frame, b: &Frame, along: &impl Fn(&Frame) -> f64) -> bool {
+    (along(b) - along(a)).abs() < SAME_MM
+}
+
+/// Frames that are alike, each kind in the order in which its frames lie.
 fn split(frames: &mut Vec<Frame>, same: impl Fn(&Contrast, &Contrast) -> bool) -> Vec<Vec<Frame>> {
     let mut groups: Vec<Vec<Frame>> = Vec::new();
     for frame in frames.drain(..) {
