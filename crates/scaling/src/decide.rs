@@ -25,12 +25,12 @@ pub fn decide(spec: &Checked, seen: &Observation, history: &mut History) -> Deci
     let capacity = history.capacity.per_replica(spec.expected_scans_per_second);
     let at = seen.at.since_start;
     let lead = lead(seen);
-    let measured = largest(at, measured(spec, seen, history));
+    let burst = burst(spec, history);
+    let measured = largest(at, measured(spec, seen, history, burst));
     let told = largest(at, told(spec, lead, &history.arrivals));
-    let burst = largest(at, burst(spec, history).into_iter().collect());
     let needed = Needed {
         measured: history.measured.largest(measured, spec.scale_down_after),
-        burst: history.bursts.largest(burst, spec.scale_down_after),
+        burst: history.bursts.largest(largest(at, burst.into_iter().collect()), spec.scale_down_after),
         told: history.told.largest(told, lead),
         now: at,
         capacity,
@@ -57,12 +57,12 @@ fn lead(seen: &Observation) -> Duration {
 type Part = (f64, Driver);
 
 /// What came. There is noise in it; its peak is remembered for the stabilisation.
-fn measured(spec: &Checked, seen: &Observation, history: &History) -> Vec<Part> {
+fn measured(spec: &Checked, seen: &Observation, history: &History, burst: Option<Part>) -> Vec<Part> {
     let arrivals = &history.arrivals;
     let rate = arrivals.rate();
     let drain = spec.target_drain.as_secs_f64();
     let mut parts = vec![(rate * spec.headroom, Driver::Rate { rate })];
-    parts.extend(burst(spec, history));
+    parts.extend(burst);
     // While replicas are on their way a queue says nothing that the rate does not; and what came within the drain target
     // is in the rate and in the burst already.
     if seen.replicas.starting == 0 {
