@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags, openat};
 ///
 /// # Errors
 /// It is gone, a link, or no regular file.
-pub fn open(root: &Path, file: &Path) -> io::Result<File> {
+fn open(root: &Path, file: &Path) -> io::Result<File> {
     let mut folder = File::open(root)?;
     if let Some(parent) = file.parent() {
         for part in parent.components() {
