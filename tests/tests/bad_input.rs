@@ -228,25 +228,37 @@ async fn a_spent_budget_is_answered_at_once() {
     }
 }
 
-#[tokio::test]
-async fn an_oversized_message_ends_its_stream_after_the_verdicts_before_it() {
-    let (mut session, _) = Session::open(&fleet().gateway().unwrap()).await;
-    for n in 0..8 {
-        session.scan(scan(&format!("before-{n}"))).await;
-    }
-    let mut huge = scan("huge");
+/// A scan whose message is twice what a server takes.
+fn huge(scan_id: &str) -> Scan {
+    let mut huge = scan(scan_id);
     image(&mut huge).samples = vec![0; 8 << 20].into();
-    session.scan(huge).await;
-    for _ in 0..8 {
-        session.verdict().await;
+    huge
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_is_answered_in_its_place_and_all_others_are_decided() {
+    let (mut session, _) = Session::open(&fleet().gateway().unwrap()).await;
+    for n in 0..20 {
+        session.scan(huge(&format!("huge-{n}"))).await;
+        let rejected = session.rejected().await;
+        assert_eq!((rejected.code(), rejected.field.as_str()), (RejectCode::TooLarge, "volume.samples"));
+        assert_eq!((rejected.scan_id.as_str(), rejected.retryable), (&*format!("huge-{n}"), false));
+        assert_eq!(session.site, "test");
+        assert!(rejected.message.contains("--max-volume-bytes"), "{}", rejected.message);
+        session.scan(scan(&format!("after-huge-{n}"))).await;
+        assert_eq!(session.verdict().await.scan_id, format!("after-huge-{n}"));
     }
-    match session.decision().await {
-        Answer::Broke(status) => {
-            assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status:?}");
-            assert!(status.message().contains("too large"), "{status:?}");
-        }
-        other => panic!("{other:?}"),
-    }
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_before_hello_is_answered_and_hello_still_counts() {
+    let mut session = Session::connect(&fleet().gateway().unwrap()).await;
+    session.scan(huge("huge-and-early")).await;
+    let early = session.rejected().await;
+    assert_eq!((early.scan_id.as_str(), early.field.as_str()), ("huge-and-early", "hello"));
+    session.hello(hello()).await;
+    session.scan(scan("after-huge-and-early")).await;
+    assert_eq!(session.verdict().await.scan_id, "after-huge-and-early");
 }
 
 /// What cannot be parsed: bytes, status, and what its text must hold.
@@ -259,7 +271,7 @@ const UNREADABLE: [(&str, &[u8], tonic::Code, &str); 4] = [
         "could not be parsed",
     ),
     ("a flag that is none", &[9, 0, 0, 0, 0], tonic::Code::InvalidArgument, "could not be parsed"),
-    ("4 GiB to come", &[0, 0xff, 0xff, 0xff, 0xff], tonic::Code::ResourceExhausted, "too large"),
+    ("4 GiB to come", &[0, 0xff, 0xff, 0xff, 0xff], tonic::Code::DeadlineExceeded, "nothing more of it"),
 ];
 
 #[tokio::test]

@@ -141,6 +141,34 @@ async fn a_scan_whose_image_can_never_be_computed_is_rejected_once_and_its_egg_i
     assert_eq!(unknown.code(), tonic::Code::NotFound);
 }
 
+#[tokio::test]
+async fn a_scan_whose_message_is_too_large_is_stored_as_undecided_and_the_line_goes_on() {
+    let fleet = edge();
+    let mut session = open(&fleet).await;
+    let huge = |id: &str| {
+        let mut scan = Scan { rescan_of: "an-earlier-one".into(), ..scan(id) };
+        scan.volume.as_mut().unwrap().samples = vec![0; 8 << 20].into();
+        scan
+    };
+    for n in 0..20 {
+        session.scan(huge("huge")).await;
+        let rejected = session.rejected().await;
+        assert_eq!((rejected.code(), rejected.field.as_str()), (RejectCode::TooLarge, "volume.samples"));
+        assert_eq!((rejected.scan_id.as_str(), rejected.retryable), ("huge", false));
+        session.scan(scan(&format!("after-huge-{n}"))).await;
+        assert_eq!(session.verdict().await.call(), Call::Female);
+    }
+    let row = until_stored(&mut query(&fleet).await, "huge").await;
+    assert!(row.unreadable && row.rescan_of == "an-earlier-one", "{row:?}");
+    assert_eq!((row.purpose(), row.egg_id.as_str()), (Purpose::Test, "egg-of-huge"));
+    assert_eq!(row.verdict.unwrap().reason(), UndecidedReason::Rejected);
+    // A scan that cannot say whose it is has no row.
+    session.scan(Scan { place: None, ..huge("huge-nowhere") }).await;
+    assert_eq!(session.rejected().await.code(), RejectCode::TooLarge);
+    session.scan(scan("after-huge-nowhere")).await;
+    assert_eq!(session.verdict().await.call(), Call::Female);
+}
+
 /// The same scan again, long after: an agent that has forgotten it is one that never knew it. Its own time is an hour old.
 #[tokio::test]
 async fn a_scan_that_comes_again_when_its_agent_has_forgotten_it_leaves_its_row_as_it_is() {

@@ -3,6 +3,7 @@
 //! No I/O. What has passed [`Scan::parse`] needs no further checks: agents and gateways share this one validator.
 
 pub mod advice;
+mod cut;
 pub mod ids;
 pub mod intake;
 mod invalid;
@@ -20,6 +21,7 @@ pub mod verdict;
 pub mod volume;
 
 pub use advice::Advisor;
+pub use cut::CutScan;
 pub use ids::{EggId, Line, LineId, ScanId, ScanKey, Site};
 pub use invalid::{Invalid, VALUE_BYTES, thousands};
 pub use line::{LineBook, LineConfig};

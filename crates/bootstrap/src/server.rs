@@ -21,7 +21,7 @@ use crate::health::Health;
 use crate::served::Served;
 use crate::status::pb::status_service_server::StatusServiceServer;
 use crate::status::{Serving, Status, StatusServer, pb};
-use crate::{PortConfig, door, metrics, served, stalled, supervisor};
+use crate::{PortConfig, door, inbound, metrics, served, supervisor};
 
 /// HTTP/2 receive windows of a stream and of a connection: a few messages of the largest usual size.
 const WINDOWS: (u32, u32) = (4 << 20, 8 << 20);
@@ -127,7 +127,7 @@ impl<'a> Server<'a> {
         let router = routes
             .into_axum_router()
             .fallback(async move |request: Request| served::unimplemented(here, &request))
-            .layer(MapRequestLayer::new(stalled::watch))
+            .layer(MapRequestLayer::new(inbound::watch))
             .merge(self.pages)
             .merge(pages(status, lifecycle.clone()));
         let mut builder = tonic::transport::Server::builder()

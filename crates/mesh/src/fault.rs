@@ -83,6 +83,22 @@ impl Fault {
         Status::new(self.code(), message)
     }
 
+    /// How a stream ends whose next message could not be read, in words for its peer instead of the transport's.
+    #[must_use]
+    pub fn unreadable(status: Status) -> Status {
+        match status.code() {
+            Code::Internal => Self::Invalid.status(format!(
+                "a message could not be parsed, so the stream is closed: {}; send the messages of ovomesh's proto files",
+                status.message()
+            )),
+            Code::OutOfRange | Code::ResourceExhausted => Self::NoRoom.status(format!(
+                "a message is too large, so the stream is closed: {}; see Welcome.max_volume_bytes",
+                status.message()
+            )),
+            _ => status,
+        }
+    }
+
     /// The failure of one call on a stage's stream.
     pub fn stage_error(self, message: impl Into<String>) -> StageError {
         StageError { code: self.code(), message: message.into(), retryable: self.is_retryable() }

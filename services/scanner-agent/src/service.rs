@@ -8,9 +8,11 @@ use ovomesh_api::pb::scanner::v1::scanner_service_server::ScannerService;
 use ovomesh_api::pb::sorter::v1::FollowRequest;
 use ovomesh_api::pb::sorter::v1::sorter_service_server::SorterService;
 use ovomesh_api::thousands;
+use ovomesh_bootstrap::Messages;
 use ovomesh_mesh::{Lifecycle, Load};
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::HEADER_BYTES;
 use crate::agent::Agent;
 use crate::session::{self, Outgoing};
 use crate::sorter;
@@ -33,7 +35,8 @@ impl ScannerService for Service {
         request: Request<Streaming<ConnectRequest>>,
     ) -> Result<Response<Self::ConnectStream>, Status> {
         let drain = self.lifecycle.drain.clone();
-        let (session, outgoing) = session::open(self.agent.clone(), request.into_inner(), drain);
+        let inbound = Messages::new(request, self.agent.settings.max_volume_bytes + HEADER_BYTES);
+        let (session, outgoing) = session::open(self.agent.clone(), inbound, drain);
         self.lifecycle.spawn("session", session);
         Ok(Response::new(outgoing))
     }

@@ -10,12 +10,13 @@ use ovomesh_api::pb::scan::v1::{RejectCode, Scan};
 use ovomesh_api::pb::scanner::v1::connect_request::Message as Up;
 use ovomesh_api::pb::scanner::v1::connect_response::Message as Down;
 use ovomesh_api::pb::scanner::v1::{Accepted, Committed, ConnectRequest, ConnectResponse, Hello, Welcome};
-use ovomesh_api::{Advisor, Fault, Invalid, LineId, Row, time};
+use ovomesh_api::{Advisor, CutScan, Fault, Invalid, LineId, Row, time};
+use ovomesh_bootstrap::{Messages, Received, Skipped};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use crate::agent::{Admission, Agent};
 use crate::in_flight::Progress;
@@ -37,7 +38,7 @@ pub type Outgoing = ReceiverStream<Result<ConnectResponse, Status>>;
 /// Opens a session; its future serves it to its end.
 pub fn open(
     agent: Arc<Agent>,
-    inbound: Streaming<ConnectRequest>,
+    inbound: Messages<ConnectRequest>,
     drain: CancellationToken,
 ) -> (impl Future<Output = ()> + Send, Outgoing) {
     let (out, outgoing) = mpsc::channel(IN_FLIGHT);
@@ -75,7 +76,7 @@ struct Unanswered {
 }
 
 impl Session {
-    async fn run(mut self, mut inbound: Streaming<ConnectRequest>, drain: CancellationToken) {
+    async fn run(mut self, mut inbound: Messages<ConnectRequest>, drain: CancellationToken) {
         let mut answering = FuturesUnordered::new();
         let greeting = tokio::time::sleep(GREETING);
         tokio::pin!(greeting);
@@ -83,7 +84,7 @@ impl Session {
             let room = self.room.clone();
             let next = async {
                 let place = room.acquire_owned().await;
-                (place, inbound.message().await)
+                (place, inbound.next().await)
             };
             tokio::select! {
                 biased;
@@ -94,14 +95,18 @@ impl Session {
                     break Err(Fault::Expired.status(format!("no Hello within {} s; send it first", GREETING.as_secs())));
                 }
                 (place, message) = next => match message {
-                    Ok(Some(message)) => {
+                    Ok(Some(received)) => {
                         let wants_committed = answering.len() < UNCOMMITTED;
-                        if let (Some(unanswered), Ok(place)) = (self.read(message, Instant::now()).await, place) {
+                        let unanswered = match received {
+                            Received::Whole(message) => self.read(message, Instant::now()).await,
+                            Received::TooLarge(skipped) => self.too_large(&skipped).await,
+                        };
+                        if let (Some(unanswered), Ok(place)) = (unanswered, place) {
                             answering.push(answer(self.out.about(&unanswered.site), unanswered, place, wants_committed));
                         }
                     }
                     Ok(None) => break Ok(()),
-                    Err(status) => break Err(status),
+                    Err(status) => break Err(Fault::unreadable(status)),
                 },
             }
         };
@@ -130,9 +135,7 @@ impl Session {
             Some(Up::Hello(hello)) => self.hello(hello).await,
             Some(Up::Scan(scan)) => {
                 self.advise().await;
-                let id = scan.scan_id.clone();
-                let place = scan.place.as_ref().filter(|place| place.site.len() <= NAME_BYTES);
-                let site = place.map(|place| place.site.clone()).unwrap_or_default();
+                let (id, site) = (scan.scan_id.clone(), site_of(&scan));
                 match self.scan(&scan, received) {
                     Ok((admission, rejected)) => return Some(Unanswered { site, id, admission, rejected }),
                     Err(invalid) => {
@@ -148,6 +151,25 @@ impl Session {
             }
         }
         None
+    }
+
+    /// Answers a message that was too large to be read. A scan that says whose it is gets its UNDECIDED first.
+    async fn too_large(&self, skipped: &Skipped) -> Option<Unanswered> {
+        let cut = CutScan::read(skipped.bytes, &skipped.head, &skipped.tail);
+        let error = CutScan::error(cut.as_ref(), skipped.bytes, skipped.limit);
+        let scan = cut.map(|cut| cut.scan).unwrap_or_default();
+        let (id, site) = (scan.scan_id.clone(), site_of(&scan));
+        let decided = match &self.open {
+            Some(open) => self.agent.decide_refused(&scan, &open.lines, error),
+            None => Err(hello_first()),
+        };
+        match decided {
+            Ok((admission, error)) => Some(Unanswered { site, id, admission, rejected: Some(error) }),
+            Err(error) => {
+                self.out.about(&site).send(Down::Rejected(error.rejected(&id))).await;
+                None
+            }
+        }
     }
 
     async fn hello(&mut self, hello: Hello) {
@@ -186,7 +208,7 @@ impl Session {
     /// A scan that is kept; with the reason, when it is kept only as UNDECIDED.
     fn scan(&self, scan: &Scan, received: Instant) -> Result<(Admission, Option<Invalid>), Invalid> {
         let Some(open) = &self.open else {
-            return Err(Invalid::field("hello", "", "the first message of a session"));
+            return Err(hello_first());
         };
         match self.agent.take(scan.clone(), &open.lines, open.max_volume_bytes, received) {
             Ok(admission) => Ok((admission, None)),
@@ -201,6 +223,16 @@ impl Session {
     async fn reject(&self, invalid: &Invalid) {
         self.out.send(Down::Rejected(invalid.rejected(""))).await;
     }
+}
+
+fn hello_first() -> Invalid {
+    Invalid::field("hello", "", "the first message of a session")
+}
+
+/// The site that a scan names; empty when there is none, or none that can be.
+fn site_of(scan: &Scan) -> String {
+    let place = scan.place.as_ref().filter(|place| place.site.len() <= NAME_BYTES);
+    place.map(|place| place.site.clone()).unwrap_or_default()
 }
 
 /// Tells a scanner how far its scan is. Its place is free again when it has its verdict.

@@ -121,7 +121,8 @@ impl Gateway {
 }
 
 impl Answer {
-    fn count(&self) {
+    /// Counts it in the metrics.
+    pub fn count(&self) {
         let (call, reason) = match self {
             Self::Decided(row) => {
                 let verdict = &row.verdict;

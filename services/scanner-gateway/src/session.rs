@@ -8,11 +8,12 @@ use futures::stream::FuturesUnordered;
 use ovomesh_api::ids::NAME_BYTES;
 use ovomesh_api::pb::scan::v1::{self as pb, Place, Rejected};
 use ovomesh_api::pb::scanner::v1::Advice;
-use ovomesh_api::{Advisor, Fault, Invalid, LineId, Row};
+use ovomesh_api::{Advisor, CutScan, Fault, Invalid, LineId, Row};
+use ovomesh_bootstrap::{Messages, Received, Skipped};
 use ovomesh_mesh::Lifecycle;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use crate::dialect::{Dialect, FromPeer, Hello, PROTOCOL_VERSION, ToPeer};
 use crate::gateway::{Answer, Gateway};
@@ -42,7 +43,7 @@ const LEAVE_PART: f64 = 0.25;
 /// Opens a session on a stream and returns what goes back.
 pub fn open<D: Dialect>(
     gateway: Arc<Gateway>,
-    inbound: Streaming<D::Request>,
+    inbound: Messages<D::Request>,
     lifecycle: &Lifecycle,
     jitter: f64,
     grace: Duration,
@@ -69,7 +70,7 @@ struct Moving {
 
 struct Session<D: Dialect> {
     gateway: Arc<Gateway>,
-    inbound: Streaming<D::Request>,
+    inbound: Messages<D::Request>,
     outbox: Outbox<D::Response>,
     /// Set by Hello.
     open: Option<Open>,
@@ -124,16 +125,17 @@ impl<D: Dialect> Session<D> {
                     }
                 }
                 Some(stored) = storing.next(), if !storing.is_empty() => self.stored(stored),
-                message = self.inbound.message(), if reading => {
+                message = self.inbound.next(), if reading => {
                     let received = Instant::now();
                     match message {
-                        Ok(Some(message)) => match self.read(D::up(message), deciding.len(), storing.len()) {
+                        Ok(Some(Received::TooLarge(skipped))) => self.too_large(&skipped),
+                        Ok(Some(Received::Whole(message))) => match self.read(D::up(message), deciding.len(), storing.len()) {
                             Next::Nothing => {}
                             Next::Decide(scan, permit) => deciding.push(self.decide(*scan, permit, received)),
                             Next::Store(row, permit) => storing.push(self.gateway.storing.clone().store(*row, permit)),
                         },
                         Ok(None) => self.end(Ok(())),
-                        Err(status) => self.end(Err(unreadable(status))),
+                        Err(status) => self.end(Err(Fault::unreadable(status))),
                     }
                 }
                 () = room.wait_for_room(), if !reading && self.waits_for_room() => {}
@@ -201,6 +203,19 @@ impl<D: Dialect> Session<D> {
         Next::Nothing
     }
 
+    /// Answers a message that was too large to be read.
+    fn too_large(&mut self, skipped: &Skipped) {
+        let cut = CutScan::read(skipped.bytes, &skipped.head, &skipped.tail);
+        let error = match self.open {
+            Some(_) => CutScan::error(cut.as_ref(), skipped.bytes, skipped.limit),
+            None => hello_first(),
+        };
+        let scan = cut.map(|cut| cut.scan).unwrap_or_default();
+        let rejected = error.rejected(&scan.scan_id);
+        Answer::Rejected(rejected.clone()).count();
+        self.send(&site_of(scan.place.as_ref()), ToPeer::Rejected(rejected));
+    }
+
     fn hello(&mut self, hello: &Hello) {
         if self.open.is_some() {
             return self.reject("", "", &Invalid::field("hello", "a second one", "sent once"));
@@ -234,8 +249,7 @@ impl<D: Dialect> Session<D> {
 
     fn scan(&mut self, scan: Box<pb::Scan>, deciding: usize) -> Next {
         let Some(open) = &mut self.open else {
-            let error = Invalid::field("hello", "", "the first message of a session");
-            self.reject(&site_of(scan.place.as_ref()), &scan.scan_id, &error);
+            self.reject(&site_of(scan.place.as_ref()), &scan.scan_id, &hello_first());
             return Next::Nothing;
         };
         let bytes = scan_bytes(&scan);
@@ -393,21 +407,10 @@ pub(crate) fn site_of(place: Option<&Place>) -> String {
     place.filter(|place| place.site.len() <= NAME_BYTES).map(|place| place.site.clone()).unwrap_or_default()
 }
 
-fn scan_bytes(scan: &pb::Scan) -> u64 {
-    scan.volume.as_ref().map_or(0, |volume| volume.samples.len() as u64)
+fn hello_first() -> Invalid {
+    Invalid::field("hello", "", "the first message of a session")
 }
 
-/// The transport's words for a message that it could not read, as the peer should hear them.
-fn unreadable(status: Status) -> Status {
-    match status.code() {
-        tonic::Code::Internal => Fault::Invalid.status(format!(
-            "a message could not be parsed, so the stream is closed: {}; send the messages of ovomesh's proto files",
-            status.message()
-        )),
-        tonic::Code::OutOfRange | tonic::Code::ResourceExhausted => Fault::NoRoom.status(format!(
-            "a message is too large, so the stream is closed: {}; see Welcome.max_volume_bytes",
-            status.message()
-        )),
-        _ => status,
-    }
+fn scan_bytes(scan: &pb::Scan) -> u64 {
+    scan.volume.as_ref().map_or(0, |volume| volume.samples.len() as u64)
 }

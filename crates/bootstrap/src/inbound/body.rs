@@ -1,0 +1,200 @@
+//! The body of a call: its messages pass on one at a time, those over the limit as an empty message.
+//!
+//! A caller that begins a message and then falls silent: its call is closed, so that the room for the message is free
+//! again. Between messages it may be silent for as long as it likes; a conveyor stands still at times.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::BoxError;
+use axum::body::{Body, Bytes, HttpBody};
+use http_body::{Frame, SizeHint};
+use tokio::time::Sleep;
+use tonic::Status;
+
+use super::Gate;
+use super::framing::{Framing, Piece};
+use super::skip::Skip;
+
+/// A message that was begun continues within this time. The slowest line that can carry scans at all sends a piece of one
+/// every second.
+const SILENCE: Duration = Duration::from_secs(10);
+/// What stands for a message that was skipped: an empty one.
+const EMPTY: Bytes = Bytes::from_static(&[0; 5]);
+
+/// A body whose rest the server waits for.
+pub(super) struct Watched {
+    body: Body,
+    gate: Gate,
+    framing: Framing,
+    /// Arrived, and not passed on.
+    data: Bytes,
+    /// The message that is being skipped.
+    skip: Option<Skip>,
+    /// Set while a message is not whole and nothing arrives.
+    silence: Option<Pin<Box<Sleep>>>,
+}
+
+impl Watched {
+    pub(super) fn new(body: Body, gate: Gate) -> Self {
+        let (framing, data) = (Framing::default(), Bytes::new());
+        Self { body, gate, framing, data, skip: None, silence: None }
+    }
+
+    /// What can be passed on of the data that arrived, at most to the end of a message.
+    fn next_piece(&mut self) -> Option<Bytes> {
+        while let Some(piece) = self.framing.next(&mut self.data) {
+            match (piece, &mut self.skip) {
+                (Piece::Begins(prefix, length), _) => match self.gate.limit() {
+                    Some(limit) if length > limit => self.skip = Some(Skip::new(length, limit)),
+                    _ => return Some(prefix),
+                },
+                (Piece::Inside(data), None) => return Some(data),
+                (Piece::Inside(data), Some(skip)) => skip.pass(&data),
+            }
+            if !self.framing.is_inside_a_message()
+                && let Some(skip) = self.skip.take()
+            {
+                self.gate.skipped(skip.end());
+                return Some(EMPTY);
+            }
+        }
+        None
+    }
+}
+
+impl HttpBody for Watched {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        loop {
+            if let Some(piece) = self.next_piece() {
+                return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            match Pin::new(&mut self.body).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    self.silence = None;
+                    match frame.into_data() {
+                        Ok(data) if self.gate.limit().is_none() => {
+                            let mut passing = data.clone();
+                            while self.framing.next(&mut passing).is_some() {}
+                            return Poll::Ready(Some(Ok(Frame::data(data))));
+                        }
+                        Ok(data) => self.data = data,
+                        Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                    }
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(error.into_inner()))),
+                Poll::Ready(None) if self.skip.is_some() => {
+                    let status = Status::internal("the stream ended within a message");
+                    return Poll::Ready(Some(Err(status.into())));
+                }
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Pending if self.framing.is_inside_a_message() => {
+                    let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENCE)));
+                    ready!(silence.as_mut().poll(context));
+                    let limit = SILENCE.as_secs();
+                    return Poll::Ready(Some(Err(Status::deadline_exceeded(format!(
+                        "a message is incomplete and nothing more of it arrived for {limit} s, so the stream is closed; send messages whole"
+                    ))
+                    .into())));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.data.is_empty() && self.skip.is_none() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::StreamExt as _;
+    use futures::stream;
+    use tonic::Code;
+
+    use super::*;
+
+    fn message(length: u32) -> Vec<u8> {
+        let mut bytes = vec![0];
+        bytes.extend(length.to_be_bytes());
+        bytes.extend(vec![7; length as usize]);
+        bytes
+    }
+
+    /// The body that sends these bytes in pieces of `step`, for a service that takes messages up to `limit`.
+    fn body(sent: &[u8], step: usize, limit: u64) -> (Gate, Watched) {
+        let pieces: Vec<_> = sent.chunks(step).map(Bytes::copy_from_slice).collect();
+        let gate = Gate::default();
+        gate.0.lock().limit = Some(limit);
+        let body = Body::from_stream(stream::iter(pieces.into_iter().map(Ok::<_, BoxError>)));
+        (gate.clone(), Watched::new(body, gate))
+    }
+
+    #[tokio::test]
+    async fn a_message_over_the_limit_is_passed_on_as_an_empty_one_in_its_place() {
+        let sent = [message(3), message(10_000), message(0), message(10), message(11)].concat();
+        for step in [1, 6, 1_000, 20_000] {
+            let (gate, body) = body(&sent, step, 10);
+            let (mut passed, mut skipped) = (Vec::new(), Vec::new());
+            let mut data = Body::new(body).into_data_stream();
+            while let Some(piece) = data.next().await {
+                passed.extend(piece.unwrap());
+                skipped.extend(gate.0.lock().skipped.take().map(|skipped| (passed.len(), skipped.bytes)));
+            }
+            let expected = [message(3), message(0), message(0), message(10), message(0)].concat();
+            assert_eq!(passed, expected, "in steps of {step}");
+            assert_eq!(skipped, [(13, 10_000), (38, 11)], "in steps of {step}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_within_a_message_that_is_skipped_is_broken() {
+        let (_, body) = body(&message(100)[..50], 50, 10);
+        let error = Body::new(body).into_data_stream().next().await.unwrap().unwrap_err();
+        assert!(error.into_inner().to_string().contains("within a message"));
+    }
+
+    /// The body that sends these bytes and then nothing for ever, read to its error.
+    async fn read(sent: Vec<u8>) -> BoxError {
+        let bytes = stream::iter([Ok::<_, BoxError>(Bytes::from(sent))]).chain(stream::pending());
+        let body = Body::new(Watched::new(Body::from_stream(bytes), Gate::default()));
+        let mut data = body.into_data_stream();
+        loop {
+            match data.next().await.expect("the body does not end") {
+                Ok(_) => {}
+                Err(error) => return error.into_inner(),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_within_a_message_ends_the_call_and_says_why() {
+        let mut sent = message(10);
+        sent.extend(&message(100)[..50]);
+        let error = read(sent).await;
+        let status = error.downcast::<Status>().expect("a gRPC status");
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        assert!(status.message().contains("10 s"), "{status:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_between_messages_is_no_fault() {
+        let hour = Duration::from_secs(3600);
+        assert!(
+            tokio::time::timeout(hour, read(message(10))).await.is_err(),
+            "nothing arrived, and no error"
+        );
+    }
+}
