@@ -48,14 +48,15 @@ impl Invalid {
         self.field.starts_with("volume") && matches!(self.code, Invalid | SizeMismatch | TooLarge | Encoding)
     }
 
-    /// The answer on the wire. Nothing that is invalid becomes valid by sending it again.
+    /// The answer on the wire. Nothing that is invalid becomes valid by sending it again; what was damaged on its way, or met
+    /// a full server, may.
     pub fn rejected(&self, scan_id: &str) -> Rejected {
         let scan_id = shorten_to(scan_id, 128);
         Rejected {
             message: format!("scan {scan_id}: {}", self.message),
             scan_id,
             code: self.code.into(),
-            retryable: matches!(self.code, RejectCode::Overloaded),
+            retryable: matches!(self.code, RejectCode::Overloaded | RejectCode::Checksum),
             field: self.field.to_owned(),
             value: self.value.clone(),
             limit: self.limit.clone(),
@@ -122,6 +123,21 @@ mod tests {
         let error = Invalid::field("scan_id", "ü".repeat(10_000), "short");
         assert!(error.value.len() <= VALUE_BYTES && error.value.ends_with("..."));
         assert!(error.rejected(&"\u{7}".repeat(10_000)).scan_id.len() <= 128);
+    }
+
+    #[test]
+    fn what_may_be_sent_again_as_it_is_says_so_in_words_and_in_its_flag() {
+        for code in (1..=8).map(|code| RejectCode::try_from(code).unwrap()) {
+            let rejected = Invalid::field("scan", "1", "2").because(code, "x").rejected("s1");
+            let row = include_str!("../../../docs/errors.md")
+                .lines()
+                .find(|row| {
+                    row.starts_with(&format!("| `{}` |", &code.as_str_name()["REJECT_CODE_".len()..]))
+                })
+                .unwrap();
+            let advice = row.split('|').nth(3).unwrap().trim();
+            assert_eq!(rejected.retryable, advice.starts_with("send it again"), "{row}");
+        }
     }
 
     #[test]
