@@ -4,13 +4,13 @@
 //! again. Between messages it may be silent for as long as it likes; a conveyor stands still at times.
 
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::BoxError;
 use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
 use super::Gate;
@@ -20,6 +20,9 @@ use super::skip::Skip;
 /// A message that was begun continues within this time. The slowest line that can carry scans at all sends a piece of one
 /// every second.
 const SILENCE: Duration = Duration::from_secs(10);
+/// A message that was begun is whole within this time, however busily its pieces arrive: 140 KiB a second for the largest
+/// volume, and its verdict would be late by far anyway.
+const WHOLE: Duration = Duration::from_secs(30);
 /// What stands for a message that was skipped: an empty one.
 const EMPTY: Bytes = Bytes::from_static(&[0; 5]);
 
@@ -34,12 +37,14 @@ pub(super) struct Watched {
     skip: Option<Skip>,
     /// Set while a message is not whole and nothing arrives.
     silence: Option<Pin<Box<Sleep>>>,
+    /// How long the server has waited for the rest of this message, and since when it waits again.
+    waited: (Duration, Option<Instant>),
 }
 
 impl Watched {
     pub(super) fn new(body: Body, gate: Gate) -> Self {
         let (framing, data) = (Framing::default(), Bytes::new());
-        Self { body, gate, framing, data, skip: None, silence: None }
+        Self { body, gate, framing, data, skip: None, silence: None, waited: Default::default() }
     }
 
     /// What can be passed on of the data that arrived, at most to the end of a message.
@@ -72,7 +77,14 @@ impl HttpBody for Watched {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(since) = self.waited.1.take() {
+            // The service may not have read for longer: that is no fault of the peer.
+            self.waited.0 += since.elapsed().min(SILENCE);
+        }
         loop {
+            if !self.framing.is_inside_a_message() {
+                self.waited.0 = Duration::ZERO;
+            }
             if let Some(piece) = self.next_piece() {
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
             }
@@ -96,13 +108,16 @@ impl HttpBody for Watched {
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending if self.framing.is_inside_a_message() => {
+                    if self.waited.0 >= WHOLE {
+                        return Poll::Ready(Some(Err(incomplete("did not become whole", WHOLE).into())));
+                    }
                     let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep(SILENCE)));
-                    ready!(silence.as_mut().poll(context));
-                    let limit = SILENCE.as_secs();
-                    return Poll::Ready(Some(Err(Status::deadline_exceeded(format!(
-                        "a message is incomplete and nothing more of it arrived for {limit} s, so the stream is closed; send messages whole"
-                    ))
-                    .into())));
+                    if silence.as_mut().poll(context).is_ready() {
+                        let status = incomplete("nothing more of it arrived", SILENCE);
+                        return Poll::Ready(Some(Err(status.into())));
+                    }
+                    self.waited.1 = Some(Instant::now());
+                    return Poll::Pending;
                 }
                 Poll::Pending => return Poll::Pending,
             }
@@ -116,6 +131,13 @@ impl HttpBody for Watched {
     fn size_hint(&self) -> SizeHint {
         SizeHint::default()
     }
+}
+
+fn incomplete(what: &str, limit: Duration) -> Status {
+    let limit = limit.as_secs();
+    Status::deadline_exceeded(format!(
+        "a message is incomplete and {what} for {limit} s, so the stream is closed; send messages whole"
+    ))
 }
 
 #[cfg(test)]
@@ -187,6 +209,40 @@ mod tests {
         let status = error.downcast::<Status>().expect("a gRPC status");
         assert_eq!(status.code(), Code::DeadlineExceeded);
         assert!(status.message().contains("10 s"), "{status:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_byte_each_half_second_ends_the_call_after_half_a_minute() {
+        let begun = Instant::now();
+        let bytes = stream::iter(message(1_000)).then(|byte| async move {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            Ok::<_, BoxError>(Bytes::from(vec![byte]))
+        });
+        let body = Body::new(Watched::new(Body::from_stream(bytes), Gate::default()));
+        let mut data = body.into_data_stream();
+        let error = loop {
+            if let Err(error) = data.next().await.expect("the body does not end") {
+                break error.into_inner();
+            }
+        };
+        let status = error.downcast::<Status>().expect("a gRPC status");
+        assert!(status.message().contains("did not become whole for 30 s"), "{status:?}");
+        assert!((30..32).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_does_not_read_for_a_while_blames_no_peer() {
+        let whole = message(100);
+        let (first, rest) = whole.split_at(50);
+        let rest = Bytes::copy_from_slice(rest);
+        let bytes = stream::iter([Ok::<_, BoxError>(Bytes::copy_from_slice(first))])
+            .chain(stream::pending().take_until(tokio::time::sleep(Duration::from_millis(1))))
+            .chain(stream::iter([Ok(rest)]));
+        let mut data = Body::new(Watched::new(Body::from_stream(bytes), Gate::default())).into_data_stream();
+        assert_eq!(data.next().await.unwrap().unwrap().len(), 50);
+        assert!(futures::poll!(data.next()).is_pending());
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert_eq!(data.next().await.unwrap().unwrap().len(), 55);
     }
 
     #[tokio::test(start_paused = true)]
