@@ -50,6 +50,11 @@ impl Raw {
         self.up.send_data(bytes.into(), false).expect("the call is open");
     }
 
+    /// Ends its half of the call.
+    pub fn half_close(&mut self) {
+        self.up.send_data(Bytes::new(), true).expect("the call is open");
+    }
+
     /// Sends nothing more, without ending its half of the call, and reads to the end of the other half.
     pub async fn answers(self) -> (Vec<connect_response::Message>, Status) {
         let reading = async {

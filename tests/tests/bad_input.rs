@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use ovomesh_api::pb::scan::v1::{Call, Encoding, Place, RejectCode, Row, Scan, UndecidedReason, Verdict};
-use ovomesh_api::pb::scanner::v1::{Hello, Line, connect_request, connect_response};
+use ovomesh_api::pb::scanner::v1::{ConnectRequest, Hello, Line, connect_request, connect_response};
 use ovomesh_tests::{Answer, Link, Raw, Session, fleet, framed, hello, place, scan};
 use prost::Message as _;
 use prost_types::Duration;
@@ -288,6 +288,27 @@ async fn what_cannot_be_parsed_ends_its_stream_after_the_verdicts_before_it() {
         assert_eq!(status.code(), code, "{name}: {status:?}");
         assert!(status.message().contains(word), "{name}: {status:?}");
     }
+}
+
+#[tokio::test]
+async fn the_time_that_a_scan_takes_to_arrive_is_part_of_its_budget() {
+    let mut raw = Raw::open(&fleet().gateway().unwrap()).await;
+    raw.message(connect_request::Message::Hello(hello()));
+    let budget = Some(Duration { seconds: 0, nanos: 200_000_000 });
+    let slow = connect_request::Message::Scan(Scan { budget, ..scan("slow-to-arrive") });
+    let whole = framed(&ConnectRequest { message: Some(slow) }.encode_to_vec());
+    raw.write(whole.slice(..whole.len() / 2));
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    raw.write(whole.slice(whole.len() / 2..));
+    raw.half_close();
+    let (answers, _) = raw.answers().await;
+    let verdict = answers.into_iter().find_map(|answer| match answer {
+        connect_response::Message::Verdict(verdict) => Some(verdict),
+        _ => None,
+    });
+    let verdict = verdict.unwrap();
+    assert_eq!(verdict.reason(), UndecidedReason::Expired, "{verdict:?}");
+    assert!(verdict.timings.unwrap().total_us >= 500_000, "{:?}", verdict.timings);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ const UNNAMED: (&str, &str) = ("local", "1");
 pub struct LineConfig {
     /// Who owns the data of this line.
     pub owner: String,
-    /// Time from the last byte of a scan to the sorter's gate in milliseconds, 50 to 60,000. A scan may ask for less,
+    /// Time from the first byte of a scan to the sorter's gate in milliseconds, 50 to 60,000. A scan may ask for less,
     /// never for more.
     pub budget_ms: u64,
     /// Scans are stored as UNDECIDED(quarantined) and not computed.

@@ -84,7 +84,8 @@ impl Session {
             let room = self.room.clone();
             let next = async {
                 let place = room.acquire_owned().await;
-                (place, inbound.next().await)
+                let message = inbound.next().await;
+                (place, message, inbound.began())
             };
             tokio::select! {
                 biased;
@@ -94,11 +95,11 @@ impl Session {
                 () = &mut greeting, if self.open.is_none() => {
                     break Err(Fault::Expired.status(format!("no Hello within {} s; send it first", GREETING.as_secs())));
                 }
-                (place, message) = next => match message {
-                    Ok(Some(received)) => {
+                (place, message, received) = next => match message {
+                    Ok(Some(arrived)) => {
                         let wants_committed = answering.len() < UNCOMMITTED;
-                        let unanswered = match received {
-                            Received::Whole(message) => self.read(message, Instant::now()).await,
+                        let unanswered = match arrived {
+                            Received::Whole(message) => self.read(message, received).await,
                             Received::TooLarge(skipped) => self.too_large(&skipped).await,
                         };
                         if let (Some(unanswered), Ok(place)) = (unanswered, place) {

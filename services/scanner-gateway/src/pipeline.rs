@@ -39,7 +39,7 @@ pub enum Outcome {
 /// One scan on its way: when it came, and until when it must be answered.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeFrame {
-    /// When the last byte was read.
+    /// When its first byte was read.
     pub received: Instant,
     /// When the sorter needs the verdict.
     pub deadline: Instant,

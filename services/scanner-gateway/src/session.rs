@@ -126,7 +126,7 @@ impl<D: Dialect> Session<D> {
                 }
                 Some(stored) = storing.next(), if !storing.is_empty() => self.stored(stored),
                 message = self.inbound.next(), if reading => {
-                    let received = Instant::now();
+                    let received = self.inbound.began();
                     match message {
                         Ok(Some(Received::TooLarge(skipped))) => self.too_large(&skipped),
                         Ok(Some(Received::Whole(message))) => match self.read(D::up(message), deciding.len(), storing.len()) {

@@ -50,6 +50,9 @@ impl Watched {
     /// What can be passed on of the data that arrived, at most to the end of a message.
     fn next_piece(&mut self) -> Option<Bytes> {
         while let Some(piece) = self.framing.next(&mut self.data) {
+            if let Piece::Begins(..) = piece {
+                self.gate.begins();
+            }
             match (piece, &mut self.skip) {
                 (Piece::Begins(prefix, length), _) => match self.gate.limit() {
                     Some(limit) if length > limit => self.skip = Some(Skip::new(length, limit)),

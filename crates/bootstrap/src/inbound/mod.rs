@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
 use crate::inbound::body::Watched;
@@ -62,6 +63,11 @@ impl<T> Messages<T> {
             None => Received::Whole(message),
         }))
     }
+
+    /// When the message that was given last began to arrive.
+    pub fn began(&self) -> Instant {
+        self.gate.0.lock().began.unwrap_or_else(Instant::now)
+    }
 }
 
 /// What the body of a call and the reader of its messages share.
@@ -72,6 +78,8 @@ pub(crate) struct Gate(Arc<Mutex<State>>);
 struct State {
     /// Larger messages are skipped; `None`: the service reads its messages without [`Messages`].
     limit: Option<u64>,
+    /// When the latest message began to arrive.
+    began: Option<Instant>,
     /// The message that the empty one stands for which was passed on last.
     skipped: Option<Skipped>,
 }
@@ -79,6 +87,10 @@ struct State {
 impl Gate {
     fn limit(&self) -> Option<u64> {
         self.0.lock().limit
+    }
+
+    fn begins(&self) {
+        self.0.lock().began = Some(Instant::now());
     }
 
     fn skipped(&self, skipped: Skipped) {
