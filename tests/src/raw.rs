@@ -22,6 +22,11 @@ pub struct Raw {
 impl Raw {
     /// Opens a call and sends nothing yet.
     pub async fn open(gateway: &str) -> Self {
+        Self::open_with(gateway, &[]).await
+    }
+
+    /// The same with more headers.
+    pub async fn open_with(gateway: &str, headers: &[(&str, &str)]) -> Self {
         let address = gateway.strip_prefix("http://").expect("a plain-text URL");
         let stream = TcpStream::connect(address).await.expect("a gateway listens");
         let (client, connection) = h2::client::handshake(stream).await.expect("it speaks HTTP/2");
@@ -32,9 +37,9 @@ impl Raw {
         });
         let request = http::Request::post(format!("{gateway}/ovomesh.scanner.v1.ScannerService/Connect"))
             .header("content-type", "application/grpc")
-            .header("te", "trailers")
-            .body(())
-            .expect("a request");
+            .header("te", "trailers");
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = request.body(()).expect("a request");
         let mut client = client.ready().await.expect("room for a call");
         let (response, up) = client.send_request(request, false).expect("a call");
         Self { up, response, _connection: driver }
@@ -53,6 +58,12 @@ impl Raw {
     /// Ends its half of the call.
     pub fn half_close(&mut self) {
         self.up.send_data(Bytes::new(), true).expect("the call is open");
+    }
+
+    /// The status of a call that is refused before it begins.
+    pub async fn refusal(self) -> Status {
+        let response = tokio::time::timeout(LIMIT, self.response).await.expect("an answer within the limit");
+        Status::from_header_map(response.expect("headers").headers()).expect("a gRPC status")
     }
 
     /// Sends nothing more, without ending its half of the call, and reads to the end of the other half.

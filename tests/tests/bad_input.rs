@@ -291,6 +291,16 @@ async fn what_cannot_be_parsed_ends_its_stream_after_the_verdicts_before_it() {
 }
 
 #[tokio::test]
+async fn a_compressed_call_is_refused_and_the_refusal_names_the_encoding() {
+    for encoding in ["gzip", "zstd", "deflate"] {
+        let raw = Raw::open_with(&fleet().gateway().unwrap(), &[("grpc-encoding", encoding)]).await;
+        let status = raw.refusal().await;
+        assert_eq!(status.code(), tonic::Code::Unimplemented, "{status:?}");
+        assert!(status.message().contains(encoding), "{status:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_time_that_a_scan_takes_to_arrive_is_part_of_its_budget() {
     let mut raw = Raw::open(&fleet().gateway().unwrap()).await;
     raw.message(connect_request::Message::Hello(hello()));
