@@ -577,3 +577,33 @@ async fn an_agent_whose_clock_is_an_hour_off_or_at_1970_keeps_deadlines_and_stor
         assert_eq!((row.acquired_at, row.clock_suspect), (Some(old), true));
     }
 }
+
+#[tokio::test]
+async fn an_impossible_time_of_a_scanner_costs_no_egg_its_verdict_and_is_flagged_also_after_a_restart() {
+    let mut fleet = edge();
+    let impossible = [(now() * 1_000, 0), (now(), -1), (253_402_300_800, 0)];
+    let scans = impossible.map(|(seconds, nanos)| {
+        let acquired_at = Some(prost_types::Timestamp { seconds, nanos });
+        Scan { acquired_at, ..scan(&format!("at-{seconds}-{nanos}")) }
+    });
+    let ids = scans.clone().map(|scan| scan.scan_id);
+    let mut session = open(&fleet).await;
+    for scan in scans {
+        session.scan(scan).await;
+        assert_eq!(session.verdict().await.decided_by(), DecidedBy::Mesh);
+    }
+    // One that is decided after a restart, from what is on disk.
+    fleet.get_mut("scanner-gateway").unwrap().kill().unwrap();
+    let acquired_at = Some(prost_types::Timestamp { seconds: now() * 1_000, nanos: 0 });
+    session.scan(Scan { acquired_at, ..scan("restarted") }).await;
+    assert!(matches!(session.answer().await, Answer::Accepted(id) if id == "restarted"));
+    fleet.get_mut(AGENT).unwrap().kill().unwrap();
+    fleet.restart(AGENT).unwrap();
+    fleet.restart("scanner-gateway").unwrap();
+    let mut query = query(&fleet).await;
+    for id in ids.iter().map(String::as_str).chain(["restarted"]) {
+        let row = until_stored(&mut query, id).await;
+        assert_eq!(row.acquired_at, row.received_at, "{id}");
+        assert!((row.received_at.unwrap().seconds - now()).abs() < 600 && row.clock_suspect, "{id}: {row:?}");
+    }
+}

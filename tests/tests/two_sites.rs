@@ -318,8 +318,9 @@ impl OldSpool {
     async fn scan(&self, id: &str, deadline: Option<Deadline>) {
         let received_at = Some(prost_types::Timestamp::from(std::time::SystemTime::now()));
         let scan = Some(Scan { acquired_at: received_at, ..egg("north", id) });
+        let (clock_correction_us, acquired_here) = (Some(0), true);
         let spooled =
-            Spooled { scan, received_at, deadline, clock_correction_us: Some(0), acquired_here: true };
+            Spooled { scan, received_at, deadline, clock_correction_us, acquired_here, ..Spooled::default() };
         self.0.accept(id, spooled.encode_to_vec().into()).await.unwrap();
     }
 

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::ids::{EggId, Line, LineId, ScanId, ScanKey, Site};
 use crate::pb::scan::v1 as pb;
+use crate::time::AcquiredAt;
 use crate::verdict::Verdict;
 use crate::{Invalid, LineConfig, Row, Volume, texts, time};
 
@@ -46,7 +47,7 @@ pub struct ScanMeta {
     pub acquired_at: Timestamp,
     /// When the mesh received it.
     pub received_at: Timestamp,
-    /// Whether `acquired_at` is further than [`time::SUSPECT`] from `received_at`.
+    /// Whether `acquired_at` is further than [`time::SUSPECT`] from `received_at`, or the source gave what is no time.
     pub clock_suspect: bool,
     /// Its image, whole or broken.
     pub image: Image,
@@ -150,10 +151,7 @@ impl ScanMeta {
         texts::COIL.check(&scan.coil)?;
         let rescan_of = texts::rescan_of(&scan.rescan_of)?;
         let purpose = purpose(scan.purpose)?;
-        let acquired_at = match scan.acquired_at {
-            Some(at) => time::from_pb("acquired_at", at)?,
-            None => now,
-        };
+        let acquired = AcquiredAt::read(scan.acquired_at, now);
         Ok(Self {
             scan_id,
             egg_id,
@@ -162,9 +160,9 @@ impl ScanMeta {
             coil: scan.coil.clone(),
             purpose,
             rescan_of,
-            acquired_at,
+            acquired_at: acquired.at,
             received_at: now,
-            clock_suspect: time::is_suspect(acquired_at, now),
+            clock_suspect: acquired.is_suspect(now),
             image: Image::Broken,
         })
     }
@@ -229,7 +227,7 @@ mod tests {
     #[test]
     fn each_field_at_fault_is_named() {
         type Change = fn(&mut pb::Scan);
-        let table: [(&str, Change); 9] = [
+        let table: [(&str, Change); 8] = [
             ("rescan_of", |s| s.rescan_of = "a/b".into()),
             ("scan_id", |s| s.scan_id.clear()),
             ("egg_id", |s| s.egg_id = "a/b".into()),
@@ -238,9 +236,6 @@ mod tests {
             ("batch_id", |s| s.batch_id = "x".repeat(129)),
             ("purpose", |s| s.purpose = 77),
             ("volume", |s| s.volume = None),
-            ("acquired_at", |s| {
-                s.acquired_at = Some(prost_types::Timestamp { seconds: i64::MAX, nanos: 0 });
-            }),
         ];
         for (field, change) in table {
             assert_eq!(parse(change).unwrap_err().field, field);
@@ -260,5 +255,8 @@ mod tests {
     fn a_strange_clock_is_flagged_and_never_refused() {
         let year_2000 = prost_types::Timestamp { seconds: 946_684_800, nanos: 0 };
         assert!(parse(|s| s.acquired_at = Some(year_2000)).unwrap().meta.clock_suspect);
+        let milliseconds = prost_types::Timestamp { seconds: 1_795_510_800_000, nanos: 0 };
+        let meta = parse(|s| s.acquired_at = Some(milliseconds)).unwrap().meta;
+        assert_eq!((meta.acquired_at, meta.clock_suspect), (meta.received_at, true));
     }
 }

@@ -8,6 +8,7 @@ use prost::{DecodeError, Message as _};
 
 use crate::pb::scan::v1::{self, Scan};
 use crate::pb::spool::v1 as pb;
+use crate::time::Given;
 use crate::{Invalid, Row, time};
 
 /// The first field of a record that is not its row's: `spool.v1.Recorded` has fields from here on.
@@ -24,8 +25,8 @@ pub struct Spooled {
     pub deadline: pb::Deadline,
     /// Microseconds that had been added to the machine's clock for `received_at`. `None`: no gateway had sent its time yet.
     pub clock_correction_us: Option<i64>,
-    /// `acquired_at` is the agent's as well.
-    pub acquired_here: bool,
+    /// What the scanner gave as `acquired_at`.
+    pub given: Given,
 }
 
 impl Spooled {
@@ -37,7 +38,7 @@ impl Spooled {
             received_at: time::from_pb("received_at", received_at)?,
             deadline: spooled.deadline.unwrap_or_default(),
             clock_correction_us: spooled.clock_correction_us,
-            acquired_here: spooled.acquired_here,
+            given: Given::kept(spooled.acquired_here, spooled.acquired_at_replaced),
         })
     }
 }

@@ -8,6 +8,56 @@ use crate::Invalid;
 
 /// A source's clock that is further off than this is flagged.
 pub const SUSPECT: Duration = Duration::from_secs(3600);
+/// The years that a scan can be of, in seconds since 1970: from 1970 to 2099. Rows are listed by their time, so one of
+/// another year would never be found. They do not depend on the receiver's clock, which may be the wrong one.
+const PLAUSIBLE: std::ops::Range<i64> = 0..4_102_444_800;
+
+/// When a scan was acquired, as far as its source can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AcquiredAt {
+    /// The source's time, or else the receiver's.
+    pub at: Timestamp,
+    /// Whose time it is.
+    pub given: Given,
+}
+
+/// What a source gave as a scan's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Given {
+    /// A time, right or wrong.
+    Time,
+    /// Nothing: the receiver's clock is used.
+    Nothing,
+    /// What is no time, or of a year in which nobody scans: the receiver's clock is used, and the row flagged.
+    Nonsense,
+}
+
+impl Given {
+    /// From what is kept: whether the receiver's clock is used, and whether that is instead of something else.
+    pub fn kept(is_receivers: bool, is_replaced: bool) -> Self {
+        match (is_receivers, is_replaced) {
+            (false, _) => Self::Time,
+            (true, false) => Self::Nothing,
+            (true, true) => Self::Nonsense,
+        }
+    }
+}
+
+impl AcquiredAt {
+    /// Reads what the source of a scan gave that was received at `received_at`. Nothing is refused.
+    pub fn read(given: Option<prost_types::Timestamp>, received_at: Timestamp) -> Self {
+        let Some(given) = given else { return Self { at: received_at, given: Given::Nothing } };
+        match from_pb("acquired_at", given) {
+            Ok(at) if PLAUSIBLE.contains(&at.as_second()) => Self { at, given: Given::Time },
+            _ => Self { at: received_at, given: Given::Nonsense },
+        }
+    }
+
+    /// Whether the row must say that the source's clock cannot be believed.
+    pub fn is_suspect(self, received_at: Timestamp) -> bool {
+        self.given == Given::Nonsense || is_suspect(self.at, received_at)
+    }
+}
 
 /// Whether a source's time is too far from ours to be believed.
 pub fn is_suspect(acquired_at: Timestamp, now: Timestamp) -> bool {
@@ -50,6 +100,36 @@ pub fn budget_to_pb(left: Duration) -> prost_types::Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_acquired_at_is_refused_and_what_is_no_plausible_time_is_replaced_and_flagged() {
+        let now = Timestamp::from_second(1_795_510_800).unwrap();
+        let read = |seconds, nanos| AcquiredAt::read(Some(prost_types::Timestamp { seconds, nanos }), now);
+        let nonsense = [
+            (1_795_510_800_000, 0),
+            (1_795_510_800_000_000_000, 0),
+            (1_795_510_800, -1),
+            (1_795_510_800, 1_000_000_000),
+            (253_402_300_800, 0),
+            (253_402_300_799, 999_999_999),
+            (4_102_444_800, 0),
+            (-1, 0),
+            (i64::MIN, i32::MIN),
+            (i64::MAX, i32::MAX),
+        ];
+        for (seconds, nanos) in nonsense {
+            let acquired = read(seconds, nanos);
+            assert_eq!(acquired, AcquiredAt { at: now, given: Given::Nonsense }, "{seconds}.{nanos}");
+            assert!(acquired.is_suspect(now));
+        }
+        for (seconds, suspect) in [(0, true), (946_684_800, true), (1_795_510_799, false)] {
+            let acquired = read(seconds, 5);
+            assert_eq!((acquired.at.as_second(), acquired.given), (seconds, Given::Time));
+            assert_eq!(acquired.is_suspect(now), suspect, "{seconds}");
+        }
+        let none = AcquiredAt::read(None, now);
+        assert_eq!((none.at, none.is_suspect(now)), (now, false));
+    }
 
     #[test]
     fn times_survive_the_wire_also_before_1970() {

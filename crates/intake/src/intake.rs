@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use ovomesh_api::intake::{Fields, Origin};
 use ovomesh_api::line::NoLine;
 use ovomesh_api::pb::scan::v1 as pb;
-use ovomesh_api::{Image, LineBook, Place, ScanId, ScanKey, ScanMeta, time};
+use ovomesh_api::time::AcquiredAt;
+use ovomesh_api::{Image, LineBook, Place, ScanId, ScanKey, ScanMeta};
 use ovomesh_imaging::dicom::{self, Acquired, Attributes, Series};
 
 use crate::{Error, acquired_at, turned, wire};
@@ -107,10 +108,7 @@ impl Intake {
         now: Timestamp,
     ) -> Result<ScanMeta, Error> {
         let (place, fields) = self.identify(origin, attributes)?;
-        let acquired_at = match acquired_at(acquired) {
-            Some(at) => time::from_pb("acquired_at", at)?,
-            None => now,
-        };
+        let acquired = AcquiredAt::read(acquired_at(acquired), now);
         Ok(ScanMeta {
             scan_id: ScanId::parse(id)?,
             egg_id: fields.egg_id,
@@ -119,9 +117,9 @@ impl Intake {
             coil: fields.coil,
             purpose: fields.purpose.unwrap_or(pb::Purpose::Production),
             rescan_of: None,
-            acquired_at,
+            acquired_at: acquired.at,
             received_at: now,
-            clock_suspect: time::is_suspect(acquired_at, now),
+            clock_suspect: acquired.is_suspect(now),
             image: Image::Broken,
         })
     }

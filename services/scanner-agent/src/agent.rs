@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use ovomesh_api::pb::scan::v1::{self as pb, RejectCode};
+use ovomesh_api::time::AcquiredAt;
 use ovomesh_api::{
     Image, Invalid, LineBook, LineId, Reason, RecordedRow, Row, Scan, ScanKey, ScanMeta, Verdict, time,
 };
@@ -116,9 +117,10 @@ impl Agent {
         received: Instant,
     ) -> Result<Admission, Invalid> {
         let now = self.clock.now();
-        let stamp = Stamp { correction: self.clock.correction(), acquired_here: scan.acquired_at.is_none() };
+        let acquired = AcquiredAt::read(scan.acquired_at, now);
+        let stamp = Stamp { correction: self.clock.correction(), given: acquired.given };
         // Once, and kept: sent again it must be the same scan.
-        scan.acquired_at.get_or_insert_with(|| time::to_pb(now));
+        scan.acquired_at = Some(time::to_pb(acquired.at));
         let bytes = sample_bytes(&scan);
         let Scan { meta, budget, .. } = Scan::parse(scan.clone(), most, now)?;
         meta.place.must_be_one_of(lines)?;

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 use jiff::{SignedDuration, Timestamp};
-use ovomesh_api::{ScanMeta, time};
+use ovomesh_api::ScanMeta;
+use ovomesh_api::time::{AcquiredAt, Given};
 
 /// Nothing was heard of a gateway's clock yet.
 const UNKNOWN: i64 = i64::MIN;
@@ -22,8 +23,8 @@ pub struct Clock {
 pub struct Stamp {
     /// Microseconds that were added to the system's clock; None: it was not known by how much it is off.
     pub correction: Option<i64>,
-    /// The scanner gave no time, so `acquired_at` is the agent's, too.
-    pub acquired_here: bool,
+    /// What the scanner gave as `acquired_at`: unless it is a time, that is the agent's, too.
+    pub given: Given,
 }
 
 impl Default for Clock {
@@ -54,6 +55,7 @@ impl Clock {
     /// Moves a scan's times to the clock of the gateways, if that became known after they were stamped. Times that nobody
     /// can vouch for are marked.
     pub fn correct_times(&self, meta: &mut ScanMeta, stamp: Stamp) {
+        meta.clock_suspect |= stamp.given == Given::Nonsense;
         let Some(correction) = self.correction() else {
             meta.clock_suspect = true;
             return;
@@ -63,15 +65,17 @@ impl Clock {
             return;
         }
         meta.received_at = meta.received_at.checked_add(moved).unwrap_or(meta.received_at);
-        if stamp.acquired_here {
+        if stamp.given != Given::Time {
             meta.acquired_at = meta.acquired_at.checked_add(moved).unwrap_or(meta.acquired_at);
         }
-        meta.clock_suspect = time::is_suspect(meta.acquired_at, meta.received_at);
+        let acquired = AcquiredAt { at: meta.acquired_at, given: stamp.given };
+        meta.clock_suspect = acquired.is_suspect(meta.received_at);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ovomesh_api::time;
     use ovomesh_api::volume::smallest;
 
     use super::*;
@@ -89,8 +93,8 @@ mod tests {
     #[test]
     fn times_from_before_the_gateway_was_heard_are_moved_and_those_that_nobody_vouches_for_are_marked() {
         let clock = Clock::default();
-        let stamp = |acquired_here| Stamp { correction: clock.correction(), acquired_here };
-        let (by_agent, by_scanner) = (stamp(true), stamp(false));
+        let stamp = |given| Stamp { correction: clock.correction(), given };
+        let [by_agent, by_scanner, replaced] = [Given::Nothing, Given::Time, Given::Nonsense].map(stamp);
         let (start, hour) = (Timestamp::now(), SignedDuration::from_hours(1));
         let times = |meta: &ScanMeta| {
             let minutes = |at: Timestamp| at.duration_since(start).as_mins();
@@ -105,7 +109,9 @@ mod tests {
         clock.correct(start + hour * 2);
         assert_eq!(corrected(by_agent), (119, 119, false));
         assert_eq!(corrected(by_scanner), (0, 119, true), "the scanner's own clock is two hours off");
-        assert_eq!(corrected(stamp(true)), (0, 0, false), "it was known when the scan came");
+        assert_eq!(corrected(replaced), (119, 119, true), "the scanner gave an impossible time");
+        assert_eq!(corrected(stamp(Given::Nothing)), (0, 0, false), "it was known when the scan came");
+        assert_eq!(corrected(stamp(Given::Nonsense)), (0, 0, true));
     }
 
     fn meta(at: Timestamp) -> ScanMeta {

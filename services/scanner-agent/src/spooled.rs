@@ -6,6 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::Scan;
 use ovomesh_api::pb::spool::v1::Recorded;
+use ovomesh_api::time::Given;
 use ovomesh_api::{RecordedRow, Spooled, pb, time};
 use prost::Message as _;
 use tokio::time::Instant;
@@ -33,7 +34,8 @@ pub fn write_scan(kept: SpooledScan) -> Bytes {
         received_at: Some(time::to_pb(kept.received_at)),
         deadline: Some(deadline::write(kept.deadline)),
         clock_correction_us: kept.stamp.correction,
-        acquired_here: kept.stamp.acquired_here,
+        acquired_here: kept.stamp.given != Given::Time,
+        acquired_at_replaced: kept.stamp.given == Given::Nonsense,
     };
     spooled.encode_to_vec().into()
 }
@@ -41,9 +43,9 @@ pub fn write_scan(kept: SpooledScan) -> Bytes {
 /// A scan from the spool.
 pub fn read_scan(bytes: Bytes) -> Result<SpooledScan, String> {
     let spooled = pb::spool::v1::Spooled::decode(bytes).map_err(|error| error.to_string())?;
-    let Spooled { scan, received_at, deadline, clock_correction_us, acquired_here } =
+    let Spooled { scan, received_at, deadline, clock_correction_us, given } =
         Spooled::parse(spooled).map_err(|error| error.to_string())?;
-    let stamp = Stamp { correction: clock_correction_us, acquired_here };
+    let stamp = Stamp { correction: clock_correction_us, given };
     Ok(SpooledScan { scan, received_at, deadline: deadline::read(&deadline), stamp })
 }
 

@@ -10,6 +10,7 @@ use ovomesh_api::pb::gateway::v1::connect_request::Message as Up;
 use ovomesh_api::pb::gateway::v1::connect_response::Message as Down;
 use ovomesh_api::pb::gateway::v1::gateway_service_client::GatewayServiceClient;
 use ovomesh_api::pb::gateway::v1::{ConnectRequest, Hello};
+use ovomesh_api::time::Given;
 use ovomesh_api::{
     LineBook, LineConfig, RecordedRow, Row, Scan, ScanKey, Settled, Spooled, Verdict, pb, thousands,
 };
@@ -166,7 +167,7 @@ fn undecided_row(spooled: bytes::Bytes) -> anyhow::Result<Row> {
     let spooled = Spooled::parse(pb::spool::v1::Spooled::decode(spooled)?)?;
     let Scan { mut meta, .. } = Scan::parse(spooled.scan, u64::MAX, spooled.received_at)?;
     // Its agent had heard of no gateway's clock: nobody can vouch for its times.
-    meta.clock_suspect |= spooled.clock_correction_us.is_none();
+    meta.clock_suspect |= spooled.clock_correction_us.is_none() || spooled.given == Given::Nonsense;
     // The gateway sets the fields of the line's configuration.
     Ok(meta.row(&LineConfig::default(), Verdict::timed_out(), None))
 }
@@ -349,6 +350,16 @@ mod tests {
         };
         assert!(row(at, None).unwrap().meta.clock_suspect, "its agent had heard of no gateway's clock");
         assert!(!row(at, Some(7)).unwrap().meta.clock_suspect);
+        let replaced = pb::spool::v1::Spooled {
+            scan: Some(scan.clone()),
+            received_at: at,
+            clock_correction_us: Some(7),
+            acquired_here: true,
+            acquired_at_replaced: true,
+            ..Default::default()
+        };
+        let replaced = undecided_row(replaced.encode_to_vec().into()).unwrap();
+        assert!(replaced.meta.clock_suspect, "its scanner gave an impossible time");
         let damaged = row(None, Some(7)).unwrap_err().to_string();
         assert!(damaged.contains("received_at is missing"), "it is not of 1970: {damaged}");
     }

@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry as MapEntry;
 use std::sync::Arc;
 
 use ovomesh_api::pb::scan::v1 as pb;
+use ovomesh_api::time::Given;
 use ovomesh_api::{Image, Invalid, LineId, Reason, RecordedRow, ScanKey, ScanMeta, Verdict};
 use tokio::time::Instant;
 
@@ -26,8 +27,8 @@ impl Agent {
                 self.spawn(in_flight.clone(), async move {
                     metrics::counter!("ovomesh_agent_broken_total").increment(1);
                     // Whatever has no time of its own was stamped when it came.
-                    let acquired_here = meta.acquired_at == meta.received_at;
-                    let stamp = Stamp { correction: agent.clock.correction(), acquired_here };
+                    let given = Given::kept(meta.acquired_at == meta.received_at, meta.clock_suspect);
+                    let stamp = Stamp { correction: agent.clock.correction(), given };
                     agent.clock.correct_times(&mut meta, stamp);
                     let line = agent.settings.lines.get(&meta.place.line_id);
                     let row = meta.row(&line, Verdict::undecided(Reason::Rejected, &why), None);

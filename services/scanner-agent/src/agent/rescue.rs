@@ -86,6 +86,7 @@ mod tests {
 
     use jiff::Timestamp;
     use ovomesh_api::pb::scan::v1::{Place, Purpose, Scan};
+    use ovomesh_api::time::Given;
     use ovomesh_api::volume::smallest;
     use ovomesh_api::{Image, LineBook, LineId, time};
     use ovomesh_mesh::Lifecycle;
@@ -128,7 +129,7 @@ mod tests {
         let (this, agent) = (agent.clone(), agent.clone());
         this.spawn(in_flight.clone(), async move {
             assert!(steps > 0, "before it is accepted");
-            let stamp = Stamp { correction: None, acquired_here: false };
+            let stamp = Stamp { correction: None, given: Given::Time };
             let kept = SpooledScan { scan: scan(), received_at: now, deadline: in_flight.deadline, stamp };
             let entry = agent.spool.accept(&in_flight.record, spooled::write_scan(kept)).await.unwrap();
             in_flight.is_on_disk(OnDisk::Scan(entry.clone()));
