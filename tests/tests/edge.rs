@@ -14,7 +14,7 @@ use ovomesh_api::pb::spool::v1::Recorded;
 use ovomesh_bootstrap::status::pb::GetStatusRequest;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
 use ovomesh_spool::{Limits, Spool};
-use ovomesh_testkit::{Fleet, Shape, wrong_clock};
+use ovomesh_testkit::{Fleet, Shape, step_clock, wrong_clock};
 use ovomesh_tests::{Answer, Answers, LIMIT, Session, Sorter, programs, query, scan, start, stored};
 use prost::Message as _;
 
@@ -576,6 +576,58 @@ async fn an_agent_whose_clock_is_an_hour_off_or_at_1970_keeps_deadlines_and_stor
         let row = until_stored(&mut query, "old").await;
         assert_eq!((row.acquired_at, row.clock_suspect), (Some(old), true));
     }
+}
+
+#[tokio::test]
+async fn a_step_of_the_time_of_day_moves_no_row_and_rows_are_flagged_until_a_gateway_was_asked_again() {
+    let mut fleet = Fleet::start(&programs(), Shape::default()).unwrap();
+    fleet.set_variables(AGENT, wrong_clock(fleet.folder(), 0).unwrap());
+    fleet.add_agent(AGENT).unwrap();
+    let mut session = open(&fleet).await;
+    let mut query = query(&fleet).await;
+    let mut sent = 0;
+    for off in [7_200, -7_200, 3] {
+        until_trusted(&mut session, &mut query, &mut sent).await;
+        step_clock(fleet.folder(), off).unwrap();
+        let row = decided(&mut session, &mut query, &mut sent).await;
+        assert!(is_right(&row), "off {off}: {row:?}");
+        until_trusted(&mut session, &mut query, &mut sent).await;
+    }
+    fleet.get_mut("scanner-gateway").unwrap().kill().unwrap();
+    step_clock(fleet.folder(), 7_200).unwrap();
+    session.scan(scan("unlinked")).await;
+    assert_eq!(session.verdict().await.decided_by(), DecidedBy::Timeout);
+    fleet.restart("scanner-gateway").unwrap();
+    let row = until_stored(&mut query, "unlinked").await;
+    assert!(is_right(&row) && row.clock_suspect, "nobody could say which clock was wrong: {row:?}");
+    until_trusted(&mut session, &mut query, &mut sent).await;
+}
+
+/// Sends scans until the row of one is not flagged: each has the right time all the while.
+async fn until_trusted(session: &mut Session, query: &mut Query, sent: &mut u32) {
+    let begun = Instant::now();
+    loop {
+        let row = decided(session, query, sent).await;
+        assert!(is_right(&row), "{row:?}");
+        if !row.clock_suspect {
+            return;
+        }
+        assert!(begun.elapsed() < LIMIT, "no gateway was asked for the time within {LIMIT:?}");
+    }
+}
+
+/// The row of a new scan.
+async fn decided(session: &mut Session, query: &mut Query, sent: &mut u32) -> Row {
+    *sent += 1;
+    let id = format!("stepped-{sent}");
+    session.scan(scan(&id)).await;
+    session.verdict().await;
+    until_stored(query, &id).await
+}
+
+/// Whether a row's times are those of this machine.
+fn is_right(row: &Row) -> bool {
+    [row.acquired_at, row.received_at].iter().all(|at| (at.unwrap().seconds - now()).abs() < 60)
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! gone.
 
 use bytes::{Buf as _, Bytes};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use prost::encoding::{DecodeContext, decode_key, skip_field};
 use prost::{DecodeError, Message as _};
 
@@ -25,6 +25,8 @@ pub struct Spooled {
     pub deadline: pb::Deadline,
     /// Microseconds that had been added to the machine's clock for `received_at`. `None`: no gateway had sent its time yet.
     pub clock_correction_us: Option<i64>,
+    /// How long after the boot that `deadline` names it arrived. `None`: its agent did not say.
+    pub received_since_boot: Option<SignedDuration>,
     /// What the scanner gave as `acquired_at`.
     pub given: Given,
 }
@@ -38,6 +40,7 @@ impl Spooled {
             received_at: time::from_pb("received_at", received_at)?,
             deadline: spooled.deadline.unwrap_or_default(),
             clock_correction_us: spooled.clock_correction_us,
+            received_since_boot: spooled.received_since_boot_ms.map(SignedDuration::from_millis),
             given: Given::kept(spooled.acquired_here, spooled.acquired_at_replaced),
         })
     }

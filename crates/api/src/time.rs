@@ -33,6 +33,15 @@ pub enum Given {
 }
 
 impl Given {
+    /// What this is.
+    pub fn of(given: Option<prost_types::Timestamp>) -> Self {
+        match given.map(plausible) {
+            None => Self::Nothing,
+            Some(None) => Self::Nonsense,
+            Some(Some(_)) => Self::Time,
+        }
+    }
+
     /// From what is kept: whether the receiver's clock is used, and whether that is instead of something else.
     pub fn kept(is_receivers: bool, is_replaced: bool) -> Self {
         match (is_receivers, is_replaced) {
@@ -46,11 +55,7 @@ impl Given {
 impl AcquiredAt {
     /// Reads what the source of a scan gave that was received at `received_at`. Nothing is refused.
     pub fn read(given: Option<prost_types::Timestamp>, received_at: Timestamp) -> Self {
-        let Some(given) = given else { return Self { at: received_at, given: Given::Nothing } };
-        match from_pb("acquired_at", given) {
-            Ok(at) if PLAUSIBLE.contains(&at.as_second()) => Self { at, given: Given::Time },
-            _ => Self { at: received_at, given: Given::Nonsense },
-        }
+        Self { at: given.and_then(plausible).unwrap_or(received_at), given: Given::of(given) }
     }
 
     /// Whether the row must say that the source's clock cannot be believed.
@@ -62,6 +67,10 @@ impl AcquiredAt {
 /// Whether a source's time is too far from ours to be believed.
 pub fn is_suspect(acquired_at: Timestamp, now: Timestamp) -> bool {
     acquired_at.duration_since(now).unsigned_abs() > SUSPECT
+}
+
+fn plausible(at: prost_types::Timestamp) -> Option<Timestamp> {
+    from_pb("acquired_at", at).ok().filter(|at| PLAUSIBLE.contains(&at.as_second()))
 }
 
 /// A wire timestamp, if it is one.

@@ -29,7 +29,7 @@ mod wait;
 
 pub use cache::{Cached, linked};
 pub use cassandra::{Cassandra, Cluster, Commitlog, Network};
-pub use clock::wrong_clock;
+pub use clock::{step_clock, wrong_clock};
 pub use fleet::{Fleet, Shape};
 pub use http::get;
 pub use process::Process;

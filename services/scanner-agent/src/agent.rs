@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use ovomesh_api::pb::scan::v1::{self as pb, RejectCode};
-use ovomesh_api::time::AcquiredAt;
+use ovomesh_api::time::{AcquiredAt, Given};
 use ovomesh_api::{
     Image, Invalid, LineBook, LineId, Reason, RecordedRow, Row, Scan, ScanKey, ScanMeta, Verdict, time,
 };
@@ -116,11 +116,9 @@ impl Agent {
         most: u64,
         received: Instant,
     ) -> Result<Admission, Invalid> {
-        let now = self.clock.now();
-        let acquired = AcquiredAt::read(scan.acquired_at, now);
-        let stamp = Stamp { correction: self.clock.correction(), given: acquired.given };
+        let (now, stamp) = self.clock.stamp(Given::of(scan.acquired_at));
         // Once, and kept: sent again it must be the same scan.
-        scan.acquired_at = Some(time::to_pb(acquired.at));
+        scan.acquired_at = Some(time::to_pb(AcquiredAt::read(scan.acquired_at, now).at));
         let bytes = sample_bytes(&scan);
         let Scan { meta, budget, .. } = Scan::parse(scan.clone(), most, now)?;
         meta.place.must_be_one_of(lines)?;

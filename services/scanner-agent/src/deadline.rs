@@ -31,11 +31,13 @@ pub fn age(moment: &Deadline) -> Option<Duration> {
     is_of_this_boot(moment).then(|| Duration::from_millis(millis(since_boot()).saturating_sub(moment.at_ms)))
 }
 
-fn is_of_this_boot(moment: &Deadline) -> bool {
+/// Whether the machine has not booted since.
+pub fn is_of_this_boot(moment: &Deadline) -> bool {
     !moment.boot_id.is_empty() && moment.boot_id == *BOOT
 }
 
-fn since_boot() -> Duration {
+/// Of the machine, also while it slept.
+pub fn since_boot() -> Duration {
     // The kernel's answer is never negative; if it were, the deadline would be over.
     clock_gettime(ClockId::Boottime).try_into().unwrap_or_default()
 }

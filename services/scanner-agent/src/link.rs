@@ -29,6 +29,8 @@ const PROTOCOL_VERSION: u32 = 1;
 const OPENING: Duration = Duration::from_secs(5);
 /// A link that broke after less counts as one that was not opened.
 const STABLE: Duration = Duration::from_secs(2);
+/// How long what is outstanding on a link is waited for that the agent leaves.
+const MOVE: Duration = Duration::from_secs(10);
 /// Pause after a gateway said that it has no room.
 const NO_ROOM: Duration = Duration::from_millis(100);
 /// How often the gateway is told how full the spool is.
@@ -78,6 +80,11 @@ pub async fn run(agent: Arc<Agent>, gateways: Gateways) {
                 leaving.push(link.finish(grace));
                 true
             }
+            Ok((Ended::Stepped(link), lasted)) => {
+                tracing::warn!(gateway = %uri, "the machine's time of day was set: a gateway is asked for the time");
+                leaving.push(link.finish(MOVE));
+                lasted > STABLE
+            }
             Ok((Ended::Broke(why), lasted)) => {
                 tracing::warn!(gateway = %uri, why, "the link broke");
                 lasted > STABLE
@@ -98,6 +105,8 @@ pub async fn run(agent: Arc<Agent>, gateways: Gateways) {
 enum Ended {
     /// The gateway asks to leave; what is outstanding may be waited for.
     Drains(Box<Link>, Duration),
+    /// The machine's time of day was set: a gateway is to be asked for the time, which it sends when a link is opened.
+    Stepped(Box<Link>),
     /// It is gone; what was outstanding waits again.
     Broke(String),
 }
@@ -214,6 +223,12 @@ impl Link {
                     if let Some(outgoing) = waiting.take() {
                         room.send(outgoing.into_request());
                     }
+                }
+                () = agent.clock.is_stepped() => {
+                    if let Some(unsent) = waiting {
+                        self.took(unsent);
+                    }
+                    return Ended::Stepped(Box::new(self));
                 }
                 () = agent.queue.news(), if waiting.is_none() => {}
                 () = tokio::time::sleep_until(self.hold_until), if self.hold_until > Instant::now() => {}

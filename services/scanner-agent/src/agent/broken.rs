@@ -10,7 +10,6 @@ use ovomesh_api::{Image, Invalid, LineId, Reason, RecordedRow, ScanKey, ScanMeta
 use tokio::time::Instant;
 
 use super::{Admission, Agent, ScanState, no_room};
-use crate::clock::Stamp;
 use crate::in_flight::{InFlightScan, Progress};
 
 impl Agent {
@@ -28,8 +27,7 @@ impl Agent {
                     metrics::counter!("ovomesh_agent_broken_total").increment(1);
                     // Whatever has no time of its own was stamped when it came.
                     let given = Given::kept(meta.acquired_at == meta.received_at, meta.clock_suspect);
-                    let stamp = Stamp { correction: agent.clock.correction(), given };
-                    agent.clock.correct_times(&mut meta, stamp);
+                    agent.clock.correct_times(&mut meta, agent.clock.stamp(given).1);
                     let line = agent.settings.lines.get(&meta.place.line_id);
                     let row = meta.row(&line, Verdict::undecided(Reason::Rejected, &why), None);
                     let (row, released, at) = agent.record(&in_flight, row).await;

@@ -95,7 +95,6 @@ mod tests {
 
     use super::*;
     use crate::agent::{Admission, ScanState, Settings};
-    use crate::clock::Stamp;
     use crate::spooled::SpooledScan;
 
     const LIMITS: Limits = Limits { scan_bytes: 1 << 20, verdict_bytes: 1 << 20 };
@@ -129,7 +128,7 @@ mod tests {
         let (this, agent) = (agent.clone(), agent.clone());
         this.spawn(in_flight.clone(), async move {
             assert!(steps > 0, "before it is accepted");
-            let stamp = Stamp { correction: None, given: Given::Time };
+            let (_, stamp) = agent.clock.stamp(Given::Time);
             let kept = SpooledScan { scan: scan(), received_at: now, deadline: in_flight.deadline, stamp };
             let entry = agent.spool.accept(&in_flight.record, spooled::write_scan(kept)).await.unwrap();
             in_flight.is_on_disk(OnDisk::Scan(entry.clone()));
