@@ -58,6 +58,15 @@ pub fn convert(program: &str, flags: &[&str], files: &[PathBuf], folder: &Path) 
     files.iter().map(one).collect()
 }
 
+/// The text of one attribute of a file, by `dcmdump`.
+pub fn value(file: &Path, keyword: &str) -> String {
+    let mut command = Command::new("dcmdump");
+    command.args(["+P", keyword]).arg(file);
+    let shown = text(&output(command));
+    let value = shown.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+    value.unwrap_or_else(|| panic!("{keyword} is not in {}: {shown}", file.display())).0.to_owned()
+}
+
 /// `dcmodify` on copies of the files.
 pub fn modify(flags: &[&str], files: &[PathBuf], folder: &Path) -> Vec<PathBuf> {
     std::fs::create_dir_all(folder).expect("a folder");

@@ -11,7 +11,13 @@ use ovomesh_tests::edge::{self, Edge, free_port, row, rows};
 use ovomesh_tests::{fleet, programs};
 
 /// Each test has a line of its own, named by its sender.
-const LINES: &str = "default: {read: [{from: calling_ae, pattern: '^(?<site>T)_(?<line>\\w+)$'}, {from: PatientID, into: egg_id}]}";
+const LINES: &str = r"default: {read: [{from: calling_ae, pattern: '^(?<site>T)_(?<line>\w+)$'}, {from: PatientID, into: egg_id}]}
+lines:
+- {site: T, line: RELEASE, complete: release, sources: [{calling_ae: T_RELEASE}]}
+- {site: T, line: SIXTEEN, complete: images 16, sources: [{calling_ae: T_SIXTEEN}]}";
+
+/// ImagesInAcquisition.
+const COUNT: &str = "(0020,1002)";
 
 /// The agent of all tests that do not kill it.
 fn sender(calling: &'static str) -> Sender {
@@ -20,7 +26,7 @@ fn sender(calling: &'static str) -> Sender {
         let port = free_port();
         let listen = format!("127.0.0.1:{port}");
         // Longer than a busy machine takes to start another storescu.
-        let flags = ["--dicom-listen", &listen, "--dicom-idle-ms", "8000", "--dicom-again-ms", "60000"];
+        let flags = ["--dicom-listen", &listen, "--dicom-idle-ms", "8000", "--dicom-again-ms", "15000"];
         (Edge::start("dicom-1", LINES, &flags), port)
     });
     Sender { calling, port: *port }
@@ -71,13 +77,75 @@ async fn a_series_of_slices_is_one_scan_however_often_and_over_however_many_asso
     assert_eq!(one_decided_row(&id, "SLICES").await, stored);
 }
 
+/// The files of an egg that state no count.
+fn uncounted(name: &str) -> (String, Vec<PathBuf>) {
+    let (id, files) = egg(name, &["--single"]);
+    let files = dcmtk::modify(&["-ea", COUNT], &files, &folder(&format!("uncounted-{name}")));
+    (id, files)
+}
+
 #[tokio::test]
-async fn a_series_that_does_not_say_how_long_it_is_is_whole_at_the_release() {
-    let sender = sender("T_RELEASE");
-    let (id, files) = egg("release", &["--single"]);
-    let files = dcmtk::modify(&["-ea", "(0020,1002)"], &files, &folder("unsaid"));
-    sender.store_all(&[], &files);
+async fn a_series_that_does_not_say_how_long_it_is_is_one_scan_over_an_association_for_each_image() {
+    let sender = sender("T_EACH");
+    let (id, files) = uncounted("each");
+    for file in &files {
+        sender.store_all(&[], std::slice::from_ref(file));
+    }
+    one_decided_row(&id, "EACH").await;
+}
+
+#[tokio::test]
+async fn a_line_says_when_its_series_are_whole() {
+    let (id, files) = uncounted("release");
+    sender("T_RELEASE").store_all(&[], &files);
     one_decided_row(&id, "RELEASE").await;
+    let (id, files) = uncounted("sixteen");
+    for half in files.chunks(8) {
+        sender("T_SIXTEEN").store_all(&[], half);
+    }
+    one_decided_row(&id, "SIXTEEN").await;
+}
+
+#[tokio::test]
+async fn a_count_of_several_series_is_of_all_of_them() {
+    let sender = sender("T_DIXON");
+    let (water, files) = egg("dixon", &["--single"]);
+    let counted = format!("{COUNT}=32");
+    let of = |kind: &str| format!("(0008,0008)=ORIGINAL\\PRIMARY\\{kind}");
+    let (fat, water_type, fat_type) = (format!("{water}.2"), of("W"), of("F"));
+    let fat_uid = format!("(0020,000e)={fat}");
+    let first = dcmtk::modify(&["-i", &counted, "-i", &water_type], &files, &folder("water"));
+    let flags = ["-gin", "-i", &counted, "-i", &fat_type, "-m", &fat_uid];
+    let second = dcmtk::modify(&flags, &files, &folder("fat"));
+    sender.store_all(&[], &first);
+    sender.store_all(&[], &second);
+    for id in [water, fat] {
+        assert_eq!(row(&id).await.verdict.unwrap().decided_by(), DecidedBy::Mesh);
+    }
+    assert_eq!(rows("T", "DIXON").await.len(), 2);
+}
+
+#[tokio::test]
+async fn another_image_under_a_known_uid_is_refused_and_its_egg_has_no_sex() {
+    let sender = sender("T_OTHER");
+    let (id, files) = egg("other", &["--single"]);
+    let (_, strangers) = egg("stranger", &["--single"]);
+    let pose = [
+        "-m".to_owned(),
+        format!("(0020,000e)={id}"),
+        "-m".to_owned(),
+        format!("(0008,0018)={}", dcmtk::value(&files[0], "SOPInstanceUID")),
+    ];
+    let pose: Vec<&str> = pose.iter().map(String::as_str).collect();
+    let posing = dcmtk::modify(&pose, &strangers[..1], &folder("posing"));
+    sender.store_all(&[], &files[..8]);
+    let refused = dcmtk::text(&sender.store(&["-d"], &posing));
+    assert!(refused.contains("0x0111") && refused.contains("another image came"), "{refused}");
+    sender.store_all(&[], &files[8..]);
+    let verdict = row(&id).await.verdict.unwrap();
+    assert_eq!((verdict.call(), verdict.reason()), (Call::Undecided, UndecidedReason::Rejected));
+    assert!(verdict.detail.contains("two images that differ"), "{}", verdict.detail);
+    assert_eq!(rows("T", "OTHER").await.len(), 1);
 }
 
 #[tokio::test]
@@ -165,11 +233,15 @@ async fn what_is_not_taken_is_told_why() {
     assert!(dcmtk::text(&called).contains("Called AE Title Not Recognized"), "{}", dcmtk::text(&called));
     let stranger = dcmtk::text(&Sender { calling: "STRANGER", ..sender.clone() }.store(&["-d"], &files));
     assert!(stranger.contains("0x0124") && stranger.contains("no line takes images"), "{stranger}");
-    let (_, slices) = egg("refused-slices", &["--single"]);
+    let (id, slices) = egg("refused-slices", &["--single"]);
     let broken = dcmtk::modify(&["-ea", "(0028,0030)"], &slices[..1], &folder("no-spacing"));
     let output = dcmtk::text(&sender.store(&["-d"], &broken));
     assert!(output.contains("0xc000") && output.contains("PixelSpacing"), "{output}");
-    assert!(rows("T", "REFUSED").await.is_empty(), "nothing was taken");
+    // All that came of it was refused, and yet its tray reconciles.
+    let verdict = row(&id).await.verdict.unwrap();
+    assert_eq!((verdict.call(), verdict.reason()), (Call::Undecided, UndecidedReason::Rejected));
+    assert!(verdict.detail.contains("PixelSpacing"), "{}", verdict.detail);
+    assert_eq!(rows("T", "REFUSED").await.len(), 1);
 }
 
 #[tokio::test]

@@ -206,6 +206,54 @@ async fn slices_are_one_scan_in_a_folder_of_their_own_or_beside_each_other() {
     assert_eq!(undecided[0].reason(), UndecidedReason::Rejected);
 }
 
+/// Copies files into a folder of their own in the watched one, with a pause after each.
+async fn fill(drop: &Drop, name: &str, files: &[PathBuf], pause: Duration) {
+    let folder = drop.root.join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    for file in files {
+        std::fs::copy(file, folder.join(file.file_name().unwrap())).unwrap();
+        tokio::time::sleep(pause).await;
+    }
+}
+
+#[tokio::test]
+async fn one_bad_egg_in_a_folder_takes_none_of_the_good_ones_with_it() {
+    let drop = Drop::new("mixed");
+    let (good, bad) = (drop.egg("good", &[]), drop.egg("bad", &["--single"]));
+    let folder = drop.root.join("tray");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::copy(&good[0], folder.join("good.dcm")).unwrap();
+    fill(&drop, "tray", &bad[2..], Duration::ZERO).await;
+    let verdicts = drop.verdict("tray").await;
+    let entries = verdicts.as_array().unwrap();
+    assert_eq!(entries.len(), 2, "{verdicts}");
+    let is_bad =
+        |entry: &&Value| entry["error"].as_str().is_some_and(|why| why.contains("14 of the 16 images"));
+    assert_eq!(entries.iter().filter(is_bad).count(), 1, "{verdicts}");
+    assert!(entries.iter().all(|entry| entry["verdict"]["call"].is_string()), "{verdicts}");
+    drop.rows_are(2).await;
+}
+
+#[tokio::test]
+async fn a_series_that_comes_in_parts_is_one_scan() {
+    let drop = Drop::new("parts");
+    let slices = drop.egg("a", &["--single"]);
+    let slices =
+        ovomesh_tests::dcmtk::modify(&["-ea", "(0020,1002)"], &slices, &fleet().folder().join("parts"));
+    // Each pause is longer than a folder has to be quiet, but for what it has shown.
+    fill(&drop, "slow", &slices, Duration::from_millis(1_500)).await;
+    let verdict = drop.verdict("slow").await;
+    assert_eq!(verdict[0]["files"].as_array().unwrap().len(), 16, "{verdict}");
+    // More of it that comes late is no other scan.
+    let late = drop.egg("b", &["--single"]);
+    let series = format!("(0020,000e)={}", verdict[0]["series_uid"].as_str().unwrap());
+    let late = ovomesh_tests::dcmtk::modify(&["-m", &series], &late, &fleet().folder().join("late"));
+    fill(&drop, "late", &late, Duration::ZERO).await;
+    let reason = drop.until("failed/late.reason.txt").await;
+    assert!(reason.contains("decided already, by other images"), "{reason}");
+    drop.rows_are(1).await;
+}
+
 #[tokio::test]
 async fn what_is_no_scan_fails_with_the_reason() {
     let drop = Drop::new("junk");

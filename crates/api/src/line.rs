@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::intake::source::check_sources;
-use crate::intake::{Axes, Fields, Origin, Reading, Readings, Source};
+use crate::intake::{Axes, Complete, Fields, Origin, Reading, Readings, Source, Zone};
 use crate::scan::Place;
 use crate::texts::OWNER;
 use crate::{LineId, Policy};
@@ -36,14 +36,19 @@ pub struct LineConfig {
     /// How DICOM images are turned into the frame that models know: `header` (ImageOrientationPatient, to the nearest
     /// quarter turn), or the image's axes that are x, y and z, such as `-x y -z`.
     pub axes: Axes,
+    /// When a series of images that state no count is whole: `count` (after the agent's usual time without an image),
+    /// `quiet 3s`, `release` (of its association), or `images 16`, which also replaces a count that images state.
+    pub complete: Complete,
+    /// Where the scanner's clock stands, such as `Europe/Berlin`, for images that state a local time without an offset.
+    /// Without: where the agent stands.
+    pub timezone: Option<Zone>,
 }
 
 impl Default for LineConfig {
     fn default() -> Self {
-        let (sources, read) = Default::default();
-        let policy = Policy::default();
-        let axes = Axes::default();
-        Self { owner: "default".into(), budget_ms: 2_000, quarantined: false, policy, sources, read, axes }
+        let (policy, sources, read, axes, complete, timezone) = Default::default();
+        let owner = "default".to_owned();
+        Self { owner, budget_ms: 2_000, quarantined: false, policy, sources, read, axes, complete, timezone }
     }
 }
 
@@ -200,6 +205,15 @@ impl LineBook {
     /// Folders that lines name.
     pub fn folders(&self) -> impl Iterator<Item = &str> {
         self.sources().filter_map(|source| source.folder.as_deref())
+    }
+
+    /// When a series that is dropped in a folder is whole: as the first line says that names the folder, else the only
+    /// line without sources, else `default`.
+    pub fn complete_of(&self, folder: &str) -> Complete {
+        let names = |source: &Source| source.folder.as_deref() == Some(folder);
+        let entry = self.lines.iter().find(|entry| entry.config.sources.iter().any(names));
+        let entry = entry.or_else(|| if let [only] = self.takers()[..] { Some(only) } else { None });
+        entry.map_or(&self.default, |entry| &entry.config).complete
     }
 
     /// DICOM attributes that are read for any line.

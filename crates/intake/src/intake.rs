@@ -2,14 +2,14 @@
 
 use dicom_core::Tag;
 use jiff::Timestamp;
-use ovomesh_api::intake::{Fields, Origin};
+use ovomesh_api::intake::{Complete, Fields, Origin};
 use ovomesh_api::line::NoLine;
 use ovomesh_api::pb::scan::v1 as pb;
 use ovomesh_api::time::AcquiredAt;
 use ovomesh_api::{Image, LineBook, Place, ScanId, ScanKey, ScanMeta};
 use ovomesh_imaging::dicom::{self, Acquired, Attributes, Series};
 
-use crate::{Error, acquired_at, turned, wire};
+use crate::{Error, acquired_at, volume, wire};
 
 /// How an image arrived.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,6 +63,12 @@ impl Intake {
         Ok(self.identify(origin, attributes).map(drop)?)
     }
 
+    /// When a series of images that arrived this way is whole; as usual when no line takes them.
+    pub fn complete(&self, origin: &ImageOrigin, attributes: &Attributes) -> Complete {
+        let line = self.identify(origin, attributes).map(|(place, _)| self.book.get(&place.line_id));
+        line.map(|line| line.complete).unwrap_or_default()
+    }
+
     /// The scan with this id of images that arrived this way.
     pub fn key(&self, id: &str, origin: &ImageOrigin, attributes: &Attributes) -> Result<ScanKey, Error> {
         let (place, _) = self.identify(origin, attributes)?;
@@ -77,7 +83,8 @@ impl Intake {
         series: &Series,
     ) -> Result<(pb::Scan, Vec<String>), Error> {
         let (place, fields) = self.identify(origin, &series.attributes)?;
-        let volume = turned(series, self.book.get(&place.line_id).axes)?;
+        let line = self.book.get(&place.line_id);
+        let volume = volume(series, line.axes, line.complete.images())?;
         let scan = pb::Scan {
             scan_id: id,
             egg_id: fields.egg_id.map(|id| id.to_string()).unwrap_or_default(),
@@ -89,7 +96,7 @@ impl Intake {
             }),
             batch_id: fields.batch_id,
             coil: fields.coil,
-            acquired_at: acquired_at(series.acquired),
+            acquired_at: acquired_at(series.acquired, line.timezone.as_ref()),
             volume: Some(wire(&volume)),
             purpose: fields.purpose.unwrap_or_default().into(),
             ..Default::default()
@@ -108,7 +115,8 @@ impl Intake {
         now: Timestamp,
     ) -> Result<ScanMeta, Error> {
         let (place, fields) = self.identify(origin, attributes)?;
-        let acquired = AcquiredAt::read(acquired_at(acquired), now);
+        let line = self.book.get(&place.line_id);
+        let acquired = AcquiredAt::read(acquired_at(acquired, line.timezone.as_ref()), now);
         Ok(ScanMeta {
             scan_id: ScanId::parse(id)?,
             egg_id: fields.egg_id,
@@ -202,6 +210,25 @@ mod tests {
         assert_eq!(volume, by_line);
         let mirrored = LineBook::from_yaml("default: {axes: '-x y z'}").unwrap_err().to_string();
         assert!(mirrored.contains("mirrors the egg"), "{mirrored}");
+    }
+
+    #[test]
+    fn a_line_knows_how_many_images_it_has_and_where_its_clock_stands() {
+        let scan = |yaml: &str, stated, images| {
+            let intake = intake(yaml);
+            let series = Series { stated, images, ..series(&intake) };
+            intake.scan("1.2.3".into(), &ImageOrigin::default(), &series)
+        };
+        let acquired = |yaml: &str| scan(yaml, None, 16).unwrap().0.acquired_at.map(|at| at.seconds);
+        let [utc, berlin] =
+            ["UTC", "Europe/Berlin"].map(|zone| acquired(&format!("default: {{timezone: {zone}}}")));
+        assert_eq!(utc.zip(berlin).map(|(utc, berlin)| utc - berlin), Some(3_600));
+        let error = scan("{}", Some(2), 16).unwrap_err().to_string();
+        assert!(error.contains("1 of the 2 images that ImagesInAcquisition"), "{error}");
+        let sixteen = "default: {complete: images 16}";
+        scan(sixteen, Some(64), 16).unwrap();
+        let error = scan(sixteen, None, 14).unwrap_err().to_string();
+        assert!(error.contains("14 of the 16 images that its line has"), "{error}");
     }
 
     #[test]

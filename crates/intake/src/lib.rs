@@ -7,4 +7,4 @@ mod wire;
 
 pub use error::Error;
 pub use intake::{ImageOrigin, Intake};
-pub use wire::{acquired_at, turned, wire};
+pub use wire::{acquired_at, volume, wire};

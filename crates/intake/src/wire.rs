@@ -1,17 +1,19 @@
 //! What an image is on the wire.
 
 use jiff::tz::TimeZone;
-use ovomesh_api::intake::Axes;
+use ovomesh_api::intake::{Axes, Zone};
 use ovomesh_api::pb::scan::v1 as pb;
 use ovomesh_api::time;
 use ovomesh_imaging::dicom::{Acquired, Series};
 use ovomesh_imaging::{Handedness, Volume};
 
-/// The volume of a series in the frame that models know.
+/// The volume of a series that has all its images, in the frame that models know. `images`: how many those are, where
+/// that is known better than by what they state.
 ///
 /// # Errors
-/// It has too few or too many samples along an axis when it is turned.
-pub fn turned(series: &Series, axes: Axes) -> Result<Volume, ovomesh_imaging::Error> {
+/// Images are missing, or it has too few or too many samples along an axis when it is turned.
+pub fn volume(series: &Series, axes: Axes, images: Option<usize>) -> Result<Volume, ovomesh_imaging::Error> {
+    series.must_be_whole(images)?;
     series.volume.turned(match axes {
         Axes::Header => series.axes,
         Axes::Given(axes) => axes,
@@ -44,7 +46,9 @@ pub fn wire(volume: &Volume) -> pb::Volume {
     }
 }
 
-/// When it was acquired. Few files state their zone: their scanner is taken to stand where this program runs.
-pub fn acquired_at(acquired: Option<Acquired>) -> Option<prost_types::Timestamp> {
-    acquired.and_then(|acquired| acquired.timestamp(&TimeZone::system())).map(time::to_pb)
+/// When it was acquired. Few files state their offset: `zone` is where their scanner stands, or else where this program
+/// runs.
+pub fn acquired_at(acquired: Option<Acquired>, zone: Option<&Zone>) -> Option<prost_types::Timestamp> {
+    let zone = zone.map_or_else(TimeZone::system, |zone| zone.time_zone().clone());
+    acquired.and_then(|acquired| acquired.timestamp(&zone)).map(time::to_pb)
 }

@@ -67,10 +67,12 @@ pub struct DicomArgs {
     /// Associations at once; one more is refused as congestion
     #[arg(long, env = "OVOMESH_DICOM_ASSOCIATIONS", value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub dicom_associations: u16,
-    /// A series that does not say how many images it has is whole after so long without one, in milliseconds
+    /// A series that states no number of images is whole after this time without one, in milliseconds; longer when its
+    /// images come slowly. A line's `complete` can say otherwise
     #[arg(long, env = "OVOMESH_DICOM_IDLE_MS", value_name = "MS", default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(100..=60_000))]
     pub dicom_idle_ms: u64,
-    /// After an association broke, its series may be sent again for so long, in milliseconds
+    /// A series that is not whole may be completed for this time after its last image, in milliseconds, also by another
+    /// association. Then its egg is UNDECIDED
     #[arg(long, env = "OVOMESH_DICOM_AGAIN_MS", value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=600_000))]
     pub dicom_again_ms: u64,
     /// Most that series which are not whole yet may take on disk, in MiB

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ovomesh_api::intake::Axes;
+use ovomesh_api::intake::{Axes, Zone};
 use ovomesh_api::{Line, Site};
 
 use crate::purpose::PurposeArg;
@@ -55,6 +55,10 @@ pub struct Args {
     /// such as "-x y -z"
     #[arg(long, value_name = "AXES", default_value_t = Axes::Header, allow_hyphen_values = true)]
     axes: Axes,
+    /// Where the scanner's clock stands, such as Europe/Berlin, for files that state a local time without an offset.
+    /// Default: where this command runs
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<Zone>,
 }
 
 fn site(text: &str) -> Result<Site, String> {
@@ -76,6 +80,7 @@ pub(crate) async fn run(args: Args, global: &Global, out: &mut Out) -> anyhow::R
         budget: args.budget_ms.map(|ms| Duration::from_millis(ms.into())),
         purpose: args.purpose.code(),
         axes: args.axes,
+        timezone: args.timezone,
     };
     let hello = settings.hello();
     let found = scans::read(folders, settings)?;

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use ovomesh_api::intake::Axes;
+use ovomesh_api::intake::{Axes, Zone};
 use ovomesh_api::pb::scan::v1 as pb;
 use ovomesh_api::pb::scanner::v1 as scanner;
 use ovomesh_api::{EggId, Line, Site, time};
 use ovomesh_imaging::Error;
-use ovomesh_imaging::dicom::{self, Series};
-use ovomesh_intake::{acquired_at, turned, wire};
+use ovomesh_imaging::dicom::{self, Series, Unusable};
+use ovomesh_intake::{acquired_at, volume, wire};
 use tokio::sync::mpsc;
 
 /// Scans that may wait to be sent: enough that reading and sending overlap.
@@ -26,6 +26,7 @@ pub(crate) struct ScanSettings {
     pub(crate) budget: Option<Duration>,
     pub(crate) purpose: pb::Purpose,
     pub(crate) axes: Axes,
+    pub(crate) timezone: Option<Zone>,
 }
 
 /// A scan to send, and the files that it was read from.
@@ -55,7 +56,7 @@ impl ScanSettings {
     }
 
     fn item(&self, series: Series) -> Result<Item, Error> {
-        let volume = turned(&series, self.axes)?;
+        let volume = volume(&series, self.axes, None)?;
         let Series { uid, egg_id, acquired, files, mut notes, .. } = series;
         let egg_id = egg_id.and_then(|id| match EggId::parse(&id) {
             Ok(id) => Some(id.to_string()),
@@ -73,7 +74,7 @@ impl ScanSettings {
                 ..Default::default()
             }),
             batch_id: self.batch.clone(),
-            acquired_at: acquired_at(acquired),
+            acquired_at: acquired_at(acquired, self.timezone.as_ref()),
             budget: self.budget.map(time::budget_to_pb),
             volume: Some(wire(&volume)),
             purpose: self.purpose.into(),
@@ -108,7 +109,7 @@ pub(crate) fn read(
 }
 
 fn checked(
-    result: Result<Series, Error>,
+    result: Result<Series, Unusable>,
     files: &[PathBuf],
     settings: &ScanSettings,
     seen: &mut HashSet<String>,
@@ -123,7 +124,7 @@ fn checked(
     let item = match result {
         Ok(series) if !seen.insert(series.uid.clone()) => return duplicate(&series),
         Ok(series) => settings.item(series),
-        Err(error) => Err(error),
+        Err(unusable) => Err(unusable.error),
     };
     match item {
         Ok(item) => Found::Scan(Box::new(item)),

@@ -2,12 +2,16 @@
 //! their attributes are the egg, the tray run, the slot ([`reading`]). Part of a line's configuration; see `docs/lines.md`.
 
 mod axes;
+mod complete;
 pub mod reading;
 pub mod source;
+mod zone;
 
 pub use axes::{Axes, ImageAxis};
+pub use complete::Complete;
 pub use reading::{Fields, Reading, Readings, Target};
 pub use source::{Origin, Source};
+pub use zone::Zone;
 
 /// Most sources, and most readings, of a line.
 const MOST: usize = 32;

@@ -89,6 +89,13 @@ impl Contrast {
         }
     }
 
+    /// Differs between the contrasts of one acquisition.
+    pub(super) fn name(&self) -> String {
+        let numbers = NUMBERS.iter().zip(self.numbers).filter(|(number, _)| number.separates);
+        let numbers: Vec<_> = numbers.map(|(_, value)| value).collect();
+        format!("{:?} {numbers:?}", self.image_type)
+    }
+
     /// The values of its image type.
     fn types(&self) -> impl Iterator<Item = &str> {
         self.image_type.as_deref().unwrap_or_default().split('\\').map(str::trim)

@@ -31,6 +31,8 @@ pub(super) struct Checked {
     pub(super) series: Option<String>,
     /// What of the file the parser may see.
     pub(super) sound: Result<Sound, Error>,
+    /// What comes before the samples of a file that is cut off in them.
+    pub(super) header: Option<Sound>,
 }
 
 /// A file whose structure is sound.
@@ -74,15 +76,15 @@ impl Sound {
 
 /// Checks a file's structure.
 pub(super) fn check(file: &str, bytes: &[u8]) -> Checked {
-    let mut series = None;
-    let sound = walk(bytes, &mut series).map_err(|problem| match problem {
+    let (mut series, mut header) = (None, None);
+    let sound = walk(bytes, &mut series, &mut header).map_err(|problem| match problem {
         Problem::CutOff(detail) => Error::Truncated { file: file.to_owned(), detail },
         Problem::Broken(detail) => Error::NotDicom { file: file.to_owned(), detail },
     });
-    Checked { series, sound }
+    Checked { series, sound, header }
 }
 
-fn walk(bytes: &[u8], series: &mut Option<String>) -> Result<Sound, Problem> {
+fn walk(bytes: &[u8], series: &mut Option<String>, header: &mut Option<Sound>) -> Result<Sound, Problem> {
     if bytes.len() > MAX_BYTES {
         return Err(Problem::Broken(format!(
             "it has {} bytes, at most {MAX_BYTES} are possible",
@@ -97,25 +99,27 @@ fn walk(bytes: &[u8], series: &mut Option<String>) -> Result<Sound, Problem> {
     let mut meta = Walk { at: start, ..Walk::dataset(bytes, false, false) };
     let syntax = meta.transfer_syntax()?;
     let data = &bytes[meta.at..];
-    let mut unknown = Vec::new();
-    let end = match syntax.as_str() {
-        uids::IMPLICIT_VR_LITTLE_ENDIAN => Walk::dataset(data, true, false).run(series)?,
-        EXPLICIT_VR_BIG_ENDIAN => Walk::dataset(data, false, true).run(series)?,
+    let mut walk = match syntax.as_str() {
+        uids::IMPLICIT_VR_LITTLE_ENDIAN => Walk::dataset(data, true, false),
+        EXPLICIT_VR_BIG_ENDIAN => Walk::dataset(data, false, true),
         uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN => {
             Walk::dataset(&inflate(data)?, false, false).run(series)?;
-            data.len()
+            return Ok(Sound { end: bytes.len(), unknown: Vec::new() });
         }
-        _ => {
-            let mut walk = Walk::dataset(data, false, false);
-            let end = walk.run(series)?;
-            unknown = walk.unknown;
-            end
-        }
+        _ => Walk::dataset(data, false, false),
     };
+    let walked = walk.run(series);
+    let Walk { mut unknown, samples, .. } = walk;
     for Unknown { at, .. } in &mut unknown {
         *at = at.start + meta.at..at.end + meta.at;
     }
-    Ok(Sound { end: meta.at + end, unknown })
+    match walked {
+        Ok(end) => Ok(Sound { end: meta.at + end, unknown }),
+        Err(problem) => {
+            *header = samples.map(|at| Sound { end: meta.at + at, unknown });
+            Err(problem)
+        }
+    }
 }
 
 fn inflate(data: &[u8]) -> Result<Vec<u8>, Problem> {
@@ -156,6 +160,8 @@ struct Walk<'a> {
     /// Where the unknown sequence began that is being walked through, and how deep.
     within: Option<(usize, usize)>,
     unknown: Vec<Unknown>,
+    /// Where the samples begin.
+    samples: Option<usize>,
 }
 
 /// A value without its padding.
@@ -173,7 +179,7 @@ struct Element {
 impl<'a> Walk<'a> {
     fn dataset(bytes: &'a [u8], implicit: bool, big_endian: bool) -> Self {
         let levels = vec![Level::end(bytes.len(), implicit)];
-        Self { bytes, at: 0, big_endian, levels, within: None, unknown: Vec::new() }
+        Self { bytes, at: 0, big_endian, levels, within: None, unknown: Vec::new(), samples: None }
     }
 
     /// Walks through the file meta group and returns its transfer syntax.
@@ -203,6 +209,9 @@ impl<'a> Walk<'a> {
             }
             let begun = self.at;
             let element = self.header(implicit)?;
+            if element.tag == tags::PIXEL_DATA && self.levels.len() == 1 {
+                self.samples = Some(begun);
+            }
             match (element.tag, element.length) {
                 (ITEM, _) if fragments => {
                     self.value(&element)?;

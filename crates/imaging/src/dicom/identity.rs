@@ -9,7 +9,7 @@ use super::attribute::{Scope, name};
 const ATTRIBUTES: [Tag; 3] = [tags::PATIENT_ID, tags::STUDY_INSTANCE_UID, tags::FRAME_OF_REFERENCE_UID];
 
 /// The values of one image; nothing where it does not say.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Identity([Option<String>; ATTRIBUTES.len()]);
 
 impl Identity {

@@ -1,5 +1,7 @@
 //! One DICOM file: who made it of what, and its frames with their places in space.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{DefaultDicomObject, InMemDicomObject, OpenFileOptions};
@@ -8,9 +10,10 @@ use dicom_transfer_syntax_registry::entries::IMPLICIT_VR_LITTLE_ENDIAN;
 use super::{
     Device,
     acquired::Acquired,
+    acquisition::Acquisition,
     attribute::{Attributes, Scope, refuse},
     contrast::Contrast,
-    guard,
+    guard::{self, Sound},
     identity::Identity,
     known::known,
     pixels::{Pixels, describe},
@@ -24,6 +27,8 @@ pub(super) struct Image {
     pub(super) instance: String,
     /// How many files the whole series has, if it says so.
     pub(super) expected: Option<usize>,
+    /// The acquisition that the count is of, when it may be of several series.
+    pub(super) acquisition: Option<Acquisition>,
     pub(super) attributes: Attributes,
     /// Whose it is.
     pub(super) identity: Identity,
@@ -54,34 +59,40 @@ pub(super) struct Frame {
     pub(super) samples: Vec<u16>,
 }
 
-/// Why a file cannot be used, and the series that it belongs to, if that can be read.
+/// Why a file cannot be used, and what can be read of it.
 pub(super) struct Refused {
+    /// SeriesInstanceUID.
     pub(super) series: Option<String>,
+    /// Whose image it is; it has no frames.
+    pub(super) image: Option<Box<Image>>,
     pub(super) error: Error,
 }
 
 impl Image {
     /// Reads a file, and the `wanted` attributes. `file` is its name for errors.
     pub(super) fn read(file: &str, bytes: &[u8], wanted: &[Tag]) -> Result<Self, Refused> {
-        let guard::Checked { series, sound } = guard::check(file, bytes);
-        let read = sound.and_then(|sound| {
-            let not_dicom =
-                |e: &dyn std::error::Error| Error::NotDicom { file: file.to_owned(), detail: describe(e) };
-            let object =
-                OpenFileOptions::new().from_reader(&sound.parsed(bytes)[..]).map_err(|e| not_dicom(&e))?;
-            let meta = object.meta().clone();
-            let mut object = object.into_inner();
-            let syntax = &IMPLICIT_VR_LITTLE_ENDIAN.erased();
-            for sequence in sound.sequences(bytes) {
-                let read = InMemDicomObject::read_dataset_with_ts(&sequence[..], syntax);
-                object.extend(read.map_err(|e| not_dicom(&e))?);
+        let guard::Checked { series, sound, header } = guard::check(file, bytes);
+        let refused = |error| Refused { series: series.clone(), image: None, error };
+        let error = match sound {
+            Ok(sound) => {
+                let object = parse(file, bytes, &sound).map_err(refused)?;
+                let mut image = Self::read_header(file, &object, wanted).map_err(refused)?;
+                match image.read_frames(file, &object) {
+                    Ok(()) => return Ok(image),
+                    Err(error) => {
+                        return Err(Refused { series, image: Some(Box::new(image)), error });
+                    }
+                }
             }
-            Self::from_object(file, &known(object).with_exact_meta(meta), wanted)
-        });
-        read.map_err(|error| Refused { series, error })
+            Err(error) => error,
+        };
+        let read = |header| Self::read_header(file, &parse(file, bytes, &header).ok()?, wanted).ok();
+        let image = header.and_then(read).map(Box::new);
+        Err(Refused { series, image, error })
     }
 
-    fn from_object(file: &str, object: &DefaultDicomObject, wanted: &[Tag]) -> Result<Self, Error> {
+    /// All but the frames.
+    fn read_header(file: &str, object: &DefaultDicomObject, wanted: &[Tag]) -> Result<Self, Error> {
         let scope = Scope::file(file, object);
         check_modality(&scope)?;
         let series = scope.text(tags::SERIES_INSTANCE_UID);
@@ -90,6 +101,22 @@ impl Image {
             series,
             "it names the scan that an image belongs to",
         )?;
+        Ok(Self {
+            series,
+            instance: scope.text(tags::SOP_INSTANCE_UID).unwrap_or_default(),
+            expected: None,
+            acquisition: None,
+            attributes: Attributes::read(object, wanted),
+            identity: Identity::read(&scope),
+            acquired: Acquired::read(&scope),
+            device: Device::read(&scope),
+            frames: Vec::new(),
+            notes: Vec::new(),
+        })
+    }
+
+    fn read_frames(&mut self, file: &str, object: &DefaultDicomObject) -> Result<(), Error> {
+        let scope = Scope::file(file, object);
         let Pixels { columns, rows, samples, shift } = Pixels::decode(file, object)?;
         let count = samples.len() / (columns * rows);
         let places = Places::read(&scope, object, count)?;
@@ -97,18 +124,61 @@ impl Image {
         for (i, samples) in samples.chunks_exact(columns * rows).enumerate() {
             frames.push(places.frame(i, Frame::blank(file, columns, rows, shift, samples))?);
         }
-        Ok(Self {
-            series,
-            instance: scope.text(tags::SOP_INSTANCE_UID).unwrap_or_default(),
-            expected: expected(&scope, count),
-            attributes: Attributes::read(object, wanted),
-            identity: Identity::read(&scope),
-            acquired: Acquired::read(&scope),
-            device: Device::read(&scope),
-            frames,
-            notes: places.note.into_iter().collect(),
-        })
+        self.expected = expected(&scope, count);
+        if count == 1
+            && let (Some(stated), Some(frame)) = (self.expected, frames.first())
+        {
+            self.acquisition = Some(Acquisition::of(&self.identity, stated, &frame.contrast));
+        }
+        self.notes.extend(places.note);
+        self.frames = frames;
+        Ok(())
     }
+
+    /// All of it but its frames.
+    pub(super) fn header(&self) -> Self {
+        let Self { series, instance, expected, acquisition, attributes, identity, acquired, device, .. } =
+            self;
+        Self {
+            series: series.clone(),
+            instance: instance.clone(),
+            expected: *expected,
+            acquisition: acquisition.clone(),
+            attributes: attributes.clone(),
+            identity: identity.clone(),
+            acquired: *acquired,
+            device: device.clone(),
+            frames: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Differs between images that differ in what a scan is made of, however they are encoded.
+    pub(super) fn digest(&self) -> u64 {
+        let mut digest = DefaultHasher::new();
+        (&self.series, &self.identity, self.expected).hash(&mut digest);
+        for frame in &self.frames {
+            let numbers = frame.spacing_mm.iter().chain(&frame.position_mm).chain(&frame.orientation);
+            numbers.chain(&frame.rescale).for_each(|number| number.to_bits().hash(&mut digest));
+            (frame.columns, frame.rows, frame.shift, &frame.samples).hash(&mut digest);
+        }
+        digest.finish()
+    }
+}
+
+/// The data set of a file whose structure is sound.
+fn parse(file: &str, bytes: &[u8], sound: &Sound) -> Result<DefaultDicomObject, Error> {
+    let not_dicom =
+        |e: &dyn std::error::Error| Error::NotDicom { file: file.to_owned(), detail: describe(e) };
+    let object = OpenFileOptions::new().from_reader(&sound.parsed(bytes)[..]).map_err(|e| not_dicom(&e))?;
+    let meta = object.meta().clone();
+    let mut object = object.into_inner();
+    let syntax = &IMPLICIT_VR_LITTLE_ENDIAN.erased();
+    for sequence in sound.sequences(bytes) {
+        let read = InMemDicomObject::read_dataset_with_ts(&sequence[..], syntax);
+        object.extend(read.map_err(|e| not_dicom(&e))?);
+    }
+    Ok(known(object).with_exact_meta(meta))
 }
 
 impl Frame {

@@ -4,6 +4,7 @@
 //! supported.
 
 mod acquired;
+mod acquisition;
 mod attribute;
 mod codestream;
 mod contrast;
@@ -23,6 +24,7 @@ use dicom_dictionary_std::tags;
 
 pub use self::{
     acquired::Acquired,
+    acquisition::{Acquisition, is_whole_acquisition},
     attribute::{Attributes, tag},
     inspect::{ImageInfo, Unusable, inspect},
     write::{Label, series_uid, write_enhanced, write_series},
@@ -54,8 +56,32 @@ pub struct Series {
     pub attributes: Attributes,
     /// Names of the files that it is made of.
     pub files: Vec<String>,
+    /// Its images, each frame counted.
+    pub images: usize,
+    /// How many files it has, if they say so.
+    pub stated: Option<usize>,
     /// What was assumed or left out to make it, for people.
     pub notes: Vec<String>,
+}
+
+impl Series {
+    /// Checks that no image is missing. `images`: how many it has, where that is known better than by its files.
+    ///
+    /// # Errors
+    /// It has fewer images than that, or else fewer files than they state.
+    pub fn must_be_whole(&self, images: Option<usize>) -> Result<(), Error> {
+        let problem = match (images, self.stated) {
+            (Some(images), _) if self.images < images => {
+                format!("it has {} of the {images} images that its line has; send all", self.images)
+            }
+            (None, Some(stated)) if self.files.len() < stated => {
+                let count = name(tags::IMAGES_IN_ACQUISITION);
+                format!("it has {} of the {stated} images that {count} states; send all", self.files.len())
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::Series { series: self.uid.clone(), problem })
+    }
 }
 
 /// What a scan was acquired with; empty where the file does not say.
@@ -88,8 +114,9 @@ impl Device {
 
 /// Reads files and puts those of one series together, in the order in which series first appear. A series
 /// with a file that cannot be used is an error as a whole: a scan without one of its slices would be another
-/// egg. A file whose series cannot be read is an error of its own. `wanted`: attributes that are kept.
-pub fn read_files<P: AsRef<Path>>(paths: &[P], wanted: &[Tag]) -> Vec<Result<Series, Error>> {
+/// egg. A file whose series cannot be read is an error of its own. `wanted`: attributes that are kept. Whether a series
+/// has all its images says [`Series::must_be_whole`].
+pub fn read_files<P: AsRef<Path>>(paths: &[P], wanted: &[Tag]) -> Vec<Result<Series, Unusable>> {
     let mut collected = Collected::new(wanted);
     for path in paths {
         let file = path.as_ref().display().to_string();
@@ -99,9 +126,11 @@ pub fn read_files<P: AsRef<Path>>(paths: &[P], wanted: &[Tag]) -> Vec<Result<Ser
             Ok(Some(bytes)) => collected.add(&file, &bytes),
             Ok(None) => {
                 let detail = format!("it has more than {} bytes", guard::MAX_BYTES);
-                collected.add_error(None, Error::NotDicom { file, detail });
+                collected.add_unusable(Unusable::of_no_series(Error::NotDicom { file, detail }));
             }
-            Err(e) => collected.add_error(None, Error::Io { file, detail: e.to_string() }),
+            Err(e) => {
+                collected.add_unusable(Unusable::of_no_series(Error::Io { file, detail: e.to_string() }))
+            }
         }
     }
     collected.finish()
@@ -111,7 +140,7 @@ pub fn read_files<P: AsRef<Path>>(paths: &[P], wanted: &[Tag]) -> Vec<Result<Ser
 pub fn read<'a>(
     files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     wanted: &[Tag],
-) -> Vec<Result<Series, Error>> {
+) -> Vec<Result<Series, Unusable>> {
     let mut collected = Collected::new(wanted);
     for (file, bytes) in files {
         collected.add(file, bytes);
@@ -126,10 +155,12 @@ struct Collected<'w> {
     by_series: HashMap<String, usize>,
 }
 
+/// The images of one series, or one file whose series cannot be read.
 #[derive(Default)]
 struct Entry {
     images: Vec<(String, Image)>,
-    error: Option<Error>,
+    /// The first one that cannot be used.
+    unusable: Option<Unusable>,
 }
 
 impl<'w> Collected<'w> {
@@ -139,20 +170,16 @@ impl<'w> Collected<'w> {
 
     fn add(&mut self, file: &str, bytes: &[u8]) {
         match Image::read(file, bytes, self.wanted) {
-            Ok(image) => {
-                let index = self.entry(Some(image.series.clone()));
-                self.entries[index].images.push((file.to_owned(), image));
-            }
-            Err(refused) => self.add_error(refused.series, refused.error),
+            Ok(image) => self.entry(Some(image.series.clone())).images.push((file.to_owned(), image)),
+            Err(refused) => self.add_unusable(refused.into()),
         }
     }
 
-    fn add_error(&mut self, series: Option<String>, error: Error) {
-        let index = self.entry(series);
-        self.entries[index].error.get_or_insert(error);
+    fn add_unusable(&mut self, unusable: Unusable) {
+        self.entry(unusable.series.clone()).unusable.get_or_insert(unusable);
     }
 
-    fn entry(&mut self, series: Option<String>) -> usize {
+    fn entry(&mut self, series: Option<String>) -> &mut Entry {
         let next = self.entries.len();
         let index = match series {
             Some(uid) => *self.by_series.entry(uid).or_insert(next),
@@ -161,49 +188,72 @@ impl<'w> Collected<'w> {
         if index == next {
             self.entries.push(Entry::default());
         }
-        index
+        &mut self.entries[index]
     }
 
-    fn finish(self) -> Vec<Result<Series, Error>> {
-        self.entries.into_iter().map(Entry::finish).collect()
+    fn finish(self) -> Vec<Result<Series, Unusable>> {
+        let parts: Vec<_> = self.entries.iter().map(Entry::part).collect();
+        let is_whole = |i: usize| {
+            let others = parts.iter().enumerate().filter(|&(j, _)| j != i).filter_map(|(_, part)| *part);
+            parts[i].is_some_and(|part| is_whole_acquisition(part, others))
+        };
+        let are_whole: Vec<bool> = (0..parts.len()).map(is_whole).collect();
+        self.entries.into_iter().zip(are_whole).map(|(entry, is_whole)| entry.finish(is_whole)).collect()
     }
 }
 
 impl Entry {
-    fn finish(self) -> Result<Series, Error> {
-        if let Some(error) = self.error {
-            return Err(error);
-        }
-        check_identity(&self.images)?;
-        let (mut frames, mut files, mut notes): (Vec<Frame>, Vec<String>, Vec<String>) = Default::default();
-        let (mut acquired, mut expected) = (None::<Acquired>, None);
-        let mut first = None;
-        for (file, image) in self.images {
-            files.push(file);
-            frames.extend(image.frames);
-            notes.extend(image.notes);
-            expected = expected.max(image.expected);
-            // The last slice's time is when the acquisition ended.
-            acquired = match (acquired, image.acquired) {
-                (Some(a), Some(b)) if b.local <= a.local => Some(a),
-                (a, b) => b.or(a),
-            };
-            first.get_or_insert((image.series, image.identity, image.device, image.attributes));
-        }
-        let (uid, identity, device, attributes) = first.unwrap_or_default();
-        let Stack { volume, axes, notes: more } = stack::stack(&uid, frames)?;
-        notes.extend(more);
-        let egg_id = identity.egg_id().map(str::to_owned);
-        match expected {
-            Some(expected) if files.len() < expected => {
-                let stated = name(tags::IMAGES_IN_ACQUISITION);
-                let problem =
-                    format!("it has {} of the {expected} images that {stated} states; send all", files.len());
-                Err(Error::Series { series: uid, problem })
-            }
-            _ => Ok(Series { volume, axes, uid, egg_id, acquired, device, attributes, files, notes }),
-        }
+    /// What it may be a part of.
+    fn part(&self) -> Option<(&Acquisition, usize)> {
+        let acquisition = self.images.iter().find_map(|(_, image)| image.acquisition.as_ref())?;
+        Some((acquisition, self.images.len()))
     }
+
+    /// `is_whole`: the count that its images state is of several series, and it has its part of them.
+    fn finish(self, is_whole: bool) -> Result<Series, Unusable> {
+        let Some((_, first)) = self.images.first() else {
+            return Err(self.unusable.unwrap_or_else(|| {
+                Unusable::of_no_series(Error::Series {
+                    series: String::new(),
+                    problem: "it has no images".to_owned(),
+                })
+            }));
+        };
+        let first = first.header();
+        let error = match self.unusable {
+            Some(unusable) => unusable.error,
+            None => match series(self.images, &first) {
+                Ok(series) if is_whole => return Ok(Series { stated: None, ..series }),
+                Ok(series) => return Ok(series),
+                Err(error) => error,
+            },
+        };
+        Err(Unusable { series: Some(first.series.clone()), image: Some(Box::new(first.into())), error })
+    }
+}
+
+/// The series that images make, of which `first` is the first.
+fn series(images: Vec<(String, Image)>, first: &Image) -> Result<Series, Error> {
+    check_identity(&images)?;
+    let (mut frames, mut files, mut notes): (Vec<Frame>, Vec<String>, Vec<String>) = Default::default();
+    let (mut acquired, mut stated) = (None::<Acquired>, None);
+    for (file, image) in images {
+        files.push(file);
+        frames.extend(image.frames);
+        notes.extend(image.notes);
+        stated = stated.max(image.expected);
+        // The last slice's time is when the acquisition ended.
+        acquired = match (acquired, image.acquired) {
+            (Some(a), Some(b)) if b.local <= a.local => Some(a),
+            (a, b) => b.or(a),
+        };
+    }
+    let (uid, images) = (first.series.clone(), frames.len());
+    let Stack { volume, axes, notes: more } = stack::stack(&uid, frames)?;
+    notes.extend(more);
+    let egg_id = first.identity.egg_id().map(str::to_owned);
+    let (device, attributes) = (first.device.clone(), first.attributes.clone());
+    Ok(Series { volume, axes, uid, egg_id, acquired, device, attributes, files, images, stated, notes })
 }
 
 /// All images of a series must be of the same egg.

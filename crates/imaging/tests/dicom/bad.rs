@@ -82,10 +82,11 @@ fn a_series_with_a_cut_off_file_is_an_error_as_a_whole() {
 #[test]
 fn what_is_no_dicom_says_so() {
     for junk in [&b""[..], b"DICM", b"\x89PNG\r\n\x1a\n", &[0; 4000]] {
-        let error = dicom::read([("junk", junk)], &[]).remove(0).expect_err("junk");
+        let error = dicom::read([("junk", junk)], &[]).remove(0).expect_err("junk").error;
         assert!(matches!(error, Error::NotDicom { .. } | Error::Truncated { .. }), "{error}");
     }
-    let error = dicom::read_files(&["/nowhere/egg.dcm"], &[]).remove(0).expect_err("absent").to_string();
+    let error =
+        dicom::read_files(&["/nowhere/egg.dcm"], &[]).remove(0).expect_err("absent").error.to_string();
     assert!(error.starts_with("/nowhere/egg.dcm: cannot be read"), "{error}");
 }
 

@@ -42,7 +42,9 @@ pub(crate) fn read(files: &[Vec<u8>]) -> Result<Series, Error> {
     let names: Vec<String> = (0..files.len()).map(|i| i.to_string()).collect();
     let mut read = dicom::read(names.iter().map(String::as_str).zip(files.iter().map(Vec::as_slice)), &[]);
     assert_eq!(read.len(), 1, "{read:?}");
-    read.remove(0)
+    let series = read.remove(0).map_err(|unusable| unusable.error)?;
+    series.must_be_whole(None)?;
+    Ok(series)
 }
 
 /// Changes a file's data set and writes it again in its own, or another, transfer syntax.

@@ -22,6 +22,7 @@ use super::command::Operation;
 use super::file::file;
 use super::message::{Data, Inbox, Message};
 use super::receive::{Incoming, Receiver};
+use super::series::AssociationId;
 use super::status::Status;
 
 /// Kinds of images that are taken.
@@ -112,15 +113,16 @@ pub async fn serve(
         ..ImageOrigin::default()
     };
     tracing::info!(peer, calling = origin.calling_ae, called = origin.called_ae, "associated");
+    let id = receiver.opened();
     let mut session =
-        Session { association, receiver, origin, touched: HashSet::new(), inbox: Inbox::new(most) };
+        Session { association, id, receiver, origin, touched: HashSet::new(), inbox: Inbox::new(most) };
     let ended = tokio::select! {
         ended = session.run() => ended,
         () = drain.cancelled() => Err("the agent is leaving".to_owned()),
     };
     if let Err(why) = ended {
         for series in &session.touched {
-            receiver.aborted(series);
+            receiver.aborted(series, id);
         }
         tracing::warn!(peer, why, series = session.touched.len(), "an association broke");
         // A peer that is gone hears nothing of it.
@@ -130,6 +132,7 @@ pub async fn serve(
 
 struct Session<'r> {
     association: AsyncServerAssociation<TcpStream>,
+    id: AssociationId,
     receiver: &'r Receiver,
     origin: ImageOrigin,
     /// Series of which images came.
@@ -153,7 +156,7 @@ impl Session<'_> {
                 }
                 Pdu::ReleaseRQ => {
                     for series in &self.touched {
-                        self.receiver.released(series).await;
+                        self.receiver.released(series, self.id).await;
                     }
                     return self.send(&Pdu::ReleaseRP).await;
                 }
@@ -233,7 +236,8 @@ impl Session<'_> {
             return Ok(Status::invalid_instance());
         }
         let file = file(class, instance, &agreed.transfer_syntax, data);
-        let incoming = Incoming { instance: instance.to_owned(), origin: self.origin.clone(), file };
+        let (association, origin) = (Some(self.id), self.origin.clone());
+        let incoming = Incoming { association, instance: instance.to_owned(), origin, file };
         let (status, series) = self.receiver.take(incoming).await;
         self.touched.extend(series);
         Ok(status)

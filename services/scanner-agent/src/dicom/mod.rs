@@ -54,9 +54,9 @@ pub struct DicomConfig {
     pub ae: String,
     /// Associations at once; one more is refused as congestion.
     pub associations: usize,
-    /// A series that does not say how many images it has is whole after this time without one.
+    /// A series that states no number of images is whole after this time without one.
     pub idle: Duration,
-    /// After an association broke, its series may be sent again for this time.
+    /// A series that is not whole may be completed for this time.
     pub again: Duration,
     /// Most that series which are not whole yet may take on disk, in bytes.
     pub staging_bytes: u64,

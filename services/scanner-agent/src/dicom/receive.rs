@@ -4,17 +4,18 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use ovomesh_api::pb::scan::v1::RejectCode;
 use ovomesh_api::{Invalid, ScanId, ScanKey};
-use ovomesh_imaging::dicom;
+use ovomesh_imaging::dicom::{self, ImageInfo, Series};
 use ovomesh_intake::{ImageOrigin, Intake};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::series::{About, Gathered, Image, Limits, Refusal, Table};
+use super::series::{About, AssociationId, Gathered, Image, Limits, Refusal, Standing, Table};
 use super::staging::Staging;
 use super::status::Status;
 use crate::agent::{Admission, Agent};
@@ -33,10 +34,14 @@ pub struct Receiver {
     staging: Arc<Staging>,
     table: Mutex<Table>,
     readers: Semaphore,
+    /// The last association that was opened.
+    newest: AtomicU64,
 }
 
 /// An image as it came.
 pub struct Incoming {
+    /// The association that it came by; none after a restart.
+    pub association: Option<AssociationId>,
     /// SOPInstanceUID, as its command says.
     pub instance: String,
     /// How it came.
@@ -49,7 +54,13 @@ impl Receiver {
     /// Over the images that are on disk.
     pub fn new(agent: Arc<Agent>, intake: Intake, staging: Staging, limits: Limits) -> Self {
         let (table, readers) = (Mutex::new(Table::new(limits)), Semaphore::new(READERS));
-        Self { agent, intake, staging: Arc::new(staging), table, readers }
+        let newest = AtomicU64::new(0);
+        Self { agent, intake, staging: Arc::new(staging), table, readers, newest }
+    }
+
+    /// An association was opened.
+    pub fn opened(&self) -> AssociationId {
+        self.newest.fetch_add(1, Relaxed) + 1
     }
 
     /// Takes up what was there when the agent last ended.
@@ -63,8 +74,8 @@ impl Receiver {
             let mut scan = None;
             for image in images {
                 let bytes = image.file.len() as u64;
-                let incoming =
-                    Incoming { instance: image.instance, origin: image.origin, file: image.file.into() };
+                let (instance, origin, file) = (image.instance, image.origin, image.file.into());
+                let incoming = Incoming { association: None, instance, origin, file };
                 let Ok((looked, _)) = self.look(incoming, image.at).await else { continue };
                 scan = self.key(&series, &looked.about);
                 let whole = self.table.lock().add(Image { bytes, ..looked });
@@ -72,7 +83,7 @@ impl Receiver {
                     self.hand_on(whole).await;
                 }
             }
-            self.aborted(&series);
+            self.aborted(&series, 0);
             if self.table.lock().has(&series) {
                 continue;
             }
@@ -97,40 +108,71 @@ impl Receiver {
         let series = Some(image.series.clone());
         let admitted = self.table.lock().admits(&image);
         match admitted {
-            Ok(true) => {}
+            Ok(Standing::New) => {}
             // It is on disk already; whoever sends it again has lost the answer, and its series lives on.
-            Ok(false) => {
+            Ok(Standing::Repeat) => {
                 let whole = self.table.lock().add(image);
                 return (self.done(whole).await, series);
             }
+            Ok(Standing::Decided) => return (Status::SUCCESS, series),
+            Ok(Standing::Other) => return (self.other(image, file).await, series),
             Err(refusal @ Refusal::Busy(_)) => return (Status::out_of_resources(refusal.to_string()), None),
             Err(refusal @ Refusal::TooLarge(..)) => {
                 let why = refusal.to_string();
-                self.table.lock().refuse(&image.series, &image.instance, &why, now);
+                let Image { series: name, instance, about, association, .. } = image;
+                self.table.lock().refuse(&name, &instance, &why, Some(about), association, now);
                 return (Status::cannot_understand(why), series);
             }
         }
-        let staging = self.staging.clone();
-        let (name, instance, origin) =
-            (image.series.clone(), image.instance.clone(), image.about.origin.clone());
-        let kept = blocking(move || staging.append(&name, &instance, &origin, file)).await;
-        if let Err(error) = kept.and_then(|kept| kept) {
-            tracing::error!(series = image.series, %error, "an image was not kept");
-            return (Status::out_of_resources(format!("not kept: {error}; send it later")), series);
+        if let Err(status) = self.keep(&image, file).await {
+            return (status, series);
         }
         let whole = self.table.lock().add(image);
         (self.done(whole).await, series)
     }
 
+    /// Another image came under the SOPInstanceUID of one that is there: nobody knows which one is right, so its series has
+    /// no verdict. The first such image is kept, so that this is known after a restart too.
+    async fn other(&self, image: Image, file: Vec<u8>) -> Status {
+        let why = "another image came before with this SOPInstanceUID; give it one of its own";
+        let Image { series, instance, .. } = &image;
+        tracing::warn!(series, instance, "two images that differ have one SOPInstanceUID");
+        metrics::counter!("ovomesh_agent_images_refused_total").increment(1);
+        let (is_pending, is_known) = {
+            let table = self.table.lock();
+            (table.has(series), table.has_conflict(series))
+        };
+        if is_pending && !is_known {
+            if let Err(status) = self.keep(&image, file).await {
+                return status;
+            }
+            let whole = self.table.lock().add(image);
+            self.done(whole).await;
+        }
+        Status::duplicate(why)
+    }
+
+    /// Puts an image on disk.
+    async fn keep(&self, image: &Image, file: Vec<u8>) -> Result<(), Status> {
+        let staging = self.staging.clone();
+        let (name, instance, origin) =
+            (image.series.clone(), image.instance.clone(), image.about.origin.clone());
+        let kept = blocking(move || staging.append(&name, &instance, &origin, file)).await;
+        kept.and_then(|kept| kept).map_err(|error| {
+            tracing::error!(series = image.series, %error, "an image was not kept");
+            Status::out_of_resources(format!("not kept: {error}; send it later"))
+        })
+    }
+
     /// An association was released that had sent images of a series.
-    pub async fn released(&self, series: &str) {
-        let whole = self.table.lock().released(series);
+    pub async fn released(&self, series: &str, association: AssociationId) {
+        let whole = self.table.lock().released(series, association, Instant::now());
         self.done(whole).await;
     }
 
     /// An association broke that had sent images of a series.
-    pub fn aborted(&self, series: &str) {
-        self.table.lock().aborted(series, Instant::now());
+    pub fn aborted(&self, series: &str, association: AssociationId) {
+        self.table.lock().aborted(series, association, self.newest.load(Relaxed), Instant::now());
     }
 
     /// Series whose time has come.
@@ -156,77 +198,118 @@ impl Receiver {
         incoming: Incoming,
         at: Instant,
     ) -> Result<(Image, Vec<u8>), (Status, Option<String>)> {
-        let Incoming { instance, origin, file } = incoming;
+        let Incoming { association, instance, origin, file } = incoming;
         let wanted = self.intake.wanted().to_vec();
         let name = instance.clone();
         let _reader = self.readers.acquire().await;
         let looked = blocking(move || (dicom::inspect(&name, &file, &wanted), file)).await;
         let (looked, file) = looked.map_err(|error| (Status::out_of_resources(error.to_string()), None))?;
-        let looked = match looked {
-            Ok(looked) => looked,
+        let (series, info) = match &looked {
+            Ok(info) => (Some(&info.series), Some(info)),
+            Err(unusable) => (unusable.series.as_ref(), unusable.image.as_deref()),
+        };
+        if series.is_some_and(|series| series.len() > UID_BYTES || ScanId::parse(series).is_err()) {
+            let why = "SeriesInstanceUID: 1 to 64 digits and dots are possible";
+            return Err((Status::cannot_understand(why), None));
+        }
+        if let Some(info) = info {
+            self.check(&instance, &origin, info).map_err(|status| (status, None))?;
+        }
+        match looked {
+            Ok(info) => {
+                let ImageInfo { series, frames, expected, acquisition, digest, acquired, attributes, .. } =
+                    info;
+                let complete = self.intake.complete(&origin, &attributes);
+                let about = About { origin, attributes, acquired };
+                let bytes = file.len() as u64;
+                let image = Image {
+                    series,
+                    instance,
+                    digest,
+                    bytes,
+                    frames,
+                    expected,
+                    acquisition,
+                    complete,
+                    about,
+                    association,
+                    at,
+                };
+                Ok((image, file))
+            }
             Err(unusable) => {
                 tracing::warn!(series = unusable.series, error = %unusable.error, "an image cannot be used");
                 metrics::counter!("ovomesh_agent_images_refused_total").increment(1);
                 let why = unusable.error.to_string();
                 if let Some(series) = &unusable.series {
-                    self.table.lock().refuse(series, &instance, &why, at);
+                    let about = unusable.image.map(|info| {
+                        let ImageInfo { attributes, acquired, .. } = *info;
+                        About { origin, attributes, acquired }
+                    });
+                    self.table.lock().refuse(series, &instance, &why, about, association, at);
                 }
                 // Its name is known to whoever sent it.
                 let why = why.strip_prefix(&format!("{instance}: ")).unwrap_or(&why).to_owned();
-                return Err((Status::cannot_understand(why), unusable.series));
+                Err((Status::cannot_understand(why), unusable.series))
             }
-        };
-        if looked.series.len() > UID_BYTES || ScanId::parse(&looked.series).is_err() {
-            return Err((
-                Status::cannot_understand("SeriesInstanceUID: 1 to 64 digits and dots are possible"),
-                None,
-            ));
         }
-        if !looked.instance.is_empty() && looked.instance != instance {
-            let why = format!("it is instance {}, not the one announced", looked.instance);
-            return Err((Status::mismatch(why), None));
+    }
+
+    /// Checks that an image is the one that was announced, and of a line.
+    fn check(&self, instance: &str, origin: &ImageOrigin, info: &ImageInfo) -> Result<(), Status> {
+        if !info.instance.is_empty() && info.instance != instance {
+            return Err(Status::mismatch(format!("it is instance {}, not the one announced", info.instance)));
         }
-        if let Err(error) = self.intake.check(&origin, &looked.attributes) {
-            tracing::warn!(series = looked.series, %error, "an image of no line");
-            return Err((Status::not_authorized(error.to_string()), None));
-        }
-        let about = About { origin, attributes: looked.attributes, acquired: looked.acquired };
-        let (series, expected, bytes) = (looked.series, looked.expected, file.len() as u64);
-        Ok((Image { series, instance, bytes, expected, about, at }, file))
+        self.intake.check(origin, &info.attributes).map_err(|error| {
+            tracing::warn!(series = info.series, %error, "an image of no line");
+            Status::not_authorized(error.to_string())
+        })
     }
 
     /// Hands a series to the agent and lets its images go when that has it. Whatever happens in between, a series that is
     /// handed on again is the same scan.
     pub async fn hand_on(&self, gathered: Gathered) -> Status {
         // Back in the table unless the agent has it, also when this panics or is given up.
-        let mut handing = Handing { receiver: self, gathered, is_done: false };
-        match self.handed_on(&handing.gathered).await {
-            Ok(status) => {
-                self.staging.remove(&handing.gathered.series);
-                handing.is_done = true;
+        let mut handing = Handing { receiver: self, gathered: Some(gathered.clone()) };
+        match self.handed_on(&gathered).await {
+            Ok(Handed::On(status)) => {
+                self.staging.remove(&gathered.series);
+                handing.gathered = None;
+                self.table.lock().is_decided(gathered);
                 status
             }
+            Ok(Handed::Waits(why)) => {
+                tracing::info!(series = gathered.series, why, "no whole volume yet; more images may come");
+                handing.gathered = None;
+                self.table.lock().wait_for_more(gathered, why);
+                Status::SUCCESS
+            }
             Err(why) => {
-                let series = &handing.gathered.series;
-                tracing::error!(series, why, "a series waits on disk, and is tried again");
+                tracing::error!(series = gathered.series, why, "a series waits on disk, and is tried again");
                 Status::out_of_resources(why)
             }
         }
     }
 
-    async fn handed_on(&self, gathered: &Gathered) -> Result<Status, String> {
+    async fn handed_on(&self, gathered: &Gathered) -> Result<Handed, String> {
         let (admission, status) = match &gathered.missing {
             Some(why) => self.decide_broken(gathered, why.clone())?,
-            None => self.scan(gathered).await?,
+            None => match self.read(gathered).await? {
+                Some(Ok(series)) => self.scan(gathered, &series)?,
+                Some(Err(why)) if gathered.may_grow => return Ok(Handed::Waits(why)),
+                Some(Err(why)) => self.decide_broken(gathered, why)?,
+                // Another one has handed it on in between.
+                None => (None, Status::SUCCESS),
+            },
         };
         if let Some(mut admission) = admission {
             admission.kept().await?;
         }
-        Ok(status)
+        Ok(Handed::On(status))
     }
 
-    /// The scan of a whole series. The error is one that may pass.
-    async fn scan(&self, gathered: &Gathered) -> Result<(Option<Admission>, Status), String> {
+    /// The series of the images on disk, or why they make none; the outer error is one that may pass.
+    async fn read(&self, gathered: &Gathered) -> Result<Option<Result<Series, String>>, String> {
         let (staging, name) = (self.staging.clone(), gathered.series.clone());
         let wanted = self.intake.wanted().to_vec();
         let read = blocking(move || {
@@ -235,13 +318,14 @@ impl Receiver {
             io::Result::Ok(dicom::read(files, &wanted).pop())
         });
         let read = read.await.and_then(|read| read).map_err(|error| error.to_string())?;
-        let series = match read {
-            Some(Ok(series)) => series,
-            Some(Err(error)) => return self.decide_broken(gathered, error.to_string()),
-            // Another one has handed it on in between.
-            None => return Ok((None, Status::SUCCESS)),
-        };
-        let scan = self.intake.scan(gathered.series.clone(), &gathered.about.origin, &series);
+        // The table has counted its images: what they state may be the number of several series.
+        let counted = |series| Series { stated: None, ..series };
+        Ok(read.map(|read| read.map(counted).map_err(|unusable| unusable.error.to_string())))
+    }
+
+    /// The scan of a whole series. The error is one that may pass.
+    fn scan(&self, gathered: &Gathered, series: &Series) -> Result<(Option<Admission>, Status), String> {
+        let scan = self.intake.scan(gathered.series.clone(), &gathered.about.origin, series);
         let (scan, notes) = match scan {
             Ok(scan) => scan,
             Err(error) => return self.decide_broken(gathered, error.to_string()),
@@ -302,17 +386,25 @@ impl Receiver {
     }
 }
 
+/// What became of a series.
+enum Handed {
+    /// The agent has it, or knew it.
+    On(Status),
+    /// It is no volume yet.
+    Waits(String),
+}
+
 /// A series on its way to the agent.
 struct Handing<'a> {
     receiver: &'a Receiver,
-    gathered: Gathered,
-    is_done: bool,
+    /// Nothing once it has arrived.
+    gathered: Option<Gathered>,
 }
 
 impl Drop for Handing<'_> {
     fn drop(&mut self) {
-        if !self.is_done {
-            self.receiver.table.lock().put_back(self.gathered.clone(), Instant::now() + TRY_AGAIN);
+        if let Some(gathered) = self.gathered.take() {
+            self.receiver.table.lock().put_back(gathered, Instant::now() + TRY_AGAIN);
         }
     }
 }
@@ -326,6 +418,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 mod tests {
     use futures::FutureExt as _;
     use ovomesh_api::LineBook;
+    use ovomesh_api::intake::Complete;
     use ovomesh_mesh::Lifecycle;
     use ovomesh_spool::Spool;
 
@@ -349,7 +442,19 @@ mod tests {
         let receiver = Receiver::new(agent, intake, staging, limits);
         let (about, at) = (About::default(), Instant::now());
         let (series, instance) = ("1.2".to_owned(), "1.2.3".to_owned());
-        let image = Image { series, instance, bytes: 1, expected: Some(1), about, at };
+        let image = Image {
+            series,
+            instance,
+            digest: 1,
+            bytes: 1,
+            frames: 4,
+            expected: Some(1),
+            acquisition: None,
+            complete: Complete::Count,
+            about,
+            association: None,
+            at,
+        };
         let whole = receiver.table.lock().add(image).unwrap();
         assert!(!receiver.table.lock().has("1.2"));
         // Given up while it reads, as when its task panics.

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use ovomesh_api::intake::Complete;
 use ovomesh_intake::Intake;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -75,16 +76,16 @@ pub async fn run(
     folders: Vec<PathBuf>,
     drain: CancellationToken,
 ) -> anyhow::Result<()> {
-    let rules = Rules {
-        quiet: config.quiet,
-        patience: config.patience.max(config.quiet),
-        again: AGAIN,
-        at_once: AT_ONCE,
-    };
     let ignored = Arc::new(Ignored::new(&config.ignore)?);
     let intake = Arc::new(intake);
     let mut tasks = JoinSet::new();
     for root in folders {
+        let gather = match agent.settings.lines.complete_of(&root.display().to_string()) {
+            Complete::Quiet(time) => time,
+            _ => config.quiet,
+        };
+        let patience = config.patience.max(config.quiet).max(gather);
+        let rules = Rules { quiet: config.quiet, gather, patience, again: AGAIN, at_once: AT_ONCE };
         let folder = Folder::new(root, intake.clone(), agent.clone(), ignored.clone());
         tasks.spawn(work::run(folder, rules, drain.clone()));
     }

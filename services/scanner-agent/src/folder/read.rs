@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use dicom_core::Tag;
 use ovomesh_imaging::Error;
-use ovomesh_imaging::dicom::{self, Series};
+use ovomesh_imaging::dicom::{self, ImageInfo, Series, Unusable};
 use sha2::{Digest as _, Sha256};
 
 use super::deliver;
@@ -21,29 +21,47 @@ const ZEROS: usize = 512;
 /// What came of some files.
 #[derive(Debug)]
 pub enum Read {
-    /// Scans, and files that are none, with the reason.
-    Scans(Vec<Scan>, Vec<String>),
+    /// Their series, and files that are no images, with the reason.
+    Found(Vec<Found>, Vec<String>),
     /// A file whose verdict lies there already: the agent was killed before it was moved. Its SHA-256.
     Decided(String),
-    /// One slice of a series that has so many files, if it says so.
-    Slice(String, Option<usize>),
+    /// One slice of a series.
+    Slice(Box<ImageInfo>),
     /// Not whole, and may become so.
     MayGrow(String),
     /// The file that changed last ends with zeros, so that its content may still be on the way.
     Hollow,
-    /// Of no use, for this reason; and the first image of the series, when all of it are good and yet no volume.
-    Unusable(String, Option<Box<dicom::ImageInfo>>),
+    /// None of them is an image, for this reason.
+    Nothing(String),
+}
+
+/// A series.
+#[derive(Debug)]
+pub enum Found {
+    /// It makes a volume.
+    Scan(Box<Scan>),
+    /// It makes none.
+    Unusable(Unusable),
 }
 
 /// A scan.
 #[derive(Debug)]
 pub struct Scan {
-    /// Its id: the SHA-256 of its file; of several, that of their sorted SHA-256s. Names and order do not matter.
-    pub id: String,
     /// What it is.
     pub series: Series,
     /// The SHA-256 of each of its files.
     pub sha256: Vec<String>,
+}
+
+impl Scan {
+    /// The id of a scan that is not known by its series: the SHA-256 of its file. Several files are known by their
+    /// SeriesInstanceUID, so that a part of them is no other scan.
+    pub fn id(&self) -> &str {
+        match self.sha256.as_slice() {
+            [one] => one,
+            _ => &self.series.uid,
+        }
+    }
 }
 
 /// How files are read.
@@ -61,7 +79,7 @@ pub struct Mode {
 pub fn read(root: &Path, files: &[PathBuf], mode: Mode, wanted: &[Tag]) -> io::Result<Read> {
     let Mode { most, alone, settled } = mode;
     if files.len() > FILES {
-        return Ok(Read::Unusable(format!("more than {FILES} files; that is no scan"), None));
+        return Ok(Read::Nothing(format!("more than {FILES} files; that is no scan")));
     }
     let mut read = Vec::with_capacity(files.len());
     let mut left = most;
@@ -69,7 +87,7 @@ pub fn read(root: &Path, files: &[PathBuf], mode: Mode, wanted: &[Tag]) -> io::R
         let Some(content) = open::read(root, file, left)? else {
             let why =
                 format!("{}: more than {most} bytes; that is no scan that this agent takes", file.display());
-            return Ok(Read::Unusable(why, None));
+            return Ok(Read::Nothing(why));
         };
         left -= content.len() as u64;
         read.push((file.display().to_string(), content));
@@ -78,7 +96,7 @@ pub fn read(root: &Path, files: &[PathBuf], mode: Mode, wanted: &[Tag]) -> io::R
         return Ok(Read::Hollow);
     }
     if alone && let [(name, bytes)] = read.as_slice() {
-        let hash = hex(&sha256(bytes));
+        let hash = sha256(bytes);
         if deliver::is_decided(root, name, &hash) {
             return Ok(Read::Decided(hash));
         }
@@ -86,40 +104,37 @@ pub fn read(root: &Path, files: &[PathBuf], mode: Mode, wanted: &[Tag]) -> io::R
             && info.frames == 1
             && info.expected != Some(1)
         {
-            return Ok(Read::Slice(info.series, info.expected));
+            return Ok(Read::Slice(Box::new(info)));
         }
     }
-    let (mut scans, mut notes, mut problem) = (Vec::new(), Vec::new(), None);
+    let (mut found, mut notes) = (Vec::new(), Vec::new());
     for result in dicom::read(read.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())), wanted) {
         match result {
             Ok(series) => {
                 let of = |file: &String| read.iter().find(|(name, _)| name == file);
-                let hashes: Vec<_> =
-                    series.files.iter().filter_map(of).map(|(_, bytes)| sha256(bytes)).collect();
-                let hashes_hex = hashes.iter().map(hex).collect();
-                scans.push(Scan { id: id(hashes), series, sha256: hashes_hex });
+                let sha256 = series.files.iter().filter_map(of).map(|(_, bytes)| sha256(bytes)).collect();
+                found.push(Found::Scan(Box::new(Scan { series, sha256 })));
             }
-            Err(Error::NotDicom { file, detail }) => {
-                notes.push(format!("{file}: not a usable DICOM file: {detail}"));
+            Err(Unusable { error: error @ Error::NotDicom { .. }, image: None, .. }) => {
+                notes.push(error.to_string());
             }
-            Err(error) => {
-                problem.get_or_insert(error);
-            }
+            Err(unusable) => found.push(Found::Unusable(unusable)),
         }
     }
     let is_short = read.iter().any(|(_, bytes)| bytes.len() < MARK_BYTES);
-    match problem {
-        None if !scans.is_empty() => Ok(Read::Scans(scans, notes)),
-        None if is_short => Ok(Read::MayGrow(notes.join("; "))),
-        None => Ok(Read::Unusable(notes.join("; "), None)),
-        Some(
-            error @ (Error::Truncated { .. }
-            | Error::Missing { .. }
-            | Error::Pixels { .. }
-            | Error::Series { .. }),
-        ) => Ok(Read::MayGrow(error.to_string())),
-        Some(error) => Ok(Read::Unusable(error.to_string(), None)),
-    }
+    Ok(match notes.join("; ") {
+        _ if !found.is_empty() => Read::Found(found, notes),
+        why if is_short => Read::MayGrow(why),
+        why => Read::Nothing(why),
+    })
+}
+
+/// Whether this is wrong with images that are still coming.
+pub fn may_pass(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Truncated { .. } | Error::Missing { .. } | Error::Pixels { .. } | Error::Series { .. }
+    )
 }
 
 /// Whether the file that changed last ends with zeros.
@@ -131,35 +146,8 @@ fn ends_with_zeros(root: &Path, read: &[(String, Vec<u8>)]) -> bool {
         .is_some_and(|end| end.iter().all(|&byte| byte == 0))
 }
 
-/// What it is, when it was not whole for this reason and never will be.
-pub fn give_up(root: &Path, files: &[PathBuf], most: u64, why: String, wanted: &[Tag]) -> io::Result<Read> {
-    let mut first = None::<dicom::ImageInfo>;
-    for file in files {
-        let Some(bytes) = open::read(root, file, most)? else { return Ok(Read::Unusable(why, None)) };
-        match (dicom::inspect(&file.display().to_string(), &bytes, wanted), &first) {
-            (Ok(info), None) => first = Some(info),
-            (Ok(info), Some(first)) if info.series == first.series => {}
-            _ => return Ok(Read::Unusable(why, None)),
-        }
-    }
-    // All images are good, and yet no volume: that is an egg which needs an answer.
-    Ok(Read::Unusable(why, first.map(Box::new)))
-}
-
-fn id(mut hashes: Vec<[u8; 32]>) -> String {
-    hashes.sort_unstable();
-    match hashes.as_slice() {
-        [one] => hex(one),
-        several => hex(&sha256(&several.concat())),
-    }
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    Sha256::digest(bytes).into()
-}
-
-fn hex(hash: &[u8; 32]) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -186,10 +174,11 @@ mod tests {
             read(self.0.path(), files, Mode { most: MOST, alone, settled: true }, &[]).unwrap()
         }
 
-        fn give_up(&self, files: &[PathBuf]) -> Read {
+        /// The one series of some files.
+        fn found(&self, files: &[PathBuf]) -> Found {
             match self.read(files, false) {
-                Read::MayGrow(why) => give_up(self.0.path(), files, MOST, why, &[]).unwrap(),
-                other => other,
+                Read::Found(mut found, _) if found.len() == 1 => found.remove(0),
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -207,48 +196,66 @@ mod tests {
         let files = Files::new();
         let (volume, label) = egg(5);
         let bytes = write_enhanced(&volume, &label).unwrap();
-        let ids: Vec<String> = ["a.dcm", "b"]
-            .map(|name| match files.read(&[files.put(name, &bytes)], true) {
-                Read::Scans(scans, _) => scans[0].id.clone(),
-                other => panic!("{other:?}"),
-            })
-            .into();
-        assert_eq!(ids[0], ids[1]);
-        assert_eq!(ids[0], hex(&sha256(&bytes)));
+        for name in ["a.dcm", "b"] {
+            let Found::Scan(scan) = files.found(&[files.put(name, &bytes)]) else { panic!("it is whole") };
+            assert_eq!(scan.id(), sha256(&bytes));
+        }
     }
 
     #[test]
-    fn slices_wait_for_each_other_and_their_order_does_not_matter() {
+    fn slices_wait_for_each_other_and_are_known_by_their_series() {
         let files = Files::new();
         let (volume, label) = egg(6);
         let slices = write_series(&volume, &label).unwrap();
         let mut names: Vec<PathBuf> =
             slices.iter().enumerate().map(|(i, bytes)| files.put(&format!("{i}"), bytes)).collect();
-        assert!(
-            matches!(files.read(&names[..1], true), Read::Slice(series, Some(4)) if series == label.series_uid)
-        );
-        let Read::Scans(first, _) = files.read(&names, false) else { panic!("they are whole") };
+        let Read::Slice(slice) = files.read(&names[..1], true) else { panic!("it is a slice") };
+        assert_eq!((&slice.series, slice.expected), (&label.series_uid, Some(4)));
         names.reverse();
         names.push(files.put("README", &[b'x'; 200]));
-        let Read::Scans(second, notes) = files.read(&names, false) else { panic!("they are whole") };
-        assert_eq!(first[0].id, second[0].id);
+        let Read::Found(found, notes) = files.read(&names, false) else { panic!("they are whole") };
+        let [Found::Scan(scan)] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((scan.id(), scan.sha256.len()), (label.series_uid.as_str(), 4));
         assert!(notes[0].contains("README"), "{notes:?}");
     }
 
     #[test]
-    fn what_is_cut_off_may_grow_until_its_last_chance() {
+    fn what_is_cut_off_may_grow_and_says_whose_it_is_once_that_is_there() {
         let files = Files::new();
         let (volume, label) = egg(7);
         let bytes = write_enhanced(&volume, &label).unwrap();
-        for cut in [0, 50, 140, 600, bytes.len() / 2, bytes.len() - 1] {
+        for cut in [0, 50] {
             let name = [files.put("cut.dcm", &bytes[..cut])];
             assert!(matches!(files.read(&name, true), Read::MayGrow(_)), "at {cut}");
-            assert!(matches!(files.give_up(&name), Read::Unusable(_, None)), "at {cut}");
+        }
+        for (cut, is_known) in [(140, false), (600, false), (bytes.len() - 40, true), (bytes.len() - 1, true)]
+        {
+            let Found::Unusable(unusable) = files.found(&[files.put("cut.dcm", &bytes[..cut])]) else {
+                panic!("it is not whole")
+            };
+            assert!(may_pass(&unusable.error), "{unusable:?}");
+            assert_eq!(unusable.image.map(|image| image.series), is_known.then(|| label.series_uid.clone()));
         }
         let junk = [files.put("junk", &[7; 500])];
-        assert!(matches!(files.read(&junk, true), Read::Unusable(why, _) if why.contains("junk")));
+        assert!(matches!(files.read(&junk, true), Read::Nothing(why) if why.contains("junk")));
         let huge = [files.put("huge", &vec![0; MOST as usize + 1])];
-        assert!(matches!(files.read(&huge, true), Read::Unusable(why, _) if why.contains("huge")));
+        assert!(matches!(files.read(&huge, true), Read::Nothing(why) if why.contains("huge")));
+    }
+
+    #[test]
+    fn one_bad_series_takes_none_of_the_good_ones_with_it() {
+        let files = Files::new();
+        let (volume, label) = egg(8);
+        let slices = write_series(&volume, &label).unwrap();
+        let mut names: Vec<PathBuf> =
+            slices[..3].iter().enumerate().map(|(i, bytes)| files.put(&format!("{i}"), bytes)).collect();
+        let (whole, other) = egg(10);
+        names.push(files.put("other", &write_enhanced(&whole, &other).unwrap()));
+        let Read::Found(found, _) = files.read(&names, false) else { panic!("both are series") };
+        let [Found::Unusable(lacking), Found::Scan(good)] = &found[..] else { panic!("{found:?}") };
+        assert!(lacking.error.to_string().contains("3 slice"), "{lacking:?}");
+        assert_eq!(lacking.image.as_ref().unwrap().series, label.series_uid);
+        assert_eq!(good.series.uid, other.series_uid);
     }
 
     #[test]
@@ -262,22 +269,11 @@ mod tests {
         let mode = Mode { most: MOST, alone: false, settled: false };
         let read =
             |names: &[PathBuf], settled| read(files.0.path(), names, Mode { settled, ..mode }, &[]).unwrap();
-        assert!(matches!(read(&names, false), Read::Scans(..)));
+        assert!(matches!(read(&names, false), Read::Found(..)));
         // As large as it will be, with most of its samples.
         let half = [&slices[3][..slices[3].len() - 600], &[0; 600]].concat();
         names[3] = files.put("3", &half);
         assert!(matches!(read(&names, false), Read::Hollow));
-        assert!(matches!(read(&names, true), Read::Scans(..)));
-    }
-
-    #[test]
-    fn a_series_that_lacks_slices_is_known_by_what_is_there() {
-        let files = Files::new();
-        let (volume, label) = egg(8);
-        let slices = write_series(&volume, &label).unwrap();
-        let names: Vec<PathBuf> =
-            slices[..3].iter().enumerate().map(|(i, bytes)| files.put(&format!("{i}"), bytes)).collect();
-        let Read::Unusable(why, Some(info)) = files.give_up(&names) else { panic!("it is no volume") };
-        assert!(why.contains("3 slice") && info.series == label.series_uid, "{why}");
+        assert!(matches!(read(&names, true), Read::Found(..)));
     }
 }

@@ -6,21 +6,28 @@
 //!   [`Rules::quiet`] since it was closed, or for [`Rules::patience`] when no close was reported.
 //! - What cannot be read, but may be because it is still being written, is read again when it changes, and given up when
 //!   it has not for [`Rules::patience`].
-//! - Single slices wait for the others of their series: until there are as many as they say, or none came for as long.
+//! - Single slices wait for the others of their series: until there are as many as they say, or none came for
+//!   [`Rules::gather`]. Slices that make no volume then wait for more, as what cannot be read does.
+//! - What changes slowly, a folder or the slices of a series, is waited for longer: twice its longest pause.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::listing::Listing;
+use super::listing::{Entry, Listing};
 use super::watch::Finished;
+
+/// What comes slowly is waited for this many times its longest pause.
+const PAUSES: u32 = 2;
 
 /// How long is waited.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
-    /// Without a change it is taken to be whole.
+    /// Without a change a file is taken to be whole.
     pub quiet: Duration,
+    /// Without a change a folder, or a series that states no count, is taken to be whole.
+    pub gather: Duration,
     /// Without a change it will never be whole.
     pub patience: Duration,
     /// Before something that failed for now is tried again.
@@ -64,7 +71,7 @@ pub struct Readiness {
     entries: BTreeMap<String, State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct State {
     print: u64,
     changed: Instant,
@@ -73,6 +80,11 @@ struct State {
     /// As it was when it was last read.
     read: Option<u64>,
     slice: Option<(String, Option<usize>)>,
+    /// With the slices that were there it made no volume.
+    was_gathered: bool,
+    /// The longest time between two changes.
+    pause: Duration,
+    is_folder: bool,
     is_busy: bool,
     not_before: Instant,
 }
@@ -92,11 +104,14 @@ impl Readiness {
     ) -> Vec<Ready> {
         self.entries.retain(|name, state| state.is_busy || listing.entries.contains_key(name));
         for (name, entry) in &listing.entries {
-            let state = self.entries.entry(name.clone()).or_insert_with(|| State::new(entry.print, now));
+            let new = State::new(entry, now);
+            let state = self.entries.entry(name.clone()).or_insert_with(|| new.clone());
             if state.print != entry.print {
-                let not_before = state.not_before;
-                let is_busy = state.is_busy;
-                *state = State { is_busy, not_before, ..State::new(entry.print, now) };
+                let State { is_busy, not_before, .. } = *state;
+                // A longer one was no pause: it was given up then.
+                let pause = Some(now - state.changed).filter(|pause| *pause < self.rules.patience);
+                let pause = state.pause.max(pause.unwrap_or_default());
+                *state = State { is_busy, not_before, pause, ..new };
             }
             // A folder is filled file by file: that one of them is whole says nothing.
             if !entry.is_folder
@@ -128,28 +143,19 @@ impl Readiness {
 
     /// Series of slices that are complete, or will never be.
     fn series(&self, now: Instant) -> Vec<Ready> {
-        let mut series = BTreeMap::<&str, (Vec<&str>, Option<usize>, Instant)>::new();
+        let mut series = BTreeMap::<&str, Slices<'_>>::new();
         for (name, state) in &self.entries {
             let Some((uid, expected)) = &state.slice else { continue };
             if state.is_busy || now < state.not_before {
                 continue;
             }
-            let (names, all, changed) = series.entry(uid).or_insert((Vec::new(), None, state.changed));
-            names.push(name);
-            *all = (*all).max(*expected);
-            *changed = (*changed).max(state.changed);
+            let slices = series.entry(uid).or_default();
+            slices.names.push(name);
+            slices.expected = slices.expected.max(*expected);
+            slices.changed.push(state.changed);
+            slices.is_new |= !state.was_gathered;
         }
-        let ready = |(names, expected, changed): (Vec<&str>, Option<usize>, Instant)| {
-            let waited = now.duration_since(changed);
-            let is_whole = match expected {
-                Some(expected) => names.len() >= expected,
-                None => waited >= self.rules.quiet,
-            };
-            let is_last = waited >= self.rules.patience;
-            let names = names.into_iter().map(str::to_owned).collect();
-            (is_whole || is_last).then_some(Ready { names, is_last: true, is_settled: true, is_series: true })
-        };
-        series.into_values().filter_map(ready).collect()
+        series.into_values().filter_map(|slices| slices.ready(&self.rules, now)).collect()
     }
 
     /// What became of something.
@@ -163,7 +169,10 @@ impl Readiness {
                     self.entries.remove(name);
                 }
                 // It may have changed since it was read.
-                Outcome::MayGrow => state.finished = None,
+                Outcome::MayGrow => {
+                    state.finished = None;
+                    state.was_gathered = state.slice.is_some();
+                }
                 Outcome::Hollow => (state.read, state.not_before) = (None, state.settles(&rules)),
                 Outcome::Slice(series, expected) if state.read == Some(state.print) => {
                     state.slice = Some((series.clone(), *expected));
@@ -182,10 +191,46 @@ impl Readiness {
     }
 }
 
+/// Slices of one series.
+#[derive(Default)]
+struct Slices<'a> {
+    names: Vec<&'a str>,
+    /// How many they say that there are.
+    expected: Option<usize>,
+    /// When each came.
+    changed: Vec<Instant>,
+    /// One of them has not been read together with the others.
+    is_new: bool,
+}
+
+impl Slices<'_> {
+    fn ready(mut self, rules: &Rules, now: Instant) -> Option<Ready> {
+        self.changed.sort_unstable();
+        let waited = now.duration_since(*self.changed.last()?);
+        let pause = self.changed.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or_default();
+        let is_counted = self.expected.is_some_and(|expected| self.names.len() >= expected);
+        let is_quiet = self.expected.is_none() && waited >= rules.gather_after(pause);
+        let is_last = is_counted || waited >= rules.patience;
+        let names = self.names.into_iter().map(str::to_owned).collect();
+        let is_ready = is_last || (is_quiet && self.is_new);
+        is_ready.then_some(Ready { names, is_last, is_settled: true, is_series: true })
+    }
+}
+
+impl Rules {
+    /// How long something that comes in parts is waited for.
+    fn gather_after(&self, pause: Duration) -> Duration {
+        self.gather.max((PAUSES * pause).min(self.patience))
+    }
+}
+
 impl State {
-    fn new(print: u64, now: Instant) -> Self {
-        let (finished, read, slice, is_busy) = (None, None, None, false);
-        Self { print, changed: now, finished, read, slice, is_busy, not_before: now }
+    fn new(entry: &Entry, now: Instant) -> Self {
+        let Entry { is_folder, print, .. } = *entry;
+        let (finished, read, slice, pause) = Default::default();
+        let (was_gathered, is_busy) = (false, false);
+        let (changed, not_before) = (now, now);
+        Self { print, changed, finished, read, slice, was_gathered, pause, is_folder, is_busy, not_before }
     }
 
     /// From when on it is whole even if it ends with zeros.
@@ -202,7 +247,8 @@ impl State {
     fn is_ready(&self, rules: &Rules, now: Instant) -> Option<bool> {
         let waited = now.duration_since(self.changed);
         let is_last = waited >= rules.patience;
-        let is_quiet = self.finished.is_some() || waited >= rules.quiet;
+        let quiet = if self.is_folder { rules.gather_after(self.pause) } else { rules.quiet };
+        let is_quiet = self.finished.is_some() || waited >= quiet;
         let is_new = self.read != Some(self.print);
         let is_free = !self.is_busy && self.slice.is_none() && now >= self.not_before;
         (is_free && ((is_quiet && is_new) || is_last)).then_some(is_last)
@@ -211,11 +257,11 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::super::listing::Entry;
     use super::*;
 
     const RULES: Rules = Rules {
         quiet: Duration::from_secs(2),
+        gather: Duration::from_secs(2),
         patience: Duration::from_secs(30),
         again: Duration::from_secs(1),
         at_once: 8,
@@ -324,10 +370,40 @@ mod tests {
             folder.done(0, name, &Outcome::Slice(series.into(), expected));
         }
         assert_eq!(folder.step(100, &some, &[]), [("a+b".to_owned(), true)]);
-        assert_eq!(folder.step(2_000, &some, &[]), [("d".to_owned(), true)]);
+        assert_eq!(folder.step(2_000, &some, &[]), [("d".to_owned(), false)]);
         assert_eq!(folder.step(30_000, &some, &[]), [("c".to_owned(), true)]);
         folder.done(30_000, "a+b", &Outcome::Moved);
         assert!(folder.step(30_001, &some[2..], &[]).is_empty());
+    }
+
+    #[test]
+    fn slices_that_make_no_volume_wait_for_more() {
+        let mut folder = Folder::new();
+        let slice = |folder: &mut Folder, ms, name| {
+            folder.done(ms, name, &Outcome::Slice("s".into(), None));
+        };
+        folder.step(0, &[("a", 1)], &["a"]);
+        slice(&mut folder, 0, "a");
+        assert_eq!(folder.step(2_000, &[("a", 1)], &[]), once("a"));
+        folder.done(2_000, "a", &Outcome::MayGrow);
+        let both = [("a", 1), ("b", 1)];
+        assert_eq!(folder.step(5_000, &both, &["b"]), once("b"), "the first is not read again");
+        slice(&mut folder, 5_000, "b");
+        assert!(folder.step(14_999, &both, &[]).is_empty(), "the second took 5 s to come");
+        assert_eq!(folder.step(15_000, &both, &[]), once("a+b"));
+        folder.done(15_000, "a+b", &Outcome::MayGrow);
+        assert!(folder.step(34_999, &both, &[]).is_empty());
+        assert_eq!(folder.step(35_000, &both, &[]), [("a+b".to_owned(), true)]);
+    }
+
+    #[test]
+    fn a_folder_that_fills_slowly_is_waited_for() {
+        let mut folder = Folder::new();
+        for (ms, print) in [(0, 1), (1_500, 2), (3_000, 3)] {
+            assert!(folder.step(ms, &[("b/", print)], &[]).is_empty());
+        }
+        assert!(folder.step(5_999, &[("b/", 3)], &[]).is_empty());
+        assert_eq!(folder.step(6_000, &[("b/", 3)], &[]), once("b/"));
     }
 
     #[test]

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use ovomesh_api::json;
 use ovomesh_api::pb::scan::v1::RejectCode;
-use ovomesh_imaging::dicom::ImageInfo;
-use ovomesh_intake::{ImageOrigin, Intake};
+use ovomesh_api::{ScanKey, json};
+use ovomesh_imaging::dicom::{Acquired, Attributes, ImageInfo, Series, Unusable};
+use ovomesh_intake::{Error, ImageOrigin, Intake};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 use super::deliver::{self, Sidecar};
 use super::ignore::Ignored;
 use super::listing::{self, Listing};
-use super::read::{self, Read, Scan};
+use super::read::{self, Found, Read, Scan};
 use super::readiness::{Outcome, Readiness, Ready, Rules};
 use super::watch::{self, FolderEvents};
-use crate::agent::Agent;
+use crate::agent::{Admission, Agent};
 
 /// How often the folder is listed when nothing is told.
 const LIST: Duration = Duration::from_secs(2);
@@ -139,40 +139,35 @@ impl Folder {
             Ok((read, print)) => (Ok(read), print),
             Err(error) => (Err(error), None),
         };
-        let sidecar = match read {
+        let decided = match read {
             Ok(Read::Hollow) => {
                 tracing::info!(folder = %self.root.display(), name = ready.names[0], "ends with zeros, left alone for a while");
                 return Outcome::Hollow;
             }
-            Ok(Read::MayGrow(why)) => {
-                tracing::info!(folder = %self.root.display(), name = ready.names[0], why, "not whole yet, left alone");
-                return Outcome::MayGrow;
+            Ok(Read::MayGrow(why)) if !ready.is_last => return self.may_grow(ready, &why),
+            Ok(Read::Slice(slice)) => {
+                let complete = self.intake.complete(&self.origin(ready), &slice.attributes);
+                return Outcome::Slice(slice.series, complete.images().or(slice.expected));
             }
-            Ok(Read::Slice(series, expected)) => return Outcome::Slice(series, expected),
             Ok(Read::Decided(sha256)) => return self.finish(ready, sha256).await,
-            Ok(Read::Unusable(why, broken)) => {
-                tracing::warn!(folder = %self.root.display(), name = ready.names[0], why, "failed");
-                match broken {
-                    Some(info) => self.decide_broken(ready, &info, &why).await.map(|()| Sidecar::Reason(why)),
-                    None => Ok(Sidecar::Reason(why)),
-                }
-            }
-            Ok(Read::Scans(scans, notes)) => self.decide(ready, scans, notes).await,
+            Ok(Read::Nothing(why) | Read::MayGrow(why)) => Ok(Decided::All(Sidecar::Reason(why))),
+            Ok(Read::Found(found, notes)) => self.decide(ready, found, notes).await,
             // It was taken away, or is being: the next listing tells.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Outcome::Again,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && ready.is_last => {
-                Ok(Sidecar::Reason(format!("it cannot be read: {error}")))
+                Ok(Decided::All(Sidecar::Reason(format!("it cannot be read: {error}"))))
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Outcome::MayGrow,
             Err(error) => Err(format!("it cannot be read: {error}")),
         };
-        match sidecar {
+        match decided {
             // A verdict stands; the files that have changed since are other ones.
             Ok(_) if print.is_some() && self.print(&files).await.is_some_and(|now| Some(now) != print) => {
                 tracing::warn!(folder = %self.root.display(), name = ready.names[0], "changed while it was decided; it is read again");
                 Outcome::Again
             }
-            Ok(sidecar) => self.deliver(ready, sidecar).await,
+            Ok(Decided::Part(why)) => self.may_grow(ready, &why),
+            Ok(Decided::All(sidecar)) => self.deliver(ready, sidecar).await,
             Err(why) => {
                 tracing::warn!(folder = %self.root.display(), name = ready.names[0], why, "waits, and is tried again");
                 Outcome::Again
@@ -189,13 +184,10 @@ impl Folder {
         let volumes = if is_alone || ready.is_series { 2 } else { VOLUMES };
         let most = volumes * self.agent.settings.max_volume_bytes + BESIDE_BYTES;
         let mode = read::Mode { most, alone: is_alone, settled: ready.is_settled };
-        let (is_last, files) = (ready.is_last, files.to_vec());
+        let files = files.to_vec();
         blocking(move || {
             let print = listing::print(&root, &files);
-            let read = match read::read(&root, &files, mode, &wanted)? {
-                Read::MayGrow(why) if is_last => read::give_up(&root, &files, most, why, &wanted)?,
-                other => other,
-            };
+            let read = read::read(&root, &files, mode, &wanted)?;
             if listing::print(&root, &files) == print {
                 return Ok((read, print));
             }
@@ -209,57 +201,118 @@ impl Folder {
         blocking(move || Ok(listing::print(&root, &files))).await.ok().flatten()
     }
 
-    /// Verdicts of all scans, or why there are none; the error is one that may pass.
-    async fn decide(&self, ready: &Ready, scans: Vec<Scan>, notes: Vec<String>) -> Result<Sidecar, String> {
+    fn may_grow(&self, ready: &Ready, why: &str) -> Outcome {
+        tracing::info!(folder = %self.root.display(), name = ready.names[0], why, "not whole yet, left alone");
+        Outcome::MayGrow
+    }
+
+    /// Decides each series by itself; the error is one that may pass.
+    async fn decide(&self, ready: &Ready, found: Vec<Found>, notes: Vec<String>) -> Result<Decided, String> {
         let received = Instant::now();
-        let mut following = Vec::new();
-        for Scan { id, series, sha256 } in scans {
-            let (scan, mut remarks) = match self.intake.scan(id, &self.origin(ready), &series) {
-                Ok(made) => made,
-                Err(error) => return Ok(Sidecar::Reason(error.to_string())),
-            };
-            remarks.extend(notes.iter().cloned());
-            match self.agent.take(scan, &[], self.agent.settings.max_volume_bytes, received) {
-                Ok(admission) => following.push((admission, series, sha256, remarks)),
-                Err(invalid) if invalid.code == RejectCode::Overloaded => return Err(invalid.to_string()),
-                Err(invalid) => return Ok(Sidecar::Reason(invalid.to_string())),
-            }
+        let take = |found| self.take(ready, found, &notes, received);
+        let taken = found.into_iter().map(take).collect::<Result<Vec<_>, String>>()?;
+        let grows = taken.iter().find_map(|taken| match taken {
+            Taken::Broken(broken) if broken.may_pass => Some(broken.why.clone()),
+            _ => None,
+        });
+        if let Some(why) = grows.filter(|_| !ready.is_last) {
+            return Ok(Decided::Part(why));
         }
-        let mut verdicts = Vec::new();
-        for (admission, series, sha256, remarks) in following {
-            let mut object = json::row(admission.row().await?.row());
-            object["series_uid"] = json!(series.uid);
-            object["files"] = json!(series.files);
-            object["sha256"] = json!(sha256);
-            object["notes"] = json!(remarks);
-            verdicts.push(object);
+        let (mut entries, mut reasons) = (Vec::new(), Vec::new());
+        for taken in taken {
+            match taken {
+                Taken::Scan(taken) => {
+                    let mut object = json::row(taken.admission.row().await?.row());
+                    object["series_uid"] = json!(taken.scan.series.uid);
+                    object["files"] = json!(taken.scan.series.files);
+                    object["sha256"] = json!(taken.scan.sha256);
+                    object["notes"] = json!(taken.notes);
+                    entries.push(object);
+                }
+                Taken::Broken(broken) => {
+                    let name = &ready.names[0];
+                    tracing::warn!(folder = %self.root.display(), name, why = broken.why, "no verdict from its image");
+                    entries.push(self.decide_broken(ready, &broken).await?);
+                    reasons.push(broken.why);
+                }
+            }
         }
         let is_folder = !ready.is_series && self.root.join(&ready.names[0]).is_dir();
-        match verdicts.pop() {
-            Some(only) if !is_folder => Ok(Sidecar::Verdict(only)),
+        Ok(Decided::All(match entries.pop() {
+            _ if entries.len() < reasons.len() => Sidecar::Reason(reasons.join("; ")),
+            Some(only) if !is_folder && entries.is_empty() => Sidecar::Verdict(only),
             last => {
-                verdicts.extend(last);
-                Ok(Sidecar::Verdict(Value::Array(verdicts)))
+                entries.extend(last);
+                Sidecar::Verdict(Value::Array(entries))
             }
+        }))
+    }
+
+    /// Gives a series to the agent, if it can be decided. The error is one that may pass.
+    fn take(
+        &self,
+        ready: &Ready,
+        found: Found,
+        notes: &[String],
+        received: Instant,
+    ) -> Result<Taken, String> {
+        let scan = match found {
+            Found::Scan(scan) => scan,
+            Found::Unusable(unusable) => return Ok(Taken::Broken(unusable.into())),
+        };
+        let (origin, series) = (self.origin(ready), &scan.series);
+        let broken = |why: String, may_pass| {
+            let Series { uid, attributes, acquired, .. } = series;
+            let about =
+                Some(About { series: uid.clone(), attributes: attributes.clone(), acquired: *acquired });
+            Ok(Taken::Broken(Broken { why, about, may_pass }))
+        };
+        // However it came before: a series is one scan.
+        let is_known = |key: &ScanKey| self.agent.known(key).is_some();
+        let key = self.intake.key(&series.uid, &origin, &series.attributes);
+        let id = if key.as_ref().is_ok_and(is_known) { &series.uid } else { scan.id() };
+        let (made, mut remarks) = match self.intake.scan(id.to_owned(), &origin, series) {
+            Ok(made) => made,
+            Err(Error::Image(error)) => return broken(error.to_string(), read::may_pass(&error)),
+            Err(error) => {
+                return Ok(Taken::Broken(Broken { about: None, why: error.to_string(), may_pass: false }));
+            }
+        };
+        remarks.extend(notes.iter().cloned());
+        match self.agent.take(made, &[], self.agent.settings.max_volume_bytes, received) {
+            Ok(admission) => Ok(Taken::Scan(TakenScan { admission, scan, notes: remarks })),
+            Err(invalid) if invalid.code == RejectCode::Overloaded => Err(invalid.to_string()),
+            Err(invalid) if invalid.code == RejectCode::IdReused => {
+                let why = format!("series {} is decided already, by other images; that stands", series.uid);
+                Ok(Taken::Broken(Broken { about: None, why, may_pass: false }))
+            }
+            Err(invalid) => broken(invalid.to_string(), false),
         }
     }
 
-    /// A scan that is no whole volume is UNDECIDED, and that is kept before its files are moved.
-    /// It is named by its series: a part of its files would have another SHA-256, but is no other scan.
-    async fn decide_broken(&self, ready: &Ready, info: &ImageInfo, why: &str) -> Result<(), String> {
-        let id = &info.series;
-        let now = self.agent.clock.now();
-        match self.intake.broken(id, &self.origin(ready), &info.attributes, info.acquired, now) {
-            Ok(meta) => match self.agent.decide_broken(meta, why.to_owned()) {
-                Some(admission) => admission.row().await.map(drop),
-                None => Err("its verdict cannot be read now".into()),
-            },
-            // Nobody's scan has no row.
-            Err(error) => {
-                tracing::warn!(series = id, %error, "no row");
-                Ok(())
+    /// A series that is no whole volume is UNDECIDED, and that is kept before its files are moved. It is named by its
+    /// UID: a part of its files is no other scan. Its entry in the list of verdicts.
+    async fn decide_broken(&self, ready: &Ready, broken: &Broken) -> Result<Value, String> {
+        let mut object = match &broken.about {
+            None => json!({}),
+            Some(About { series, attributes, acquired }) => {
+                let now = self.agent.clock.now();
+                match self.intake.broken(series, &self.origin(ready), attributes, *acquired, now) {
+                    Ok(meta) => match self.agent.decide_broken(meta, broken.why.clone()) {
+                        Some(admission) => json::row(admission.row().await?.row()),
+                        None => return Err("its verdict cannot be read now".into()),
+                    },
+                    // Nobody's scan has no row.
+                    Err(error) => {
+                        tracing::warn!(series, %error, "no row");
+                        json!({})
+                    }
+                }
             }
-        }
+        };
+        object["series_uid"] = json!(broken.about.as_ref().map(|about| &about.series));
+        object["error"] = json!(broken.why);
+        Ok(object)
     }
 
     async fn finish(&self, ready: &Ready, sha256: String) -> Outcome {
@@ -284,6 +337,51 @@ impl Folder {
     fn origin(&self, ready: &Ready) -> ImageOrigin {
         let folder = Some(self.root.display().to_string());
         ImageOrigin { folder, file_name: ready.names.first().cloned(), ..ImageOrigin::default() }
+    }
+}
+
+/// What became of the series of some files.
+enum Decided {
+    /// Each has its outcome.
+    All(Sidecar),
+    /// One of them is not whole yet, for this reason.
+    Part(String),
+}
+
+/// What became of a series.
+enum Taken {
+    Scan(TakenScan),
+    Broken(Broken),
+}
+
+struct TakenScan {
+    admission: Admission,
+    scan: Box<Scan>,
+    notes: Vec<String>,
+}
+
+struct Broken {
+    why: String,
+    /// Whose it is, if its egg is to have a row by it.
+    about: Option<About>,
+    /// More of its images may come.
+    may_pass: bool,
+}
+
+/// What a series says of itself.
+struct About {
+    series: String,
+    attributes: Attributes,
+    acquired: Option<Acquired>,
+}
+
+impl From<Unusable> for Broken {
+    fn from(Unusable { image, error, .. }: Unusable) -> Self {
+        let about = image.map(|info| {
+            let ImageInfo { series, attributes, acquired, .. } = *info;
+            About { series, attributes, acquired }
+        });
+        Self { why: error.to_string(), about, may_pass: read::may_pass(&error) }
     }
 }
 
