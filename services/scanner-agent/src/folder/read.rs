@@ -53,17 +53,6 @@ pub struct Scan {
     pub sha256: Vec<String>,
 }
 
-impl Scan {
-    /// The id of a scan that is not known by its series: the SHA-256 of its file. Several files are known by their
-    /// SeriesInstanceUID, so that a part of them is no other scan.
-    pub fn id(&self) -> &str {
-        match self.sha256.as_slice() {
-            [one] => one,
-            _ => &self.series.uid,
-        }
-    }
-}
-
 /// How files are read.
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
@@ -192,13 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn the_id_is_the_sha_256_of_the_file_whatever_its_name() {
+    fn the_sha_256_is_that_of_the_file_whatever_its_name() {
         let files = Files::new();
         let (volume, label) = egg(5);
         let bytes = write_enhanced(&volume, &label).unwrap();
         for name in ["a.dcm", "b"] {
             let Found::Scan(scan) = files.found(&[files.put(name, &bytes)]) else { panic!("it is whole") };
-            assert_eq!(scan.id(), sha256(&bytes));
+            assert_eq!(scan.sha256, [sha256(&bytes)]);
         }
     }
 
@@ -215,7 +204,7 @@ mod tests {
         names.push(files.put("README", &[b'x'; 200]));
         let Read::Found(found, notes) = files.read(&names, false) else { panic!("they are whole") };
         let [Found::Scan(scan)] = &found[..] else { panic!("{found:?}") };
-        assert_eq!((scan.id(), scan.sha256.len()), (label.series_uid.as_str(), 4));
+        assert_eq!((&scan.series.uid, scan.sha256.len()), (&label.series_uid, 4));
         assert!(notes[0].contains("README"), "{notes:?}");
     }
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use ovomesh_api::json;
 use ovomesh_api::pb::scan::v1::RejectCode;
-use ovomesh_api::{ScanKey, json};
 use ovomesh_imaging::dicom::{Acquired, Attributes, ImageInfo, Series, Unusable};
 use ovomesh_intake::{Error, ImageOrigin, Intake};
 use serde_json::{Value, json};
@@ -267,11 +267,8 @@ impl Folder {
                 Some(About { series: uid.clone(), attributes: attributes.clone(), acquired: *acquired });
             Ok(Taken::Broken(Broken { why, about, may_pass }))
         };
-        // However it came before: a series is one scan.
-        let is_known = |key: &ScanKey| self.agent.known(key).is_some();
-        let key = self.intake.key(&series.uid, &origin, &series.attributes);
-        let id = if key.as_ref().is_ok_and(is_known) { &series.uid } else { scan.id() };
-        let (made, mut remarks) = match self.intake.scan(id.to_owned(), &origin, series) {
+        // However it came before, and in however many parts: a series is one scan.
+        let (made, mut remarks) = match self.intake.scan(series.uid.clone(), &origin, series) {
             Ok(made) => made,
             Err(Error::Image(error)) => return broken(error.to_string(), read::may_pass(&error)),
             Err(error) => {
