@@ -62,7 +62,7 @@ pub(super) struct Frame {
 /// Why a file cannot be used, and what can be read of it.
 pub(super) struct Refused {
     /// SeriesInstanceUID.
-    pub(super) series: Option<String>,
+    pub(super) series: Option<Box<str>>,
     /// Whose image it is; it has no frames.
     pub(super) image: Option<Box<Image>>,
     pub(super) error: Error,
@@ -72,6 +72,7 @@ impl Image {
     /// Reads a file, and the `wanted` attributes. `file` is its name for errors.
     pub(super) fn read(file: &str, bytes: &[u8], wanted: &[Tag]) -> Result<Self, Refused> {
         let guard::Checked { series, sound, header } = guard::check(file, bytes);
+        let series = series.map(String::into_boxed_str);
         let refused = |error| Refused { series: series.clone(), image: None, error };
         let error = match sound {
             Ok(sound) => {

@@ -35,7 +35,7 @@ pub struct ImageInfo {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unusable {
     /// SeriesInstanceUID, if it can be read.
-    pub series: Option<String>,
+    pub series: Option<Box<str>>,
     /// Whose it is, if that can be read.
     pub image: Option<Box<ImageInfo>>,
     /// What is wrong with it, and what to do.

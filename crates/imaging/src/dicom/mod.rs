@@ -129,7 +129,7 @@ pub fn read_files<P: AsRef<Path>>(paths: &[P], wanted: &[Tag]) -> Vec<Result<Ser
                 collected.add_unusable(Unusable::of_no_series(Error::NotDicom { file, detail }));
             }
             Err(e) => {
-                collected.add_unusable(Unusable::of_no_series(Error::Io { file, detail: e.to_string() }))
+                collected.add_unusable(Unusable::of_no_series(Error::Io { file, detail: e.to_string() }));
             }
         }
     }
@@ -176,7 +176,7 @@ impl<'w> Collected<'w> {
     }
 
     fn add_unusable(&mut self, unusable: Unusable) {
-        self.entry(unusable.series.clone()).unusable.get_or_insert(unusable);
+        self.entry(unusable.series.as_deref().map(str::to_owned)).unusable.get_or_insert(unusable);
     }
 
     fn entry(&mut self, series: Option<String>) -> &mut Entry {
@@ -228,7 +228,11 @@ impl Entry {
                 Err(error) => error,
             },
         };
-        Err(Unusable { series: Some(first.series.clone()), image: Some(Box::new(first.into())), error })
+        Err(Unusable {
+            series: Some(first.series.as_str().into()),
+            image: Some(Box::new(first.into())),
+            error,
+        })
     }
 }
 

@@ -205,8 +205,8 @@ impl Receiver {
         let looked = blocking(move || (dicom::inspect(&name, &file, &wanted), file)).await;
         let (looked, file) = looked.map_err(|error| (Status::out_of_resources(error.to_string()), None))?;
         let (series, info) = match &looked {
-            Ok(info) => (Some(&info.series), Some(info)),
-            Err(unusable) => (unusable.series.as_ref(), unusable.image.as_deref()),
+            Ok(info) => (Some(info.series.as_str()), Some(info)),
+            Err(unusable) => (unusable.series.as_deref(), unusable.image.as_deref()),
         };
         if series.is_some_and(|series| series.len() > UID_BYTES || ScanId::parse(series).is_err()) {
             let why = "SeriesInstanceUID: 1 to 64 digits and dots are possible";
@@ -250,7 +250,7 @@ impl Receiver {
                 }
                 // Its name is known to whoever sent it.
                 let why = why.strip_prefix(&format!("{instance}: ")).unwrap_or(&why).to_owned();
-                Err((Status::cannot_understand(why), unusable.series))
+                Err((Status::cannot_understand(why), unusable.series.map(String::from)))
             }
         }
     }
