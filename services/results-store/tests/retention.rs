@@ -154,8 +154,6 @@ async fn rows_are_kept_for_their_time_and_then_go() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let first = stored.iter().map(|(scan, _)| scan.clone()).nth(gone).unwrap();
-    assert!(get(&store, &first).await.is_some());
 }
 
 /// Where the child writes.

@@ -425,8 +425,15 @@ mod tests {
     use super::*;
     use crate::agent::Settings;
 
-    #[tokio::test]
-    async fn a_series_whose_handing_on_is_given_up_is_handed_on_again() {
+    /// One thread for work that may wait, so that a test can hold it.
+    #[test]
+    fn a_series_whose_handing_on_is_given_up_is_handed_on_again() {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).enable_time().build();
+        runtime.unwrap().block_on(is_handed_on_again());
+    }
+
+    async fn is_handed_on_again() {
         let folder = tempfile::tempdir().unwrap();
         let limits = ovomesh_spool::Limits { scan_bytes: 1 << 20, verdict_bytes: 1 << 20 };
         let (spool, left) = Spool::open(folder.path(), limits).unwrap();
@@ -457,8 +464,12 @@ mod tests {
         };
         let whole = receiver.table.lock().add(image).unwrap();
         assert!(!receiver.table.lock().has("1.2"));
-        // Given up while it reads, as when its task panics.
+        // Given up while it waits to be read, as when its task panics.
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let holding = tokio::task::spawn_blocking(move || held.recv());
         assert!(receiver.hand_on(whole).now_or_never().is_none());
         assert!(receiver.table.lock().has("1.2"));
+        drop(release);
+        assert!(holding.await.unwrap().is_err());
     }
 }
