@@ -68,9 +68,11 @@ impl Shape {
     }
 }
 
-fn unique() -> usize {
+/// A process that was killed leaves its folder, and another one may get its number.
+fn unique() -> String {
     static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-    COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+    let begun = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
+    format!("{begun:x}-{}", COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
 }
 
 /// The services as separate processes: preprocess-N, inference-N, scanner-agent-N, query, and scanner-gateway and
