@@ -17,6 +17,11 @@ impl Acquisition {
         Self { identity: identity.clone(), stated, contrast: contrast.name() }
     }
 
+    /// One of an egg without a name, for tests.
+    pub fn example(stated: usize, contrast: &str) -> Self {
+        Self { identity: Identity::default(), stated, contrast: contrast.to_owned() }
+    }
+
     /// Whether both are of one egg and state the same count.
     pub fn is_part_of(&self, other: &Self) -> bool {
         (&self.identity, self.stated) == (&other.identity, other.stated)
@@ -47,11 +52,7 @@ mod tests {
 
     #[test]
     fn contrasts_that_have_the_stated_images_together_are_each_whole() {
-        let of = |stated, contrast: &str| Acquisition {
-            identity: Identity::default(),
-            stated,
-            contrast: contrast.to_owned(),
-        };
+        let of = Acquisition::example;
         let (water, fat, again) = (of(32, "W"), of(32, "F"), of(32, "W"));
         let is_whole =
             |part, others: &[(&Acquisition, usize)]| is_whole_acquisition(part, others.iter().copied());

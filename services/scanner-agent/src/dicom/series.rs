@@ -219,11 +219,11 @@ impl Table {
             pending.pause = pending.pause.max(image.at.saturating_duration_since(pending.at));
         }
         (pending.at, pending.since) = (image.at, image.at);
-        if pending.lacks().is_some() || !pending.is_counted() {
+        if !pending.refused.is_empty() || !pending.is_counted() {
             return None;
         }
-        let conflict = pending.conflict.clone();
-        self.gather(&image.series, conflict, image.at)
+        let fault = pending.fault();
+        self.gather(&image.series, fault, image.at)
     }
 
     /// An image that could not be used: without another one in its place its series is not whole. `about`: what it says
@@ -266,7 +266,7 @@ impl Table {
         if !is_refused && (!is_whole || pending.aborted.is_some()) {
             return None;
         }
-        let missing = pending.conflict.clone().or_else(|| pending.lacks());
+        let missing = pending.missing();
         self.gather(series, missing, now)
     }
 
@@ -289,17 +289,17 @@ impl Table {
             let since = group().map(|one| one.since).fold(pending.since, Instant::max);
             let (waited, quiet) = (now.saturating_duration_since(since), pending.quiet(&self.limits));
             let (is_quiet, is_over) = (waited >= quiet, waited >= quiet.max(self.limits.again));
-            let lacks = pending.conflict.clone().or_else(|| pending.lacks());
+            let missing = pending.missing();
             if pending.is_short() {
                 if is_quiet && pending.is_whole_with(siblings()) {
-                    due.extend(siblings().map(|(other, _)| (other.clone(), None)));
+                    due.extend(siblings().map(|(other, it)| (other.clone(), it.fault())));
                     due.push((series.clone(), None));
                 } else if is_over && !is_connected {
-                    due.push((series.clone(), lacks));
+                    due.push((series.clone(), missing));
                 }
-            } else if lacks.is_some() {
+            } else if missing.is_some() {
                 if is_over || (is_quiet && !is_connected) {
-                    due.push((series.clone(), lacks));
+                    due.push((series.clone(), missing));
                 }
             } else if pending.aborted.is_some() || pending.problem.is_some() {
                 if is_over {
@@ -435,18 +435,23 @@ impl Pending {
     /// Whether what it and the others state is the number of all their images.
     fn is_whole_with<'a>(&'a self, siblings: impl Iterator<Item = (&'a String, &'a Self)>) -> bool {
         let part = |pending: &'a Self| pending.acquisition.as_ref().map(|own| (own, pending.instances.len()));
-        let is_sound = self.refused.is_empty() && self.conflict.is_none() && self.complete.images().is_none();
-        is_sound
+        let is_sound = self.fault().is_none();
+        (is_sound && self.complete.images().is_none())
             && part(self).is_some_and(|own| is_whole_acquisition(own, siblings.filter_map(|(_, s)| part(s))))
     }
 
-    /// The images that it lacks for sure.
-    fn lacks(&self) -> Option<String> {
-        if let Some((instance, why)) = self.refused.iter().next() {
-            return Some(format!("missing slices: image {instance} was refused: {why}"));
-        }
-        let (came, all) = self.count()?;
-        (came < all).then(|| format!("missing slices: {came} of {all} images came"))
+    /// What is wrong with the images that came.
+    fn fault(&self) -> Option<String> {
+        let refused = |(instance, why)| format!("missing slices: image {instance} was refused: {why}");
+        self.conflict.clone().or_else(|| self.refused.iter().next().map(refused))
+    }
+
+    /// Why it is not whole, as far as that is certain.
+    fn missing(&self) -> Option<String> {
+        self.fault().or_else(|| {
+            let (came, all) = self.count()?;
+            (came < all).then(|| format!("missing slices: {came} of {all} images came"))
+        })
     }
 
     fn broke_off(&self, again: Duration) -> Option<String> {
@@ -559,6 +564,24 @@ mod tests {
         assert!(table.due(after(now, 69_999)).is_empty());
         let due = table.due(after(now, 70_000)).remove(0);
         assert_eq!(due.missing.as_deref(), Some("missing slices: 1 of 2 images came"));
+    }
+
+    #[test]
+    fn a_count_of_several_series_makes_none_of_them_whole_that_has_a_fault_of_its_own() {
+        let (mut table, now) = (Table::new(LIMITS), Instant::now());
+        let part = |series: &str, instance| Image {
+            acquisition: Some(Acquisition::example(4, series)),
+            ..image(series, instance, Some(4), now)
+        };
+        for image in [part("water", "1"), part("water", "2"), part("fat", "3"), part("fat", "4")] {
+            assert!(table.add(image).is_none());
+        }
+        table.add(Image { digest: 2, ..part("fat", "4") });
+        let mut due = table.due(after(now, 1_000));
+        due.sort_by(|a, b| a.series.cmp(&b.series));
+        let missing: Vec<_> = due.iter().map(|gathered| (&gathered.series[..], &gathered.missing)).collect();
+        let [("fat", Some(why)), ("water", None)] = &missing[..] else { panic!("{missing:?}") };
+        assert!(why.contains("SOPInstanceUID 4"), "{why}");
     }
 
     #[test]
