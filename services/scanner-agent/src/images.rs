@@ -1,6 +1,7 @@
 //! Images, whichever way they come.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ovomesh_intake::Intake;
 use tokio_util::sync::CancellationToken;
@@ -8,6 +9,15 @@ use tokio_util::sync::CancellationToken;
 use crate::Config;
 use crate::agent::Agent;
 use crate::{dicom, folder};
+
+/// What comes slowly is waited for this many times its longest pause.
+const PAUSES: u32 = 2;
+
+/// How long nothing more may come of something that comes in parts until it is whole: as `usual`, or longer when there
+/// were longer pauses in it, but not for longer than `patience` for their sake.
+pub fn quiet_after(longest_pause: Duration, usual: Duration, patience: Duration) -> Duration {
+    usual.max((PAUSES * longest_pause).min(patience))
+}
 
 /// Checks what is configured and opens it. The future takes images until the drain; it ends only with an error, or then.
 pub async fn run(

@@ -14,10 +14,10 @@ use ovomesh_imaging::dicom::{Acquired, Acquisition, Attributes, is_whole_acquisi
 use ovomesh_intake::ImageOrigin;
 use tokio::time::Instant;
 
+use crate::images::quiet_after;
+
 /// Decided series whose images are known, so that a repeat is no work and another image in its place is noticed.
 const DECIDED: usize = 256;
-/// A series whose images come slowly is whole after this many times its longest pause.
-const PAUSES: u32 = 2;
 
 /// What is bounded.
 #[derive(Debug, Clone, Copy)]
@@ -428,7 +428,7 @@ impl Pending {
     fn quiet(&self, limits: &Limits) -> Duration {
         match self.complete {
             Complete::Quiet(time) => time,
-            _ => limits.idle.max((PAUSES * self.pause).min(limits.again)),
+            _ => quiet_after(self.pause, limits.idle, limits.again),
         }
     }
 

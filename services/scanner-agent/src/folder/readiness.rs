@@ -17,9 +17,7 @@ use tokio::time::Instant;
 
 use super::listing::{Entry, Listing};
 use super::watch::Finished;
-
-/// What comes slowly is waited for this many times its longest pause.
-const PAUSES: u32 = 2;
+use crate::images::quiet_after;
 
 /// How long is waited.
 #[derive(Debug, Clone, Copy)]
@@ -220,7 +218,7 @@ impl Slices<'_> {
 impl Rules {
     /// How long something that comes in parts is waited for.
     fn gather_after(&self, pause: Duration) -> Duration {
-        self.gather.max((PAUSES * pause).min(self.patience))
+        quiet_after(pause, self.gather, self.patience)
     }
 }
 
