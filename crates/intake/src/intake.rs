@@ -58,15 +58,13 @@ impl Intake {
         &self.book
     }
 
-    /// Checks that images that arrived this way are of a line.
-    pub fn check(&self, origin: &ImageOrigin, attributes: &Attributes) -> Result<(), Error> {
-        Ok(self.identify(origin, attributes).map(drop)?)
-    }
-
-    /// When a series of images that arrived this way is whole; as usual when no line takes them.
-    pub fn complete(&self, origin: &ImageOrigin, attributes: &Attributes) -> Complete {
-        let line = self.identify(origin, attributes).map(|(place, _)| self.book.get(&place.line_id));
-        line.map(|line| line.complete).unwrap_or_default()
+    /// When a series of images that arrived this way is whole.
+    ///
+    /// # Errors
+    /// No line takes them.
+    pub fn complete(&self, origin: &ImageOrigin, attributes: &Attributes) -> Result<Complete, Error> {
+        let (place, _) = self.identify(origin, attributes)?;
+        Ok(self.book.get(&place.line_id).complete)
     }
 
     /// The scan with this id of images that arrived this way.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use ovomesh_api::intake::Complete;
 use ovomesh_api::pb::scan::v1::RejectCode;
 use ovomesh_api::{Invalid, ScanId, ScanKey};
 use ovomesh_imaging::dicom::{self, ImageInfo, Series};
@@ -138,11 +139,11 @@ impl Receiver {
         let Image { series, instance, .. } = &image;
         tracing::warn!(series, instance, "two images that differ have one SOPInstanceUID");
         metrics::counter!("ovomesh_agent_images_refused_total").increment(1);
-        let (is_pending, is_known) = {
+        let is_first = {
             let table = self.table.lock();
-            (table.has(series), table.has_conflict(series))
+            table.has(series) && !table.has_conflict(series)
         };
-        if is_pending && !is_known {
+        if is_first {
             if let Err(status) = self.keep(&image, file).await {
                 return status;
             }
@@ -212,14 +213,12 @@ impl Receiver {
             let why = "SeriesInstanceUID: 1 to 64 digits and dots are possible";
             return Err((Status::cannot_understand(why), None));
         }
-        if let Some(info) = info {
-            self.check(&instance, &origin, info).map_err(|status| (status, None))?;
-        }
+        let complete = info.map(|info| self.check(&instance, &origin, info)).transpose();
+        let complete = complete.map_err(|status| (status, None))?.unwrap_or_default();
         match looked {
             Ok(info) => {
                 let ImageInfo { series, frames, expected, acquisition, digest, acquired, attributes, .. } =
                     info;
-                let complete = self.intake.complete(&origin, &attributes);
                 let about = About { origin, attributes, acquired };
                 let bytes = file.len() as u64;
                 let image = Image {
@@ -255,12 +254,12 @@ impl Receiver {
         }
     }
 
-    /// Checks that an image is the one that was announced, and of a line.
-    fn check(&self, instance: &str, origin: &ImageOrigin, info: &ImageInfo) -> Result<(), Status> {
+    /// Checks that an image is the one that was announced, and of a line, which says when its series is whole.
+    fn check(&self, instance: &str, origin: &ImageOrigin, info: &ImageInfo) -> Result<Complete, Status> {
         if !info.instance.is_empty() && info.instance != instance {
             return Err(Status::mismatch(format!("it is instance {}, not the one announced", info.instance)));
         }
-        self.intake.check(origin, &info.attributes).map_err(|error| {
+        self.intake.complete(origin, &info.attributes).map_err(|error| {
             tracing::warn!(series = info.series, %error, "an image of no line");
             Status::not_authorized(error.to_string())
         })
@@ -418,7 +417,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 mod tests {
     use futures::FutureExt as _;
     use ovomesh_api::LineBook;
-    use ovomesh_api::intake::Complete;
     use ovomesh_mesh::Lifecycle;
     use ovomesh_spool::Spool;
 

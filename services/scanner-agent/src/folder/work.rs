@@ -146,7 +146,8 @@ impl Folder {
             }
             Ok(Read::MayGrow(why)) if !ready.is_last => return self.may_grow(ready, &why),
             Ok(Read::Slice(slice)) => {
-                let complete = self.intake.complete(&self.origin(ready), &slice.attributes);
+                let complete =
+                    self.intake.complete(&self.origin(ready), &slice.attributes).unwrap_or_default();
                 return Outcome::Slice(slice.series, complete.images().or(slice.expected));
             }
             Ok(Read::Decided(sha256)) => return self.finish(ready, sha256).await,
@@ -238,13 +239,12 @@ impl Folder {
             }
         }
         let is_folder = !ready.is_series && self.root.join(&ready.names[0]).is_dir();
-        Ok(Decided::All(match entries.pop() {
-            _ if entries.len() < reasons.len() => Sidecar::Reason(reasons.join("; ")),
-            Some(only) if !is_folder && entries.is_empty() => Sidecar::Verdict(only),
-            last => {
-                entries.extend(last);
-                Sidecar::Verdict(Value::Array(entries))
-            }
+        Ok(Decided::All(if reasons.len() == entries.len() {
+            Sidecar::Reason(reasons.join("; "))
+        } else if is_folder || entries.len() > 1 {
+            Sidecar::Verdict(Value::Array(entries))
+        } else {
+            Sidecar::Verdict(entries.remove(0))
         }))
     }
 
