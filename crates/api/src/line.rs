@@ -165,11 +165,7 @@ impl LineBook {
     /// The line that images are of, and what they say: the first line of the file with a source that fits; else the
     /// only line without sources; else what `default` reads; when nothing is said of lines at all, `local/1`.
     pub fn identify(&self, origin: &Origin<'_>) -> Result<(Place, Fields), NoLine> {
-        let fits = |entry: &&BookEntry| entry.config.sources.iter().any(|source| source.fits(origin));
-        let entry = self.lines.iter().find(fits).or_else(|| match self.takers().as_slice() {
-            [only] => Some(only),
-            _ => None,
-        });
+        let entry = self.entry(|source| source.fits(origin));
         let (line_id, fields) = if let Some(BookEntry { id, readings, .. }) = entry {
             (id.clone(), readings.read(origin))
         } else {
@@ -210,9 +206,7 @@ impl LineBook {
     /// When a series that is dropped in a folder is whole: as the first line says that names the folder, else the only
     /// line without sources, else `default`.
     pub fn complete_of(&self, folder: &str) -> Complete {
-        let names = |source: &Source| source.folder.as_deref() == Some(folder);
-        let entry = self.lines.iter().find(|entry| entry.config.sources.iter().any(names));
-        let entry = entry.or_else(|| if let [only] = self.takers()[..] { Some(only) } else { None });
+        let entry = self.entry(|source| source.folder.as_deref() == Some(folder));
         entry.map_or(&self.default, |entry| &entry.config).complete
     }
 
@@ -233,6 +227,12 @@ impl LineBook {
             "lines {} have no sources, so the line of an image is not known; give all of them but one some `sources`",
             names.join(", ")
         )))
+    }
+
+    /// The first line with a source that fits, else the only line without sources.
+    fn entry(&self, fits: impl Fn(&Source) -> bool) -> Option<&BookEntry> {
+        let found = self.lines.iter().find(|entry| entry.config.sources.iter().any(&fits));
+        found.or_else(|| if let [only] = self.takers()[..] { Some(only) } else { None })
     }
 
     fn takes_the_rest(&self) -> bool {
