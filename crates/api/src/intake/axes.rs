@@ -54,14 +54,6 @@ impl FromStr for Axes {
     }
 }
 
-impl TryFrom<String> for Axes {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
 impl fmt::Display for Axes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Given(axes) = self else { return f.write_str("header") };
@@ -73,11 +65,7 @@ impl fmt::Display for Axes {
     }
 }
 
-impl From<Axes> for String {
-    fn from(axes: Axes) -> Self {
-        axes.to_string()
-    }
-}
+is_a_text!(Axes);
 
 #[cfg(test)]
 mod tests {

@@ -69,14 +69,6 @@ fn milliseconds(time: &str) -> Option<u64> {
     QUIET_MS.contains(&ms).then_some(ms)
 }
 
-impl TryFrom<String> for Complete {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
 impl fmt::Display for Complete {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -88,11 +80,7 @@ impl fmt::Display for Complete {
     }
 }
 
-impl From<Complete> for String {
-    fn from(complete: Complete) -> Self {
-        complete.to_string()
-    }
-}
+is_a_text!(Complete);
 
 #[cfg(test)]
 mod tests {

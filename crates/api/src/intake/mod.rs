@@ -1,6 +1,25 @@
 //! How images that say nothing of lines and trays become scans that do: which line they are of ([`source`]), and which of
 //! their attributes are the egg, the tray run, the slot ([`reading`]). Part of a line's configuration; see `docs/lines.md`.
 
+/// What is one text in the configuration: it is read by its `FromStr` and written by its `Display`.
+macro_rules! is_a_text {
+    ($of:ty) => {
+        impl TryFrom<String> for $of {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse()
+            }
+        }
+
+        impl From<$of> for String {
+            fn from(of: $of) -> Self {
+                of.to_string()
+            }
+        }
+    };
+}
+
 mod axes;
 mod complete;
 pub mod reading;

@@ -34,25 +34,13 @@ impl FromStr for Zone {
     }
 }
 
-impl TryFrom<String> for Zone {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        name.parse()
-    }
-}
-
 impl fmt::Display for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)
     }
 }
 
-impl From<Zone> for String {
-    fn from(zone: Zone) -> Self {
-        zone.name
-    }
-}
+is_a_text!(Zone);
 
 #[cfg(test)]
 mod tests {
