@@ -110,12 +110,11 @@ pub fn read(root: &Path, files: &[PathBuf], mode: Mode, wanted: &[Tag]) -> io::R
             Err(unusable) => found.push(Found::Unusable(unusable)),
         }
     }
-    let is_short = read.iter().any(|(_, bytes)| bytes.len() < MARK_BYTES);
-    Ok(match notes.join("; ") {
-        _ if !found.is_empty() => Read::Found(found, notes),
-        why if is_short => Read::MayGrow(why),
-        why => Read::Nothing(why),
-    })
+    if !found.is_empty() {
+        return Ok(Read::Found(found, notes));
+    }
+    let (why, is_short) = (notes.join("; "), read.iter().any(|(_, bytes)| bytes.len() < MARK_BYTES));
+    Ok(if is_short { Read::MayGrow(why) } else { Read::Nothing(why) })
 }
 
 /// Whether this is wrong with images that are still coming.
@@ -159,6 +158,11 @@ mod tests {
             name.into()
         }
 
+        /// Files that are called 0, 1, 2 ...
+        fn put_all(&self, files: &[Vec<u8>]) -> Vec<PathBuf> {
+            files.iter().enumerate().map(|(i, bytes)| self.put(&i.to_string(), bytes)).collect()
+        }
+
         fn read(&self, files: &[PathBuf], alone: bool) -> Read {
             read(self.0.path(), files, Mode { most: MOST, alone, settled: true }, &[]).unwrap()
         }
@@ -196,8 +200,7 @@ mod tests {
         let files = Files::new();
         let (volume, label) = egg(6);
         let slices = write_series(&volume, &label).unwrap();
-        let mut names: Vec<PathBuf> =
-            slices.iter().enumerate().map(|(i, bytes)| files.put(&format!("{i}"), bytes)).collect();
+        let mut names = files.put_all(&slices);
         let Read::Slice(slice) = files.read(&names[..1], true) else { panic!("it is a slice") };
         assert_eq!((&slice.series, slice.expected), (&label.series_uid, Some(4)));
         names.reverse();
@@ -236,8 +239,7 @@ mod tests {
         let files = Files::new();
         let (volume, label) = egg(8);
         let slices = write_series(&volume, &label).unwrap();
-        let mut names: Vec<PathBuf> =
-            slices[..3].iter().enumerate().map(|(i, bytes)| files.put(&format!("{i}"), bytes)).collect();
+        let mut names = files.put_all(&slices[..3]);
         let (whole, other) = egg(10);
         names.push(files.put("other", &write_enhanced(&whole, &other).unwrap()));
         let Read::Found(found, _) = files.read(&names, false) else { panic!("both are series") };
@@ -253,8 +255,7 @@ mod tests {
         let (_, label) = egg(9);
         let volume = Volume::from_u16(Header::new([32, 32, 4], [1.0, 1.0, 2.0]), &[9; 4096]).unwrap();
         let slices = write_series(&volume, &label).unwrap();
-        let mut names: Vec<PathBuf> =
-            slices.iter().enumerate().map(|(i, bytes)| files.put(&format!("{i}"), bytes)).collect();
+        let mut names = files.put_all(&slices);
         let mode = Mode { most: MOST, alone: false, settled: false };
         let read =
             |names: &[PathBuf], settled| read(files.0.path(), names, Mode { settled, ..mode }, &[]).unwrap();
