@@ -154,6 +154,9 @@ async fn rows_are_kept_for_their_time_and_then_go() {
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    // Not all have gone with them. It may be the next one's time by now.
+    let (first, written) = &stored[gone];
+    assert!(get(&store, first).await.is_some() || written.elapsed() >= age);
 }
 
 /// Where the child writes.
