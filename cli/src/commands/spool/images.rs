@@ -54,7 +54,8 @@ pub(super) async fn decide(
         called_ae: Some(image.called_ae),
         ..ImageOrigin::default()
     };
-    let mut meta = intake.broken(series, &by, &info.attributes, info.acquired, Timestamp::now())?;
+    let header = &info.header;
+    let mut meta = intake.broken(series, &by, &header.attributes, header.acquired, Timestamp::now())?;
     // It arrived earlier, and nothing says when.
     meta.clock_suspect = true;
     let verdict = match expected {

@@ -15,6 +15,7 @@ use super::{
     contrast::Contrast,
     guard::{self, Sound},
     identity::Identity,
+    inspect::{ImageHeader, Unusable},
     known::known,
     pixels::{Pixels, describe},
 };
@@ -22,20 +23,22 @@ use crate::error::Error;
 
 /// One file.
 pub(super) struct Image {
-    pub(super) series: String,
-    /// SOPInstanceUID, empty where there is none.
-    pub(super) instance: String,
+    pub(super) source: Source,
     /// How many files the whole series has, if it says so.
     pub(super) expected: Option<usize>,
     /// The acquisition that the count is of, when it may be of several series.
     pub(super) acquisition: Option<Acquisition>,
-    pub(super) attributes: Attributes,
-    /// Whose it is.
-    pub(super) identity: Identity,
-    pub(super) acquired: Option<Acquired>,
-    pub(super) device: Device,
     pub(super) frames: Vec<Frame>,
     pub(super) notes: Vec<String>,
+}
+
+/// Who made a file of what.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) header: ImageHeader,
+    /// Whose it is.
+    pub(super) identity: Identity,
+    pub(super) device: Device,
 }
 
 /// One slice. Lengths are in millimetres, directions in the patient's frame.
@@ -59,41 +62,55 @@ pub(super) struct Frame {
     pub(super) samples: Vec<u16>,
 }
 
-/// Why a file cannot be used, and what can be read of it.
-pub(super) struct Refused {
-    /// SeriesInstanceUID.
-    pub(super) series: Option<Box<str>>,
-    /// Whose image it is; it has no frames.
-    pub(super) image: Option<Box<Image>>,
-    pub(super) error: Error,
-}
-
 impl Image {
     /// Reads a file, and the `wanted` attributes. `file` is its name for errors.
-    pub(super) fn read(file: &str, bytes: &[u8], wanted: &[Tag]) -> Result<Self, Refused> {
+    pub(super) fn read(file: &str, bytes: &[u8], wanted: &[Tag]) -> Result<Self, Unusable> {
         let guard::Checked { series, sound, header } = guard::check(file, bytes);
         let series = series.map(String::into_boxed_str);
-        let refused = |error| Refused { series: series.clone(), image: None, error };
-        let error = match sound {
+        let unusable = |source: Option<Source>, error| {
+            let header = source.map(|source| Box::new(source.header));
+            Unusable { series: series.clone(), header, error }
+        };
+        match sound {
             Ok(sound) => {
-                let object = parse(file, bytes, &sound).map_err(refused)?;
-                let mut image = Self::read_header(file, &object, wanted).map_err(refused)?;
-                match image.read_frames(file, &object) {
-                    Ok(()) => return Ok(image),
-                    Err(error) => {
-                        return Err(Refused { series, image: Some(Box::new(image)), error });
-                    }
+                let object = parse(file, bytes, &sound).map_err(|error| unusable(None, error))?;
+                let source = Source::read(file, &object, wanted).map_err(|error| unusable(None, error))?;
+                match read_frames(file, &object) {
+                    Ok((frames, note)) => Ok(Self::new(source, &Scope::file(file, &object), frames, note)),
+                    Err(error) => Err(unusable(Some(source), error)),
                 }
             }
-            Err(error) => error,
-        };
-        let read = |header| Self::read_header(file, &parse(file, bytes, &header).ok()?, wanted).ok();
-        let image = header.and_then(read).map(Box::new);
-        Err(Refused { series, image, error })
+            Err(error) => {
+                let read = |sound| Source::read(file, &parse(file, bytes, &sound).ok()?, wanted).ok();
+                Err(unusable(header.and_then(read), error))
+            }
+        }
     }
 
-    /// All but the frames.
-    fn read_header(file: &str, object: &DefaultDicomObject, wanted: &[Tag]) -> Result<Self, Error> {
+    fn new(source: Source, scope: &Scope<'_>, frames: Vec<Frame>, note: Option<String>) -> Self {
+        let expected = expected(scope, frames.len());
+        let acquisition = match (expected, &frames[..]) {
+            (Some(stated), [only]) => Some(Acquisition::of(&source.identity, stated, &only.contrast)),
+            _ => None,
+        };
+        Self { source, expected, acquisition, frames, notes: note.into_iter().collect() }
+    }
+
+    /// Differs between images that differ in what a scan is made of, however they are encoded.
+    pub(super) fn digest(&self) -> u64 {
+        let mut digest = DefaultHasher::new();
+        (&self.source.header.series, &self.source.identity, self.expected).hash(&mut digest);
+        for frame in &self.frames {
+            let numbers = frame.spacing_mm.iter().chain(&frame.position_mm).chain(&frame.orientation);
+            numbers.chain(&frame.rescale).for_each(|number| number.to_bits().hash(&mut digest));
+            (frame.columns, frame.rows, frame.shift, &frame.samples).hash(&mut digest);
+        }
+        digest.finish()
+    }
+}
+
+impl Source {
+    fn read(file: &str, object: &DefaultDicomObject, wanted: &[Tag]) -> Result<Self, Error> {
         let scope = Scope::file(file, object);
         check_modality(&scope)?;
         let series = scope.text(tags::SERIES_INSTANCE_UID);
@@ -102,69 +119,26 @@ impl Image {
             series,
             "it names the scan that an image belongs to",
         )?;
-        Ok(Self {
+        let header = ImageHeader {
             series,
             instance: scope.text(tags::SOP_INSTANCE_UID).unwrap_or_default(),
-            expected: None,
-            acquisition: None,
-            attributes: Attributes::read(object, wanted),
-            identity: Identity::read(&scope),
             acquired: Acquired::read(&scope),
-            device: Device::read(&scope),
-            frames: Vec::new(),
-            notes: Vec::new(),
-        })
+            attributes: Attributes::read(object, wanted),
+        };
+        Ok(Self { header, identity: Identity::read(&scope), device: Device::read(&scope) })
     }
+}
 
-    fn read_frames(&mut self, file: &str, object: &DefaultDicomObject) -> Result<(), Error> {
-        let scope = Scope::file(file, object);
-        let Pixels { columns, rows, samples, shift } = Pixels::decode(file, object)?;
-        let count = samples.len() / (columns * rows);
-        let places = Places::read(&scope, object, count)?;
-        let mut frames = Vec::with_capacity(count);
-        for (i, samples) in samples.chunks_exact(columns * rows).enumerate() {
-            frames.push(places.frame(i, Frame::blank(file, columns, rows, shift, samples))?);
-        }
-        self.expected = expected(&scope, count);
-        if count == 1
-            && let (Some(stated), Some(frame)) = (self.expected, frames.first())
-        {
-            self.acquisition = Some(Acquisition::of(&self.identity, stated, &frame.contrast));
-        }
-        self.notes.extend(places.note);
-        self.frames = frames;
-        Ok(())
+/// The frames of a file, and what was assumed to place them.
+fn read_frames(file: &str, object: &DefaultDicomObject) -> Result<(Vec<Frame>, Option<String>), Error> {
+    let Pixels { columns, rows, samples, shift } = Pixels::decode(file, object)?;
+    let count = samples.len() / (columns * rows);
+    let places = Places::read(&Scope::file(file, object), object, count)?;
+    let mut frames = Vec::with_capacity(count);
+    for (i, samples) in samples.chunks_exact(columns * rows).enumerate() {
+        frames.push(places.frame(i, Frame::blank(file, columns, rows, shift, samples))?);
     }
-
-    /// All of it but its frames.
-    pub(super) fn header(&self) -> Self {
-        let Self { series, instance, expected, acquisition, attributes, identity, acquired, device, .. } =
-            self;
-        Self {
-            series: series.clone(),
-            instance: instance.clone(),
-            expected: *expected,
-            acquisition: acquisition.clone(),
-            attributes: attributes.clone(),
-            identity: identity.clone(),
-            acquired: *acquired,
-            device: device.clone(),
-            frames: Vec::new(),
-            notes: Vec::new(),
-        }
-    }
-
-    /// Differs between images that differ in what a scan is made of, however they are encoded.
-    pub(super) fn digest(&self) -> u64 {
-        let mut digest = DefaultHasher::new();
-        (&self.series, &self.identity, self.expected).hash(&mut digest);
-        for frame in &self.frames {
-            let numbers = frame.spacing_mm.iter().chain(&frame.position_mm).chain(&frame.orientation);
-            numbers.chain(&frame.rescale).for_each(|number| number.to_bits().hash(&mut digest));
-            (frame.columns, frame.rows, frame.shift, &frame.samples).hash(&mut digest);
-        }
-        digest.finish()
-    }
+    Ok((frames, places.note))
 }
 
 /// The data set of a file whose structure is sound.

@@ -2,31 +2,33 @@
 
 use dicom_core::Tag;
 
-use super::{
-    acquired::Acquired,
-    acquisition::Acquisition,
-    attribute::Attributes,
-    image::{Image, Refused},
-};
+use super::{acquired::Acquired, acquisition::Acquisition, attribute::Attributes, image::Image};
 use crate::error::Error;
 
 /// What an image says of itself and its series.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ImageInfo {
+pub struct ImageHeader {
     /// SeriesInstanceUID.
     pub series: String,
     /// SOPInstanceUID, empty where there is none.
     pub instance: String,
-    /// Slices in this image: 1, more in a multi-frame one, none when they cannot be read.
+    /// When it was acquired, if it says so.
+    pub acquired: Option<Acquired>,
+    /// The attributes that were asked for.
+    pub attributes: Attributes,
+}
+
+/// An image that can be used.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageInfo {
+    /// What it says of itself.
+    pub header: ImageHeader,
+    /// Slices in this image: 1, or more in a multi-frame one.
     pub frames: usize,
     /// Files of the whole series, if it says so: ImagesInAcquisition, or 1 when it has several slices itself.
     pub expected: Option<usize>,
     /// What it states of its acquisition, which may have several series.
     pub acquisition: Option<Acquisition>,
-    /// When it was acquired, if it says so.
-    pub acquired: Option<Acquired>,
-    /// The attributes that were asked for.
-    pub attributes: Attributes,
     /// Differs between images that differ in what a scan is made of. The same in one run of the program only.
     pub digest: u64,
 }
@@ -37,7 +39,7 @@ pub struct Unusable {
     /// SeriesInstanceUID, if it can be read.
     pub series: Option<Box<str>>,
     /// Whose it is, if that can be read.
-    pub image: Option<Box<ImageInfo>>,
+    pub header: Option<Box<ImageHeader>>,
     /// What is wrong with it, and what to do.
     pub error: Error,
 }
@@ -45,25 +47,14 @@ pub struct Unusable {
 impl Unusable {
     /// Nothing says whose it is.
     pub(super) fn of_no_series(error: Error) -> Self {
-        Self { series: None, image: None, error }
+        Self { series: None, header: None, error }
     }
 }
 
 /// Reads an image whole, so that what is wrong with it is known now; its samples are not kept.
 pub fn inspect(file: &str, bytes: &[u8], wanted: &[Tag]) -> Result<ImageInfo, Unusable> {
-    Image::read(file, bytes, wanted).map(ImageInfo::from).map_err(Unusable::from)
-}
-
-impl From<Image> for ImageInfo {
-    fn from(image: Image) -> Self {
-        let (digest, frames) = (image.digest(), image.frames.len());
-        let Image { series, instance, expected, acquisition, acquired, attributes, .. } = image;
-        Self { series, instance, frames, expected, acquisition, acquired, attributes, digest }
-    }
-}
-
-impl From<Refused> for Unusable {
-    fn from(Refused { series, image, error }: Refused) -> Self {
-        Self { series, image: image.map(|image| Box::new(ImageInfo::from(*image))), error }
-    }
+    let image = Image::read(file, bytes, wanted)?;
+    let (digest, frames) = (image.digest(), image.frames.len());
+    let Image { source, expected, acquisition, .. } = image;
+    Ok(ImageInfo { header: source.header, frames, expected, acquisition, digest })
 }

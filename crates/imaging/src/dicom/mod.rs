@@ -26,12 +26,12 @@ pub use self::{
     acquired::Acquired,
     acquisition::{Acquisition, is_whole_acquisition},
     attribute::{Attributes, tag},
-    inspect::{ImageInfo, Unusable, inspect},
+    inspect::{ImageHeader, ImageInfo, Unusable, inspect},
     write::{Label, series_uid, write_enhanced, write_series},
 };
 use self::{
     attribute::{Scope, name},
-    image::{Frame, Image},
+    image::{Frame, Image, Source},
     stack::Stack,
 };
 use crate::{error::Error, turn::ImageAxis, volume::Volume};
@@ -170,19 +170,19 @@ impl<'w> Collected<'w> {
 
     fn add(&mut self, file: &str, bytes: &[u8]) {
         match Image::read(file, bytes, self.wanted) {
-            Ok(image) => self.entry(Some(image.series.clone())).images.push((file.to_owned(), image)),
-            Err(refused) => self.add_unusable(refused.into()),
+            Ok(image) => self.entry(Some(&image.source.header.series)).images.push((file.to_owned(), image)),
+            Err(unusable) => self.add_unusable(unusable),
         }
     }
 
     fn add_unusable(&mut self, unusable: Unusable) {
-        self.entry(unusable.series.as_deref().map(str::to_owned)).unusable.get_or_insert(unusable);
+        self.entry(unusable.series.as_deref()).unusable.get_or_insert(unusable);
     }
 
-    fn entry(&mut self, series: Option<String>) -> &mut Entry {
+    fn entry(&mut self, series: Option<&str>) -> &mut Entry {
         let next = self.entries.len();
         let index = match series {
-            Some(uid) => *self.by_series.entry(uid).or_insert(next),
+            Some(uid) => *self.by_series.entry(uid.to_owned()).or_insert(next),
             None => next,
         };
         if index == next {
@@ -198,7 +198,11 @@ impl<'w> Collected<'w> {
             parts[i].is_some_and(|part| is_whole_acquisition(part, others))
         };
         let are_whole: Vec<bool> = (0..parts.len()).map(is_whole).collect();
-        self.entries.into_iter().zip(are_whole).map(|(entry, is_whole)| entry.finish(is_whole)).collect()
+        self.entries
+            .into_iter()
+            .zip(are_whole)
+            .filter_map(|(entry, is_whole)| entry.finish(is_whole))
+            .collect()
     }
 }
 
@@ -209,35 +213,28 @@ impl Entry {
         Some((acquisition, self.images.len()))
     }
 
-    /// `is_whole`: the count that its images state is of several series, and it has its part of them.
-    fn finish(self, is_whole: bool) -> Result<Series, Unusable> {
-        let Some((_, first)) = self.images.first() else {
-            return Err(self.unusable.unwrap_or_else(|| {
-                Unusable::of_no_series(Error::Series {
-                    series: String::new(),
-                    problem: "it has no images".to_owned(),
-                })
-            }));
+    /// `is_whole`: the count that its images state is of several series, and it has its part of them. Nothing when it
+    /// holds nothing.
+    fn finish(self, is_whole: bool) -> Option<Result<Series, Unusable>> {
+        let Some((_, first)) = self.images.first() else { return self.unusable.map(Err) };
+        let source = first.source.clone();
+        let made = match self.unusable {
+            Some(unusable) => Err(unusable.error),
+            None => series(self.images, &source),
         };
-        let first = first.header();
-        let error = match self.unusable {
-            Some(unusable) => unusable.error,
-            None => match series(self.images, &first) {
-                Ok(series) if is_whole => return Ok(Series { stated: None, ..series }),
-                Ok(series) => return Ok(series),
-                Err(error) => error,
-            },
-        };
-        Err(Unusable {
-            series: Some(first.series.as_str().into()),
-            image: Some(Box::new(first.into())),
-            error,
+        Some(match made {
+            Ok(series) => Ok(Series { stated: series.stated.filter(|_| !is_whole), ..series }),
+            // An image that can be used says best whose it is.
+            Err(error) => {
+                let series = Some(source.header.series.as_str().into());
+                Err(Unusable { series, header: Some(Box::new(source.header)), error })
+            }
         })
     }
 }
 
-/// The series that images make, of which `first` is the first.
-fn series(images: Vec<(String, Image)>, first: &Image) -> Result<Series, Error> {
+/// The series that images make; `source` is that of the first.
+fn series(images: Vec<(String, Image)>, source: &Source) -> Result<Series, Error> {
     check_identity(&images)?;
     let (mut frames, mut files, mut notes): (Vec<Frame>, Vec<String>, Vec<String>) = Default::default();
     let (mut acquired, mut stated) = (None::<Acquired>, None);
@@ -247,16 +244,16 @@ fn series(images: Vec<(String, Image)>, first: &Image) -> Result<Series, Error> 
         notes.extend(image.notes);
         stated = stated.max(image.expected);
         // The last slice's time is when the acquisition ended.
-        acquired = match (acquired, image.acquired) {
+        acquired = match (acquired, image.source.header.acquired) {
             (Some(a), Some(b)) if b.local <= a.local => Some(a),
             (a, b) => b.or(a),
         };
     }
-    let (uid, images) = (first.series.clone(), frames.len());
+    let Source { header, identity, device } = source.clone();
+    let (uid, images) = (header.series, frames.len());
     let Stack { volume, axes, notes: more } = stack::stack(&uid, frames)?;
     notes.extend(more);
-    let egg_id = first.identity.egg_id().map(str::to_owned);
-    let (device, attributes) = (first.device.clone(), first.attributes.clone());
+    let (egg_id, attributes) = (identity.egg_id().map(str::to_owned), header.attributes);
     Ok(Series { volume, axes, uid, egg_id, acquired, device, attributes, files, images, stated, notes })
 }
 
@@ -264,12 +261,12 @@ fn series(images: Vec<(String, Image)>, first: &Image) -> Result<Series, Error> 
 fn check_identity(images: &[(String, Image)]) -> Result<(), Error> {
     let Some((first_file, first)) = images.first() else { return Ok(()) };
     for (file, image) in images {
-        if let Some(difference) = first.identity.difference(&image.identity) {
+        if let Some(difference) = first.source.identity.difference(&image.source.identity) {
             let problem = format!(
                 "{difference} in {first_file} and {file}: images of several eggs have one SeriesInstanceUID; \
                  send each egg as a series of its own"
             );
-            return Err(Error::Series { series: first.series.clone(), problem });
+            return Err(Error::Series { series: first.source.header.series.clone(), problem });
         }
     }
     Ok(())

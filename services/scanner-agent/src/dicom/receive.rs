@@ -10,7 +10,7 @@ use std::time::Duration;
 use ovomesh_api::intake::Complete;
 use ovomesh_api::pb::scan::v1::RejectCode;
 use ovomesh_api::{Invalid, ScanId, ScanKey};
-use ovomesh_imaging::dicom::{self, ImageInfo, Series};
+use ovomesh_imaging::dicom::{self, ImageHeader, ImageInfo, Series};
 use ovomesh_intake::{ImageOrigin, Intake};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -205,20 +205,20 @@ impl Receiver {
         let _reader = self.readers.acquire().await;
         let looked = blocking(move || (dicom::inspect(&name, &file, &wanted), file)).await;
         let (looked, file) = looked.map_err(|error| (Status::out_of_resources(error.to_string()), None))?;
-        let (series, info) = match &looked {
-            Ok(info) => (Some(info.series.as_str()), Some(info)),
-            Err(unusable) => (unusable.series.as_deref(), unusable.image.as_deref()),
+        let (series, header) = match &looked {
+            Ok(info) => (Some(info.header.series.as_str()), Some(&info.header)),
+            Err(unusable) => (unusable.series.as_deref(), unusable.header.as_deref()),
         };
         if series.is_some_and(|series| series.len() > UID_BYTES || ScanId::parse(series).is_err()) {
             let why = "SeriesInstanceUID: 1 to 64 digits and dots are possible";
             return Err((Status::cannot_understand(why), None));
         }
-        let complete = info.map(|info| self.check(&instance, &origin, info)).transpose();
+        let complete = header.map(|header| self.check(&instance, &origin, header)).transpose();
         let complete = complete.map_err(|status| (status, None))?.unwrap_or_default();
         match looked {
             Ok(info) => {
-                let ImageInfo { series, frames, expected, acquisition, digest, acquired, attributes, .. } =
-                    info;
+                let ImageInfo { header, frames, expected, acquisition, digest } = info;
+                let ImageHeader { series, attributes, acquired, .. } = header;
                 let about = About { origin, attributes, acquired };
                 let bytes = file.len() as u64;
                 let image = Image {
@@ -241,8 +241,8 @@ impl Receiver {
                 metrics::counter!("ovomesh_agent_images_refused_total").increment(1);
                 let why = unusable.error.to_string();
                 if let Some(series) = &unusable.series {
-                    let about = unusable.image.map(|info| {
-                        let ImageInfo { attributes, acquired, .. } = *info;
+                    let about = unusable.header.map(|header| {
+                        let ImageHeader { attributes, acquired, .. } = *header;
                         About { origin, attributes, acquired }
                     });
                     self.table.lock().refuse(series, &instance, &why, about, association, at);
@@ -255,12 +255,15 @@ impl Receiver {
     }
 
     /// Checks that an image is the one that was announced, and of a line, which says when its series is whole.
-    fn check(&self, instance: &str, origin: &ImageOrigin, info: &ImageInfo) -> Result<Complete, Status> {
-        if !info.instance.is_empty() && info.instance != instance {
-            return Err(Status::mismatch(format!("it is instance {}, not the one announced", info.instance)));
+    fn check(&self, instance: &str, origin: &ImageOrigin, header: &ImageHeader) -> Result<Complete, Status> {
+        if !header.instance.is_empty() && header.instance != instance {
+            return Err(Status::mismatch(format!(
+                "it is instance {}, not the one announced",
+                header.instance
+            )));
         }
-        self.intake.complete(origin, &info.attributes).map_err(|error| {
-            tracing::warn!(series = info.series, %error, "an image of no line");
+        self.intake.complete(origin, &header.attributes).map_err(|error| {
+            tracing::warn!(series = header.series, %error, "an image of no line");
             Status::not_authorized(error.to_string())
         })
     }

@@ -104,7 +104,7 @@ pub fn read(root: &Path, files: &[PathBuf], mode: Mode, wanted: &[Tag]) -> io::R
                 let sha256 = series.files.iter().filter_map(of).map(|(_, bytes)| sha256(bytes)).collect();
                 found.push(Found::Scan(Box::new(Scan { series, sha256 })));
             }
-            Err(Unusable { error: error @ Error::NotDicom { .. }, image: None, .. }) => {
+            Err(Unusable { error: error @ Error::NotDicom { .. }, header: None, .. }) => {
                 notes.push(error.to_string());
             }
             Err(unusable) => found.push(Found::Unusable(unusable)),
@@ -202,7 +202,7 @@ mod tests {
         let slices = write_series(&volume, &label).unwrap();
         let mut names = files.put_all(&slices);
         let Read::Slice(slice) = files.read(&names[..1], true) else { panic!("it is a slice") };
-        assert_eq!((&slice.series, slice.expected), (&label.series_uid, Some(4)));
+        assert_eq!((&slice.header.series, slice.expected), (&label.series_uid, Some(4)));
         names.reverse();
         names.push(files.put("README", &[b'x'; 200]));
         let Read::Found(found, notes) = files.read(&names, false) else { panic!("they are whole") };
@@ -226,7 +226,10 @@ mod tests {
                 panic!("it is not whole")
             };
             assert!(may_pass(&unusable.error), "{unusable:?}");
-            assert_eq!(unusable.image.map(|image| image.series), is_known.then(|| label.series_uid.clone()));
+            assert_eq!(
+                unusable.header.map(|header| header.series),
+                is_known.then(|| label.series_uid.clone())
+            );
         }
         let junk = [files.put("junk", &[7; 500])];
         assert!(matches!(files.read(&junk, true), Read::Nothing(why) if why.contains("junk")));
@@ -245,7 +248,7 @@ mod tests {
         let Read::Found(found, _) = files.read(&names, false) else { panic!("both are series") };
         let [Found::Unusable(lacking), Found::Scan(good)] = &found[..] else { panic!("{found:?}") };
         assert!(lacking.error.to_string().contains("3 slice"), "{lacking:?}");
-        assert_eq!(lacking.image.as_ref().unwrap().series, label.series_uid);
+        assert_eq!(lacking.header.as_ref().unwrap().series, label.series_uid);
         assert_eq!(good.series.uid, other.series_uid);
     }
 

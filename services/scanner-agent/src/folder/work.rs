@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use ovomesh_api::json;
 use ovomesh_api::pb::scan::v1::RejectCode;
-use ovomesh_imaging::dicom::{Acquired, Attributes, ImageInfo, Series, Unusable};
+use ovomesh_imaging::dicom::{ImageHeader, Unusable};
 use ovomesh_intake::{Error, ImageOrigin, Intake};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -147,8 +147,8 @@ impl Folder {
             Ok(Read::MayGrow(why)) if !ready.is_last => return self.may_grow(ready, &why),
             Ok(Read::Slice(slice)) => {
                 let complete =
-                    self.intake.complete(&self.origin(ready), &slice.attributes).unwrap_or_default();
-                return Outcome::Slice(slice.series, complete.images().or(slice.expected));
+                    self.intake.complete(&self.origin(ready), &slice.header.attributes).unwrap_or_default();
+                return Outcome::Slice(slice.header.series, complete.images().or(slice.expected));
             }
             Ok(Read::Decided(sha256)) => return self.finish(ready, sha256).await,
             Ok(Read::Nothing(why) | Read::MayGrow(why)) => Ok(Decided::All(Sidecar::Reason(why))),
@@ -262,17 +262,20 @@ impl Folder {
         };
         let (origin, series) = (self.origin(ready), &scan.series);
         let broken = |why: String, may_pass| {
-            let Series { uid, attributes, acquired, .. } = series;
-            let about =
-                Some(About { series: uid.clone(), attributes: attributes.clone(), acquired: *acquired });
-            Ok(Taken::Broken(Broken { why, about, may_pass }))
+            let header = ImageHeader {
+                series: series.uid.clone(),
+                instance: String::new(),
+                acquired: series.acquired,
+                attributes: series.attributes.clone(),
+            };
+            Ok(Taken::Broken(Broken { why, header: Some(Box::new(header)), may_pass }))
         };
         // However it came before, and in however many parts: a series is one scan.
         let (made, mut remarks) = match self.intake.scan(series.uid.clone(), &origin, series) {
             Ok(made) => made,
             Err(Error::Image(error)) => return broken(error.to_string(), read::may_pass(&error)),
             Err(error) => {
-                return Ok(Taken::Broken(Broken { about: None, why: error.to_string(), may_pass: false }));
+                return Ok(Taken::Broken(Broken { header: None, why: error.to_string(), may_pass: false }));
             }
         };
         remarks.extend(notes.iter().cloned());
@@ -281,7 +284,7 @@ impl Folder {
             Err(invalid) if invalid.code == RejectCode::Overloaded => Err(invalid.to_string()),
             Err(invalid) if invalid.code == RejectCode::IdReused => {
                 let why = format!("series {} is decided already, by other images; that stands", series.uid);
-                Ok(Taken::Broken(Broken { about: None, why, may_pass: false }))
+                Ok(Taken::Broken(Broken { header: None, why, may_pass: false }))
             }
             Err(invalid) => broken(invalid.to_string(), false),
         }
@@ -290,9 +293,9 @@ impl Folder {
     /// A series that is no whole volume is UNDECIDED, and that is kept before its files are moved. It is named by its
     /// UID: a part of its files is no other scan. Its entry in the list of verdicts.
     async fn decide_broken(&self, ready: &Ready, broken: &Broken) -> Result<Value, String> {
-        let mut object = match &broken.about {
+        let mut object = match broken.header.as_deref() {
             None => json!({}),
-            Some(About { series, attributes, acquired }) => {
+            Some(ImageHeader { series, attributes, acquired, .. }) => {
                 let now = self.agent.clock.now();
                 match self.intake.broken(series, &self.origin(ready), attributes, *acquired, now) {
                     Ok(meta) => match self.agent.decide_broken(meta, broken.why.clone()) {
@@ -307,7 +310,7 @@ impl Folder {
                 }
             }
         };
-        object["series_uid"] = json!(broken.about.as_ref().map(|about| &about.series));
+        object["series_uid"] = json!(broken.header.as_ref().map(|header| &header.series));
         object["error"] = json!(broken.why);
         Ok(object)
     }
@@ -360,25 +363,14 @@ struct TakenScan {
 struct Broken {
     why: String,
     /// Whose it is, if its egg is to have a row by it.
-    about: Option<About>,
+    header: Option<Box<ImageHeader>>,
     /// More of its images may come.
     may_pass: bool,
 }
 
-/// What a series says of itself.
-struct About {
-    series: String,
-    attributes: Attributes,
-    acquired: Option<Acquired>,
-}
-
 impl From<Unusable> for Broken {
-    fn from(Unusable { image, error, .. }: Unusable) -> Self {
-        let about = image.map(|info| {
-            let ImageInfo { series, attributes, acquired, .. } = *info;
-            About { series, attributes, acquired }
-        });
-        Self { why: error.to_string(), about, may_pass: read::may_pass(&error) }
+    fn from(Unusable { header, error, .. }: Unusable) -> Self {
+        Self { why: error.to_string(), header, may_pass: read::may_pass(&error) }
     }
 }
 
