@@ -13,6 +13,7 @@ use ovomesh_api::{Invalid, ScanId, ScanKey};
 use ovomesh_imaging::dicom::{self, ImageHeader, ImageInfo, Series};
 use ovomesh_intake::{ImageOrigin, Intake};
 use parking_lot::Mutex;
+use scopeguard::ScopeGuard;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -272,18 +273,18 @@ impl Receiver {
     /// handed on again is the same scan.
     pub async fn hand_on(&self, gathered: Gathered) -> Status {
         // Back in the table unless the agent has it, also when this panics or is given up.
-        let mut handing = Handing { receiver: self, gathered: Some(gathered.clone()) };
+        let gathered = scopeguard::guard(gathered, |gathered| {
+            self.table.lock().put_back(gathered, Instant::now() + TRY_AGAIN);
+        });
         match self.handed_on(&gathered).await {
             Ok(Handed::On(status)) => {
                 self.staging.remove(&gathered.series);
-                handing.gathered = None;
-                self.table.lock().is_decided(gathered);
+                self.table.lock().is_decided(ScopeGuard::into_inner(gathered));
                 status
             }
             Ok(Handed::Waits(why)) => {
                 tracing::info!(series = gathered.series, why, "no whole volume yet; more images may come");
-                handing.gathered = None;
-                self.table.lock().wait_for_more(gathered, why);
+                self.table.lock().wait_for_more(ScopeGuard::into_inner(gathered), why);
                 Status::SUCCESS
             }
             Err(why) => {
@@ -394,21 +395,6 @@ enum Handed {
     On(Status),
     /// It is no volume yet.
     Waits(String),
-}
-
-/// A series on its way to the agent.
-struct Handing<'a> {
-    receiver: &'a Receiver,
-    /// Nothing once it has arrived.
-    gathered: Option<Gathered>,
-}
-
-impl Drop for Handing<'_> {
-    fn drop(&mut self) {
-        if let Some(gathered) = self.gathered.take() {
-            self.receiver.table.lock().put_back(gathered, Instant::now() + TRY_AGAIN);
-        }
-    }
 }
 
 /// Work for a thread that may wait.
