@@ -6,6 +6,7 @@
 mod support;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use ovomesh_mesh::{CallError, Phase, PoolConfig, ServerConfig};
@@ -17,9 +18,13 @@ use tokio::time::Instant;
 
 #[tokio::test]
 async fn a_killed_replica_loses_no_call() {
-    let slow = || echo_after(Duration::from_millis(3));
-    let mut killed = Replica::start(ServerConfig::default(), slow());
-    let other = Replica::start(ServerConfig::default(), slow());
+    let (slow, begun) = (echo_after(Duration::from_millis(3)), AtomicUsize::new(0));
+    // It answers a hundred, so that some are with it whenever it is killed.
+    let mut killed = Replica::start(ServerConfig::default(), move |work| match begun.fetch_add(1, Relaxed) {
+        ..100 => slow(work),
+        _ => Box::pin(never(work)),
+    });
+    let other = Replica::start(ServerConfig::default(), echo_after(Duration::from_millis(3)));
     let pool = pool(PoolConfig::default(), [&killed, &other]);
     all_ready(&pool, 2).await;
     let mut set = calls(&pool, 0..1_000);
