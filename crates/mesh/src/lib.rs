@@ -29,6 +29,7 @@ mod fault;
 mod lifecycle;
 mod phase;
 mod pool;
+mod quota;
 mod server;
 mod stage;
 
@@ -43,6 +44,7 @@ pub use fault::Fault;
 pub use lifecycle::Lifecycle;
 pub use phase::Phase;
 pub use pool::{Pending, PoolState, ReplicaState, StreamPool};
+pub use quota::{Full, Peer, Quota, Share};
 pub use server::{Done, Load, ResponseStream, ServerConfig, StageError, StageServer, Work};
 pub use stage::{Frame, Stage};
 

@@ -29,7 +29,7 @@ impl InferenceService for Service {
         &self,
         request: Request<Streaming<InferRequest>>,
     ) -> Result<Response<Self::InferStream>, Status> {
-        Ok(Response::new(self.stage.accept(request.into_inner())?))
+        Ok(Response::new(self.stage.accept(request)?))
     }
 }
 

@@ -23,7 +23,7 @@ impl PreprocessService for Service {
         &self,
         request: Request<Streaming<PrepareRequest>>,
     ) -> Result<Response<Self::PrepareStream>, Status> {
-        Ok(Response::new(self.stage.accept(request.into_inner())?))
+        Ok(Response::new(self.stage.accept(request)?))
     }
 }
 

@@ -35,7 +35,7 @@ impl InferenceService for Slow {
         &self,
         request: Request<Streaming<InferRequest>>,
     ) -> Result<Response<Self::InferStream>, Status> {
-        Ok(Response::new(self.0.accept(request.into_inner())?))
+        Ok(Response::new(self.0.accept(request)?))
     }
 }
 

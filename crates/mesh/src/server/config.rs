@@ -12,8 +12,8 @@ pub struct ServerConfig {
     pub messages: u32,
     /// Encoded bytes that one stream may have outstanding. Default 16 MiB.
     pub bytes: u64,
-    /// Encoded bytes that all streams together may have outstanding. A stream for which not even one message of
-    /// `max_message_bytes` is left is refused. HTTP/2 windows come on top: one stream window a stream.
+    /// Encoded bytes that all streams together may have outstanding, those of one address three quarters of them. A
+    /// stream for which not even one message of `max_message_bytes` is left is refused. HTTP/2 windows come on top: one stream window a stream.
     /// Default 256 MiB.
     pub total_bytes: u64,
     /// Largest encoded message, header included; the generated service's `max_decoding_message_size` should be the

@@ -2,38 +2,35 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+
+use crate::{Full, Peer, Quota, Share};
 
 /// What is left for new streams.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    left: Mutex<u64>,
-    freed: Notify,
+    bytes: Quota,
+    freed: Arc<Notify>,
 }
 
 /// A stream's share. Returned when it is dropped.
 #[derive(Debug)]
 pub(super) struct Grant {
-    ledger: Arc<Ledger>,
-    bytes: u64,
+    /// `None` only while it is dropped.
+    share: Option<Share>,
+    freed: Arc<Notify>,
 }
 
 impl Ledger {
     pub(super) fn new(bytes: u64) -> Self {
-        Self { left: Mutex::new(bytes), freed: Notify::new() }
+        Self { bytes: Quota::shared("bytes", bytes), freed: Arc::default() }
     }
 
-    /// As much of `want` as is left, or what is left if that is not even `least`.
-    pub(super) fn grant(self: &Arc<Self>, want: u64, least: u64) -> Result<Grant, u64> {
-        let mut left = self.left.lock();
-        let bytes = want.min(*left);
-        if bytes < least {
-            return Err(*left);
-        }
-        *left -= bytes;
-        Ok(Grant { ledger: Arc::clone(self), bytes })
+    /// As much of `want` as is left, if it is at least `least`.
+    pub(super) fn grant(&self, peer: Peer, want: u64, least: u64) -> Result<Grant, Full> {
+        let share = self.bytes.take_within(peer, least..=want)?;
+        Ok(Grant { share: Some(share), freed: self.freed.clone() })
     }
 
     /// Ends when another stream has given back what it had.
@@ -44,28 +41,22 @@ impl Ledger {
 
 impl Grant {
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        self.share.as_ref().map_or(0, Share::units)
     }
 
     /// Takes more, up to `want` in all, if that is at least `step` or all that is missing. Small steps would only
     /// make messages.
     pub(super) fn grow(&mut self, want: u64, step: u64) -> bool {
-        let missing = want.saturating_sub(self.bytes);
-        let mut left = self.ledger.left.lock();
-        let more = missing.min(*left);
-        let grows = more > 0 && (more >= step || more == missing);
-        if grows {
-            *left -= more;
-            self.bytes += more;
-        }
-        grows
+        let missing = want.saturating_sub(self.bytes());
+        let Some(share) = &mut self.share else { return false };
+        missing > 0 && share.grow(step.min(missing)..=missing)
     }
 }
 
 impl Drop for Grant {
     fn drop(&mut self) {
-        *self.ledger.left.lock() += self.bytes;
-        self.ledger.freed.notify_waiters();
+        self.share = None;
+        self.freed.notify_waiters();
     }
 }
 
@@ -74,17 +65,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn streams_together_never_have_more_than_all_of_it() {
-        let ledger = Arc::new(Ledger::new(100));
-        let first = ledger.grant(60, 10).unwrap();
-        let mut second = ledger.grant(60, 10).unwrap();
-        assert_eq!((first.bytes(), second.bytes()), (60, 40));
-        assert_eq!(ledger.grant(60, 10).unwrap_err(), 0, "no room for one message");
-        assert!(!second.grow(60, 10));
-        drop(first);
-        assert!(second.grow(60, 10));
-        assert_eq!(second.bytes(), 60);
-        assert!(!second.grow(60, 10), "it has all that it wants");
-        assert_eq!(ledger.grant(60, 10).unwrap().bytes(), 40);
+    fn a_stream_grows_when_another_has_given_back_what_it_had() {
+        let [first, second] = [1, 2].map(|n| Peer::at([10, 0, 0, n].into()));
+        let ledger = Ledger::new(100);
+        let one = ledger.grant(first, 60, 10).unwrap();
+        let mut two = ledger.grant(second, 60, 10).unwrap();
+        assert_eq!((one.bytes(), two.bytes()), (60, 40));
+        assert!(ledger.grant(second, 60, 10).is_err(), "no room for one message");
+        assert!(!two.grow(60, 10));
+        drop(one);
+        assert!(two.grow(60, 10));
+        assert_eq!(two.bytes(), 60);
+        assert!(!two.grow(60, 10), "it has all that it wants");
+    }
+
+    #[test]
+    fn one_peer_leaves_room_for_a_stream_of_another() {
+        let [greedy, other] = [1, 2].map(|n| Peer::at([10, 0, 0, n].into()));
+        let ledger = Ledger::new(100);
+        let _streams: Vec<_> = (0..9).map_while(|_| ledger.grant(greedy, 20, 10).ok()).collect();
+        assert_eq!(ledger.grant(other, 20, 10).unwrap().bytes(), 20);
     }
 }

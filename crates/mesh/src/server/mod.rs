@@ -18,9 +18,9 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::Instant;
-use tonic::{Status, Streaming};
+use tonic::{Request, Status, Streaming};
 
-use crate::{Fault, Lifecycle, Stage};
+use crate::{Fault, Lifecycle, Peer, Stage};
 pub use config::ServerConfig;
 use ledger::Ledger;
 use meter::Meter;
@@ -100,29 +100,27 @@ impl<S: Stage> StageServer<S> {
         Self { core: Arc::new(core) }
     }
 
-    /// Serves one stream, in a task of its own.
+    /// Serves one stream of a peer, in a task of its own.
     ///
     /// # Errors
     /// UNAVAILABLE when the program drains, RESOURCE_EXHAUSTED when there is no room for another stream.
     ///
     /// # Panics
     /// Outside a Tokio runtime.
-    pub fn accept(&self, inbound: Streaming<S::RequestFrame>) -> Result<ResponseStream<S>, Status> {
+    pub fn accept(&self, request: Request<Streaming<S::RequestFrame>>) -> Result<ResponseStream<S>, Status> {
         let core = &self.core;
         if core.lifecycle.drain.is_cancelled() {
             return Err(Fault::Unavailable.status("this server drains; call another"));
         }
         let least = core.config.max_message_bytes;
-        let grant = core.ledger.grant(core.config.share(), least).map_err(|left| {
-            let all = core.config.total_bytes;
-            Fault::NoRoom.status(format!(
-                "no room for another stream: {left} of {all} bytes are left, and one message may have {least}; call another server"
-            ))
+        let grant = core.ledger.grant(Peer::of(&request), core.config.share(), least).map_err(|full| {
+            Fault::NoRoom
+                .status(format!("no room for another stream, whose messages may have {least} bytes: {full}"))
         })?;
         let key = core.keys.fetch_add(1, Ordering::Relaxed);
         let session = Session::new(Arc::clone(core), key, grant);
         let outbox = session.outbox();
-        core.lifecycle.spawn("stage stream", session.serve(inbound));
+        core.lifecycle.spawn("stage stream", session.serve(request.into_inner()));
         Ok(ResponseStream { outbox })
     }
 

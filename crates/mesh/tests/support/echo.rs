@@ -57,7 +57,7 @@ impl tonic::server::StreamingService<EchoRequest> for EchoService {
     type Future = std::future::Ready<Result<Response<Self::ResponseStream>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<EchoRequest>>) -> Self::Future {
-        ready(self.stage.accept(request.into_inner()).map(Response::new))
+        ready(self.stage.accept(request).map(Response::new))
     }
 }
 
