@@ -8,11 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
+use ovomesh_mesh::{Peer, Quota};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use crate::connection::{Connection, Wire};
+use crate::warn_seldom;
 
 /// How long a caller may take to its first byte, and how long for a TLS handshake: connections that are only held
 /// open must not add up.
@@ -20,6 +24,9 @@ const OPENING: Duration = Duration::from_secs(10);
 /// Connections that may be opening at once, at some KiB each: so many that silent callers do not soon keep others out.
 /// More wait in the kernel's queue.
 const OPENING_AT_ONCE: usize = 4_096;
+/// Connections of a port at once, at some 20 KiB each before their first call. Behind one address there may be a whole
+/// site, or a proxy with thousands of agents.
+const CONNECTIONS: u64 = 4_096;
 /// Pause after the system refused a connection, which it does when file descriptors run out.
 const REFUSED: Duration = Duration::from_millis(100);
 /// How long a farewell may take, and how much of what the caller still sends is read for it.
@@ -30,11 +37,11 @@ const HANDSHAKE: u8 = 0x16;
 const NEEDS_TLS: &str = "this port speaks TLS: call it with https:// and the authority's certificate";
 
 /// Plain-text connections of `listener`.
-pub(crate) fn plain(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
+pub(crate) fn plain(listener: TcpListener) -> impl Stream<Item = io::Result<Wire<TcpStream>>> {
     connections(listener, |stream| async {
         let (stream, first) = first_byte(stream).await?;
         if first == HANDSHAKE {
-            tracing::warn!(peer = %peer(&stream), "a caller speaks TLS to this plain-text port: it should call http://, or this server needs --tls-cert and --tls-key");
+            warn_seldom!(peer = %peer(&stream), "a caller speaks TLS to this plain-text port: it should call http://, or this server needs --tls-cert and --tls-key");
             return None;
         }
         Some(stream)
@@ -45,7 +52,7 @@ pub(crate) fn plain(listener: TcpListener) -> impl Stream<Item = io::Result<TcpS
 pub(crate) fn tls(
     listener: TcpListener,
     config: Arc<rustls::ServerConfig>,
-) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> {
+) -> impl Stream<Item = io::Result<Wire<TlsStream<TcpStream>>>> {
     let acceptor = TlsAcceptor::from(config);
     connections(listener, move |stream| {
         let acceptor = acceptor.clone();
@@ -53,7 +60,7 @@ pub(crate) fn tls(
             let (stream, first) = first_byte(stream).await?;
             let peer = peer(&stream);
             if first != HANDSHAKE {
-                tracing::warn!(%peer, "a caller speaks plain text to this TLS port");
+                warn_seldom!(%peer, "a caller speaks plain text to this TLS port");
                 // It may hang up first.
                 let _ = tokio::time::timeout(FAREWELL.0, say_needs_tls(stream, first)).await;
                 return None;
@@ -61,13 +68,13 @@ pub(crate) fn tls(
             match tokio::time::timeout(OPENING, acceptor.accept(stream).into_fallible()).await {
                 Ok(Ok(stream)) => Some(stream),
                 Ok(Err((error, stream))) => {
-                    tracing::warn!(%peer, %error, "a TLS handshake failed");
+                    warn_seldom!(%peer, %error, "a TLS handshake failed");
                     // The alert that says why is on its way.
                     let _ = tokio::time::timeout(FAREWELL.0, leave(stream)).await;
                     None
                 }
                 Err(_) => {
-                    tracing::warn!(%peer, "a TLS handshake took longer than {} s", OPENING.as_secs());
+                    warn_seldom!(%peer, "a TLS handshake took longer than {} s", OPENING.as_secs());
                     None
                 }
             }
@@ -75,22 +82,29 @@ pub(crate) fn tls(
     })
 }
 
-/// Accepts for ever, opens several at once, and gives those that `open` lets in.
+/// Accepts for ever within the limits of connections, opens several at once, and gives those that `open` lets in.
 fn connections<T, F>(
     listener: TcpListener,
     open: impl Fn(TcpStream) -> F + Send + 'static,
-) -> impl Stream<Item = io::Result<T>>
+) -> impl Stream<Item = io::Result<Wire<T>>>
 where
     T: Send + 'static,
     F: Future<Output = Option<T>> + Send + 'static,
 {
-    futures::stream::unfold((listener, JoinSet::new(), open), |(listener, mut opening, open)| async move {
+    let places = Quota::shared("connections", CONNECTIONS);
+    let state = (listener, JoinSet::new(), open, places);
+    futures::stream::unfold(state, |(listener, mut opening, open, places)| async move {
         loop {
             tokio::select! {
                 accepted = listener.accept(), if opening.len() < OPENING_AT_ONCE => match accepted {
-                    Ok((stream, _)) => {
-                        opening.spawn(open(stream));
-                    }
+                    Ok((stream, address)) => match places.one(Peer::at(address.ip())) {
+                        Ok(place) => {
+                            let connection = Connection::new(Peer::at(address.ip()), place);
+                            let opened = open(stream);
+                            opening.spawn(async move { Some(Wire::new(opened.await?, connection)) });
+                        }
+                        Err(full) => warn_seldom!(%full, "a connection was refused"),
+                    },
                     Err(error) if passes(&error) => {}
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted; is the limit of open files too low?");
@@ -99,7 +113,7 @@ where
                 },
                 Some(opened) = opening.join_next() => {
                     if let Ok(Some(stream)) = opened {
-                        return Some((Ok(stream), (listener, opening, open)));
+                        return Some((Ok(stream), (listener, opening, open, places)));
                     }
                 }
             }

@@ -6,6 +6,7 @@
 
 mod args;
 mod configuration;
+mod connection;
 pub mod discover;
 mod door;
 mod errors;
@@ -20,6 +21,7 @@ pub mod status;
 mod supervisor;
 mod telemetry;
 pub mod terminal;
+mod throttle;
 mod tls;
 pub mod trace;
 #[cfg(feature = "kubernetes")]
@@ -27,6 +29,7 @@ mod watch_backoff;
 
 pub use args::{ClientTlsArgs, LogFormat, ServerArgs, TelemetryArgs};
 pub use configuration::configuration;
+pub use connection::Connection;
 pub use inbound::{Messages, Received, Skipped};
 pub use ovomesh_mesh::{Lifecycle, Load};
 pub use port::PortConfig;
@@ -34,6 +37,7 @@ pub use run::{Failure, main, runtime};
 pub use server::Server;
 pub use status::Status;
 pub use telemetry::{Telemetry, start as start_telemetry};
+pub use throttle::Throttle;
 pub use tls::{client_config, install_provider};
 #[cfg(feature = "kubernetes")]
 pub use watch_backoff::WatchBackoff;

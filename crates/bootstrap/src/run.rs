@@ -64,8 +64,10 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The runtime of a program: with one thread everything runs on the caller's own.
+/// The runtime of a program: with one thread everything runs on the caller's own. The program may open as many files
+/// as the system lets it.
 pub fn runtime(io_threads: u16) -> anyhow::Result<tokio::runtime::Runtime> {
+    raise_file_limit();
     let mut builder = match io_threads {
         1 => tokio::runtime::Builder::new_current_thread(),
         n => {
@@ -75,6 +77,15 @@ pub fn runtime(io_threads: u16) -> anyhow::Result<tokio::runtime::Runtime> {
         }
     };
     builder.enable_all().build().context("starting the runtime")
+}
+
+/// Each connection is an open file, and the usual limit of 1,024 only protects programs that use `select`.
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, current, maximum, "the limit of open files could not be raised");
+    }
 }
 
 async fn started<F>(

@@ -21,7 +21,7 @@ use crate::health::Health;
 use crate::served::Served;
 use crate::status::pb::status_service_server::StatusServiceServer;
 use crate::status::{Serving, Status, StatusServer, pb};
-use crate::{PortConfig, door, inbound, metrics, served, supervisor};
+use crate::{PortConfig, connection, door, inbound, metrics, served, supervisor};
 
 /// HTTP/2 receive windows of a stream and of a connection: a few messages of the largest usual size.
 const WINDOWS: (u32, u32) = (4 << 20, 8 << 20);
@@ -129,7 +129,8 @@ impl<'a> Server<'a> {
             .fallback(async move |request: Request| served::unimplemented(here, &request))
             .layer(MapRequestLayer::new(inbound::watch))
             .merge(self.pages)
-            .merge(pages(status, lifecycle.clone()));
+            .merge(pages(status, lifecycle.clone()))
+            .layer(axum::middleware::from_fn(connection::watch));
         let mut builder = tonic::transport::Server::builder()
             .accept_http1(true)
             .initial_stream_window_size(self.windows.0)
