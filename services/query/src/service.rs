@@ -11,8 +11,8 @@ use ovomesh_api::pb::query::v1::{
 };
 use ovomesh_api::pb::store::v1::{self as store, ListLineRequest};
 use ovomesh_api::{EggId, Fault, Invalid, ScanId, time};
-use ovomesh_mesh::Lifecycle;
-use tokio::sync::{Semaphore, mpsc};
+use ovomesh_mesh::{Lifecycle, Peer, Quota};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Uri;
 use tonic::{Request, Response, Status};
@@ -35,13 +35,13 @@ const READS: usize = 10;
 /// Messages that wait for a watcher.
 const WATCH_AHEAD: usize = 4;
 /// Watchers at once: ten times what is promised, about 10 MiB of messages that wait for them.
-const WATCHERS: usize = 1_000;
+const WATCHERS: u64 = 1_000;
 
 #[derive(Clone)]
 pub struct Service {
     stores: Stores,
     live: Arc<Live>,
-    watcher_permits: Arc<Semaphore>,
+    watchers: Quota,
     /// Watchers are its tasks.
     lifecycle: Lifecycle,
 }
@@ -50,8 +50,7 @@ impl Service {
     /// Asks `stores`, and reads their feeds from now on.
     pub fn new(stores: Stores, lifecycle: &Lifecycle) -> Self {
         let live = Live::start(&stores, lifecycle);
-        let watcher_permits = Arc::new(Semaphore::new(WATCHERS));
-        Self { stores, live, watcher_permits, lifecycle: lifecycle.clone() }
+        Self { stores, live, watchers: Quota::shared("watchers", WATCHERS), lifecycle: lifecycle.clone() }
     }
 }
 
@@ -115,21 +114,20 @@ impl QueryService for Service {
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let peer = Peer::of(&request);
         let WatchRequest { site, line, filter, resume_token } = request.into_inner();
         let wanted = Wanted::at(site, line, filter).map_err(invalid)?;
         let from = token::from_text("resume_token", &resume_token)
             .and_then(|token| Position::decode("resume_token", &token))
             .map_err(invalid)?;
-        let permit = self.watcher_permits.clone().try_acquire_owned().map_err(|_| {
-            Fault::NoRoom.status(format!("{WATCHERS} watch already; ask another replica of query"))
-        })?;
+        let place = self.watchers.one(peer)?;
         let (send, receive) = mpsc::channel(WATCH_AHEAD);
         let watcher = Watcher { wanted, live: self.live.clone(), stores: self.stores.clone(), send };
         let from = (!resume_token.is_empty()).then_some(from);
         let watching = watcher.run(from, self.lifecycle.drain.clone());
         self.lifecycle.spawn("watch", async move {
             watching.await;
-            drop(permit);
+            drop(place);
         });
         Ok(Response::new(ReceiverStream::new(receive)))
     }
@@ -175,7 +173,7 @@ impl ovomesh_bootstrap::Status for Service {
         };
         let stores = (0..).zip(self.stores.all()).map(|(number, store)| state(number, store.uri()));
         let store = stores.collect::<Vec<_>>().join("; ");
-        let watchers = WATCHERS - self.watcher_permits.available_permits();
+        let watchers = self.watchers.taken();
         BTreeMap::from([("store".into(), store), ("watchers".into(), watchers.to_string())])
     }
 }

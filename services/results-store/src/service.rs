@@ -14,8 +14,8 @@ use ovomesh_api::pb::store::v1::{
 };
 use ovomesh_api::stages::Append;
 use ovomesh_api::{EggId, Invalid, LineId, ScanId, Site, time};
-use ovomesh_mesh::{Done, Lifecycle, Load, ResponseStream, StageError, StageServer, Work};
-use tokio::sync::{Semaphore, mpsc};
+use ovomesh_mesh::{Done, Lifecycle, Load, Peer, Quota, ResponseStream, StageError, StageServer, Work};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -33,7 +33,7 @@ const DEFAULT_ROWS: usize = 100;
 /// Lines of an answer: ten times the sites that the mesh is made for. A line is 150 bytes at most.
 const LINES: usize = 10_000;
 /// Readers of the feed at once: queries, of which a mesh has a few, and those of their watchers that catch up.
-const READERS: usize = 128;
+const READERS: u64 = 128;
 
 pub struct Service<S> {
     store: Arc<S>,
@@ -42,7 +42,7 @@ pub struct Service<S> {
     /// Feeds are its tasks.
     lifecycle: Lifecycle,
     /// Room for readers of the feed.
-    readers: Arc<Semaphore>,
+    readers: Quota,
 }
 
 impl<S> Clone for Service<S> {
@@ -60,7 +60,7 @@ impl<S> Clone for Service<S> {
 impl<S> Service<S> {
     /// Reads from `store`, writes through `stage`, reports to `feed`.
     pub fn new(store: Arc<S>, stage: StageServer<Append>, feed: Arc<Feed>, lifecycle: Lifecycle) -> Self {
-        Self { store, stage, feed, lifecycle, readers: Arc::new(Semaphore::new(READERS)) }
+        Self { store, stage, feed, lifecycle, readers: Quota::shared("readers of the feed", READERS) }
     }
 }
 
@@ -80,7 +80,7 @@ impl<S: Store> StoreService for Service<S> {
         &self,
         request: Request<Streaming<AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
-        Ok(Response::new(self.stage.accept(request.into_inner())?))
+        Ok(Response::new(self.stage.accept(request)?))
     }
 
     async fn get_scan(&self, request: Request<GetScanRequest>) -> Result<Response<GetScanResponse>, Status> {
@@ -127,6 +127,7 @@ impl<S: Store> StoreService for Service<S> {
         &self,
         request: Request<SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let peer = Peer::of(&request);
         let token = request.into_inner().token;
         let (from, lagged) = match token.is_empty() {
             true => (self.feed.end(), 0),
@@ -140,9 +141,7 @@ impl<S: Store> StoreService for Service<S> {
                 }
             },
         };
-        let reader = self.readers.clone().try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!("{READERS} read the feed already; ask another results-store"))
-        })?;
+        let reader = self.readers.one(peer)?;
         let (send, receive) = mpsc::channel(subscriber::AHEAD);
         let drain = self.lifecycle.drain.clone();
         let subscriber = Subscriber { feed: self.feed.clone(), from, lagged, send, drain };
@@ -190,7 +189,7 @@ impl<S: Store> ovomesh_bootstrap::Status for Service<S> {
     }
 
     fn details(&self) -> BTreeMap<String, String> {
-        let readers = READERS - self.readers.available_permits();
+        let readers = self.readers.taken();
         let own = [
             ("rows since the start", self.feed.end().to_string()),
             ("readers of the feed", readers.to_string()),

@@ -10,12 +10,15 @@ use ovomesh_api::Fault;
 use ovomesh_api::pb::load::v1::load_service_server::LoadService;
 use ovomesh_api::pb::load::v1::{StageLoad, WatchRequest, WatchResponse};
 use ovomesh_api::stages::{Append, Infer, MAIN_POOL, Prepare};
-use ovomesh_mesh::{Lifecycle, Stage, StreamPool};
+use ovomesh_mesh::{Lifecycle, Peer, Quota, Stage, StreamPool};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 /// How often the load is reported when the request does not say, in milliseconds; and the least and the most.
 const EVERY_MS: (u32, u32, u32) = (500, 100, 10_000);
+
+/// Watchers at once: operators, and people who look.
+const WATCHERS: u64 = 64;
 
 /// Counts of the whole process.
 #[derive(Debug, Default)]
@@ -122,12 +125,14 @@ pub struct LoadWatch {
     counters: Arc<LoadCounters>,
     instance: Arc<str>,
     drain: CancellationToken,
+    watchers: Quota,
 }
 
 impl LoadWatch {
     /// Reports `counters` in the name of `instance`.
     pub fn new(counters: Arc<LoadCounters>, instance: String, lifecycle: &Lifecycle) -> Self {
-        Self { counters, instance: instance.into(), drain: lifecycle.drain.clone() }
+        let watchers = Quota::shared("watchers of the load", WATCHERS);
+        Self { counters, instance: instance.into(), drain: lifecycle.drain.clone(), watchers }
     }
 }
 
@@ -136,6 +141,7 @@ impl LoadService for LoadWatch {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let peer = Peer::of(&request);
         let (usual, least, most) = EVERY_MS;
         let every = match request.into_inner().every_ms {
             0 => usual,
@@ -145,17 +151,19 @@ impl LoadService for LoadWatch {
                     .status(format!("every_ms is {ms}; it must be {least} to {most}, or 0 for {usual}")));
             }
         };
+        let place = self.watchers.one(peer)?;
         let ticks = tokio::time::interval(Duration::from_millis(every.into()));
-        let state = (self.counters.clone(), self.instance.clone(), self.drain.clone(), ticks);
+        let state = (self.counters.clone(), self.instance.clone(), self.drain.clone(), ticks, place);
         // The next answer is made when the last one is taken: a slow reader gets fewer, never a queue.
-        let reports = futures::stream::unfold(state, |(counters, instance, drain, mut ticks)| async move {
-            tokio::select! {
-                () = drain.cancelled() => return None,
-                _ = ticks.tick() => {}
-            }
-            let now = counters.report(&instance);
-            Some((Ok(now), (counters, instance, drain, ticks)))
-        });
+        let reports =
+            futures::stream::unfold(state, |(counters, instance, drain, mut ticks, place)| async move {
+                tokio::select! {
+                    () = drain.cancelled() => return None,
+                    _ = ticks.tick() => {}
+                }
+                let now = counters.report(&instance);
+                Some((Ok(now), (counters, instance, drain, ticks, place)))
+            });
         Ok(Response::new(Box::pin(reports)))
     }
 }
