@@ -21,7 +21,7 @@ pub use link::Link;
 pub use network::in_own_network;
 pub use older_gateway::OlderGateway;
 pub use ovomesh_bootstrap::install_provider;
-pub use raw::{Raw, framed};
+pub use raw::{Opening, Raw, connect_from, framed};
 pub use scans::{hello, phantom, place, scan, volume};
 pub use session::{Answer, LIMIT, Session};
 pub use sorter::{Sorter, start};

@@ -41,6 +41,12 @@ impl Invalid {
         self
     }
 
+    /// There is no room for a scan now: where there is none, and why.
+    pub fn overloaded(place: &str, why: impl fmt::Display) -> Self {
+        let error = Self::field("scan", "", format!("within {place}"));
+        error.because(RejectCode::Overloaded, format!("{why}; send it again later"))
+    }
+
     /// Whether the image itself can never be computed, so that its egg can only be UNDECIDED. A checksum that does not fit says
     /// that the message was damaged on its way, and nothing of the image.
     pub fn is_of_the_image(&self) -> bool {

@@ -11,7 +11,7 @@ use ovomesh_api::pb::scanner::v1::connect_request::Message as Up;
 use ovomesh_api::pb::scanner::v1::connect_response::Message as Down;
 use ovomesh_api::pb::scanner::v1::{Accepted, Committed, ConnectRequest, ConnectResponse, Hello, Welcome};
 use ovomesh_api::{Advisor, CutScan, Fault, Invalid, LineId, Row, time};
-use ovomesh_bootstrap::{Messages, Received, Skipped};
+use ovomesh_bootstrap::{Messages, Skipped, Why};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -84,8 +84,7 @@ impl Session {
             let room = self.room.clone();
             let next = async {
                 let place = room.acquire_owned().await;
-                let message = inbound.next().await;
-                (place, message, inbound.began())
+                (place, inbound.next().await)
             };
             tokio::select! {
                 biased;
@@ -95,12 +94,12 @@ impl Session {
                 () = &mut greeting, if self.open.is_none() => {
                     break Err(Fault::Expired.status(format!("no Hello within {} s; send it first", GREETING.as_secs())));
                 }
-                (place, message, received) = next => match message {
-                    Ok(Some(arrived)) => {
+                (place, received) = next => match received {
+                    Ok(Some(received)) => {
                         let wants_committed = answering.len() < UNCOMMITTED;
-                        let unanswered = match arrived {
-                            Received::Whole(message) => self.read(message, received).await,
-                            Received::TooLarge(skipped) => self.too_large(&skipped).await,
+                        let unanswered = match received.message {
+                            Ok(message) => self.read(message, received.began).await,
+                            Err(skipped) => self.skipped(&skipped).await,
                         };
                         if let (Some(unanswered), Ok(place)) = (unanswered, place) {
                             answering.push(answer(self.out.about(&unanswered.site), unanswered, place, wants_committed));
@@ -154,15 +153,18 @@ impl Session {
         None
     }
 
-    /// Answers a message that was too large to be read. A scan that says whose it is gets its UNDECIDED first.
-    async fn too_large(&self, skipped: &Skipped) -> Option<Unanswered> {
+    /// Answers a message that was skipped. A scan that is too large and says whose it is gets its UNDECIDED first.
+    async fn skipped(&self, skipped: &Skipped) -> Option<Unanswered> {
         let cut = CutScan::read(skipped.bytes, &skipped.head, &skipped.tail);
-        let error = CutScan::error(cut.as_ref(), skipped.bytes, skipped.limit);
-        let scan = cut.map(|cut| cut.scan).unwrap_or_default();
+        let scan = cut.as_ref().map(|cut| cut.scan.clone()).unwrap_or_default();
         let (id, site) = (scan.scan_id.clone(), site_of(&scan));
-        let decided = match &self.open {
-            Some(open) => self.agent.decide_refused(&scan, &open.lines, error),
-            None => Err(hello_first()),
+        let decided = match (&self.open, &skipped.why) {
+            (None, _) => Err(hello_first()),
+            (Some(_), Why::NoRoom(why)) => Err(Invalid::overloaded("the agent's room", why)),
+            (Some(open), Why::TooLarge(limit)) => {
+                let error = CutScan::error(cut.as_ref(), skipped.bytes, *limit);
+                self.agent.decide_refused(&scan, &open.lines, error)
+            }
         };
         match decided {
             Ok((admission, error)) => Some(Unanswered { site, id, admission, rejected: Some(error) }),

@@ -36,7 +36,7 @@ pub struct Args {
     /// Kubernetes namespace whose ScannerLines configure lines, before the file does
     #[arg(long, env = "OVOMESH_SCANNER_LINES", value_name = "NAMESPACE")]
     pub scanner_lines: Option<String>,
-    /// Memory that sessions and their scans may take together, windows included, in MiB
+    /// Memory of this process, in MiB: three quarters are for sessions (96 KiB each) and the scans that they have in flight
     #[arg(long, env = "OVOMESH_MEMORY_MIB", value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u64).range(32..))]
     pub memory_mib: u64,
     /// Largest volume taken, in bytes as sent and as unpacked

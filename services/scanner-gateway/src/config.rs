@@ -21,7 +21,7 @@ pub struct Config {
     pub lines: LineBook,
     /// Kubernetes namespace whose ScannerLines come before `lines`.
     pub scanner_lines: Option<String>,
-    /// Memory that sessions and their scans may take together, windows included, in bytes.
+    /// Memory of this process, in bytes: three quarters are for sessions and the scans that they have in flight.
     pub memory_bytes: u64,
     /// Largest volume taken, in bytes as sent and as unpacked.
     pub max_volume_bytes: u64,

@@ -5,7 +5,7 @@ use ovomesh_api::pb::scanner::v1::{Advice, Committed, Line};
 use ovomesh_api::pb::{gateway::v1 as gateway, scanner::v1 as scanner};
 use ovomesh_api::{Invalid, thousands, time};
 
-use crate::memory::{MAX_IN_FLIGHT, Room};
+use crate::memory::MAX_IN_FLIGHT;
 
 /// Version of both contracts.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -55,13 +55,6 @@ pub enum ToPeer {
     Advice(Advice),
     /// Finish and connect elsewhere.
     Drain { grace_ms: u32 },
-}
-
-impl ToPeer {
-    /// The answer to a Hello.
-    pub fn welcome(room: &Room, settled: u32, max_volume_bytes: u64) -> Self {
-        Self::Welcome { bytes: room.bytes, settled, max_volume_bytes }
-    }
 }
 
 /// One contract.

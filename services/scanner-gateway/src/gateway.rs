@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::{self as pb, Rejected};
 use ovomesh_api::{Call, Invalid, LineId, Reason, Row, Scan};
 use ovomesh_bootstrap::trace;
+use ovomesh_mesh::{Peer, Share};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -44,6 +45,12 @@ pub enum Answer {
 }
 
 impl Gateway {
+    /// Room for a scan of this size, before it is read; or why it is turned away.
+    pub fn room(&self, peer: Peer, bytes: u64) -> Result<Share, String> {
+        self.pipeline.has_room()?;
+        self.memory.bytes().take(peer, bytes).map_err(|full| full.to_string())
+    }
+
     /// Answers one scan, which was read at `received`. `allowed` are the lines of its session.
     pub async fn answer(
         self: Arc<Self>,

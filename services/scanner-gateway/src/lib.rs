@@ -15,12 +15,14 @@ mod load;
 mod memory;
 mod outage;
 mod outbox;
+mod overload;
 mod pipeline;
 mod recent;
 mod service;
 mod session;
 mod storing;
 mod throughput;
+mod turned_away;
 mod work_estimate;
 
 use std::sync::Arc;

@@ -1,32 +1,40 @@
 //! The way back to a peer: bounded, never waited for, and watched for peers that do not read.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures::Stream;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::Status;
+
+use crate::memory::Seat;
 
 /// A channel for `most` messages that wait to be read.
 pub fn channel<T>(most: usize) -> (Outbox<T>, Outgoing<T>) {
     // One place more, so that the status which ends the stream always has room.
     let (sender, receiver) = mpsc::channel(most + 1);
-    let taken = Arc::new(AtomicU64::new(0));
-    let progress = (0, Instant::now());
-    (Outbox { sender, most, taken: taken.clone(), progress }, Outgoing { receiver, taken })
+    let shared = Arc::new(Shared { progress: Mutex::new(Instant::now()), seat: OnceLock::new() });
+    (Outbox { sender, most, shared: shared.clone() }, Outgoing { receiver, shared })
+}
+
+/// What both ends know.
+#[derive(Debug)]
+struct Shared {
+    /// When a message was last taken, or put where none waited.
+    progress: Mutex<Instant>,
+    /// Kept until the transport has let go of the last message.
+    seat: OnceLock<Seat>,
 }
 
 /// The session's end.
 pub struct Outbox<T> {
     sender: mpsc::Sender<Result<T, Status>>,
     most: usize,
-    taken: Arc<AtomicU64>,
-    /// Messages that had been taken when progress was last seen, and when that was.
-    progress: (u64, Instant),
+    shared: Arc<Shared>,
 }
 
 impl<T> Outbox<T> {
@@ -35,8 +43,22 @@ impl<T> Outbox<T> {
         self.sender.capacity().saturating_sub(1)
     }
 
+    /// Whether messages wait to be taken.
+    pub fn waits(&self) -> bool {
+        self.room() < self.most
+    }
+
+    /// Keeps the session's admission as long as its messages may take memory.
+    pub fn hold(&self, seat: Seat) {
+        // A session says Hello once.
+        let _ = self.shared.seat.set(seat);
+    }
+
     /// Puts a message; false when there is no room.
     pub fn send(&self, message: T) -> bool {
+        if !self.waits() {
+            *self.shared.progress.lock() = Instant::now();
+        }
         // A peer that is gone needs no message: the session sees that by itself.
         self.room() > 0
             && !matches!(self.sender.try_send(Ok(message)), Err(mpsc::error::TrySendError::Full(_)))
@@ -55,20 +77,22 @@ impl<T> Outbox<T> {
         self.sender.closed().await;
     }
 
-    /// How long messages have waited without one being taken.
-    pub fn stalled_for(&mut self) -> Duration {
-        let taken = self.taken.load(Relaxed);
-        if taken != self.progress.0 || self.room() == self.most {
-            self.progress = (taken, Instant::now());
+    /// Comes back when messages have waited for this time without one being taken.
+    pub async fn stalled(&self, limit: Duration) {
+        loop {
+            let since = *self.shared.progress.lock();
+            tokio::time::sleep_until(since + limit).await;
+            if *self.shared.progress.lock() == since && self.waits() {
+                return;
+            }
         }
-        self.progress.1.elapsed()
     }
 }
 
 /// The transport's end.
 pub struct Outgoing<T> {
     receiver: mpsc::Receiver<Result<T, Status>>,
-    taken: Arc<AtomicU64>,
+    shared: Arc<Shared>,
 }
 
 impl<T> Stream for Outgoing<T> {
@@ -77,7 +101,7 @@ impl<T> Stream for Outgoing<T> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let next = self.receiver.poll_recv(cx);
         if let Poll::Ready(Some(_)) = next {
-            self.taken.fetch_add(1, Relaxed);
+            *self.shared.progress.lock() = Instant::now();
         }
         next
     }
@@ -85,18 +109,20 @@ impl<T> Stream for Outgoing<T> {
 
 #[cfg(test)]
 mod tests {
-    use futures::StreamExt;
+    use futures::{FutureExt as _, StreamExt as _};
 
     use super::*;
 
+    const LIMIT: Duration = Duration::from_secs(10);
+
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_does_not_read_is_seen_and_the_last_word_has_room() {
-        let (mut outbox, mut outgoing) = channel(2);
+        let (outbox, mut outgoing) = channel(2);
         assert!(outbox.send(1) && outbox.send(2));
         assert!(!outbox.send(3), "no room for a third");
-        assert_eq!(outbox.stalled_for(), Duration::ZERO);
-        tokio::time::advance(Duration::from_secs(11)).await;
-        assert_eq!(outbox.stalled_for(), Duration::from_secs(11));
+        let begun = Instant::now();
+        outbox.stalled(LIMIT).await;
+        assert_eq!(begun.elapsed(), LIMIT);
         outbox.finish(Err(Status::aborted("gone")));
         drop(outbox);
         let all: Vec<_> = std::iter::from_fn(|| futures::executor::block_on(outgoing.next())).collect();
@@ -105,9 +131,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_with_nothing_to_read_is_not_stalled() {
-        let (mut outbox, _outgoing) = channel::<u8>(2);
-        tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!(outbox.stalled_for(), Duration::ZERO);
+    async fn a_peer_that_reads_slowly_is_not_stalled() {
+        let (outbox, mut outgoing) = channel(100);
+        (0..100).for_each(|n| assert!(outbox.send(n)));
+        for _ in 0..100 {
+            tokio::time::advance(LIMIT - Duration::from_secs(1)).await;
+            assert_eq!(outbox.stalled(LIMIT).now_or_never(), None);
+            outgoing.next().await.unwrap().unwrap();
+        }
+        tokio::time::advance(10 * LIMIT).await;
+        assert!(!outbox.waits(), "it has read all");
+        assert!(outbox.send(0), "and the next message has its time");
+        assert_eq!(outbox.stalled(LIMIT).now_or_never(), None);
     }
 }

@@ -14,7 +14,9 @@ use tokio::time::Instant;
 
 use crate::describe::describe;
 use crate::load::{Counted, LoadCounters};
+use crate::overload::Overload;
 use crate::throughput::Throughput;
+use crate::turned_away::TurnedAway;
 use crate::work_estimate::WorkEstimate;
 
 /// The two stages, how long they usually need, how many scans get through them, and what was asked of them.
@@ -24,6 +26,8 @@ pub struct Pipeline {
     infer: Counted<Infer>,
     estimate: Arc<WorkEstimate>,
     throughput: Arc<Throughput>,
+    overload: Arc<Overload>,
+    turned_away: Arc<TurnedAway>,
     load: Arc<LoadCounters>,
 }
 
@@ -48,12 +52,37 @@ pub struct TimeFrame {
 impl Pipeline {
     /// Over these pools.
     pub fn new(prepare: Counted<Prepare>, infer: Counted<Infer>, load: Arc<LoadCounters>) -> Self {
-        Self { prepare, infer, estimate: Arc::default(), throughput: Arc::default(), load }
+        let (estimate, throughput, overload, turned_away) = Default::default();
+        Self { prepare, infer, estimate, throughput, overload, turned_away, load }
     }
 
     /// Its stages, each in one line.
     pub fn details(&self) -> BTreeMap<String, String> {
         BTreeMap::from([describe(&self.prepare.pool), describe(&self.infer.pool)])
+    }
+
+    /// Whether one more scan is to be begun; if not, why.
+    pub fn has_room(&self) -> Result<(), String> {
+        let wait = self.throughput.ahead();
+        if !self.overload.turns_away(wait, Instant::now()) {
+            return Ok(());
+        }
+        let ms = wait.as_millis();
+        Err(format!("more scans come than get through, and those that were taken wait for {ms} ms already"))
+    }
+
+    /// A scan was turned away.
+    pub fn turned_away(&self, scan_id: &str) {
+        metrics::counter!("ovomesh_gateway_turned_away_total").increment(1);
+        if self.turned_away.insert(scan_id) {
+            self.arrived();
+        }
+    }
+
+    fn arrived(&self) {
+        self.load.arrived();
+        self.prepare.load.arrived();
+        self.infer.load.arrived();
     }
 
     /// Decides one scan. Always answers, at the deadline at the latest.
@@ -70,10 +99,10 @@ impl Pipeline {
             let detail = "the line is quarantined: its scans are stored and not judged";
             return verdict.finish(undecided(Reason::Quarantined, detail));
         }
-        self.load.arrived();
-        self.prepare.load.arrived();
-        self.infer.load.arrived();
-        if time.left() <= self.estimate.both() + self.throughput.ahead() {
+        if !self.turned_away.contains(scan_id.as_str()) {
+            self.arrived();
+        }
+        if !self.estimate.allows(time.left(), self.throughput.ahead()) {
             return verdict.finish(expired("before any work, behind what had come before it", time));
         }
         let in_stages = self.throughput.enter();
@@ -94,7 +123,7 @@ impl Pipeline {
         if let Some(call) = verdict.judge_image(&prepared, line) {
             return verdict.finish(call);
         }
-        if time.left() <= self.estimate.inferred_only() {
+        if !self.estimate.allows_inference(time.left()) {
             return verdict.finish(expired("before inference", time));
         }
         let Some(volume) = prepared.volume else {
@@ -211,10 +240,10 @@ impl<'a> Drafted<'a> {
                 let time = self.time;
                 self.finish(expired(&format!("in {stage}"), time))
             }
-            CallError::Overloaded { .. } => Outcome::Rejected(
-                Invalid::field("scan", "", "within the gateway's room")
-                    .because(RejectCode::Overloaded, format!("{stage} has no room now; send it again later")),
-            ),
+            CallError::Overloaded { .. } => Outcome::Rejected(Invalid::overloaded(
+                "the room of the stages",
+                format!("{stage} has none now"),
+            )),
             CallError::Failed { code, message, .. } if Fault::of(code) == Fault::Invalid => {
                 let value = format!("{}x{}x{}", dims[0], dims[1], dims[2]);
                 let error = Invalid::field("volume.samples", value, "samples that can be unpacked and read");

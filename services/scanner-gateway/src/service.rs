@@ -7,11 +7,9 @@ use std::time::Duration;
 use ovomesh_api::pb::gateway::v1::gateway_service_server::GatewayService;
 use ovomesh_api::pb::scanner::v1::scanner_service_server::ScannerService;
 use ovomesh_api::pb::{gateway::v1 as gateway, scanner::v1 as scanner};
-use ovomesh_bootstrap::Messages;
 use ovomesh_mesh::{Lifecycle, Load};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::HEADER_BYTES;
 use crate::dialect::{Agent, Dialect, Scanner};
 use crate::gateway::Gateway;
 use crate::outbox::Outgoing;
@@ -30,9 +28,8 @@ pub struct Service {
 
 impl Service {
     fn open<D: Dialect>(&self, request: Request<Streaming<D::Request>>) -> Response<Outgoing<D::Response>> {
-        let inbound = Messages::new(request, self.gateway.max_volume_bytes + HEADER_BYTES);
         let outgoing =
-            session::open::<D>(self.gateway.clone(), inbound, &self.lifecycle, rand::random(), self.grace);
+            session::open::<D>(self.gateway.clone(), request, &self.lifecycle, rand::random(), self.grace);
         Response::new(outgoing)
     }
 }

@@ -8,16 +8,17 @@ use futures::stream::FuturesUnordered;
 use ovomesh_api::ids::NAME_BYTES;
 use ovomesh_api::pb::scan::v1::{self as pb, Place, Rejected};
 use ovomesh_api::pb::scanner::v1::Advice;
-use ovomesh_api::{Advisor, CutScan, Fault, Invalid, LineId, Row};
-use ovomesh_bootstrap::{Messages, Received, Skipped};
-use ovomesh_mesh::Lifecycle;
+use ovomesh_api::{Advisor, CutScan, Fault, Invalid, LineId, Row, texts};
+use ovomesh_bootstrap::{Connection, Messages, Received, Skipped, Why, warn_seldom};
+use ovomesh_mesh::{Lifecycle, Peer, Share};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
-use tonic::Status;
+use tonic::{Request, Status, Streaming};
 
+use crate::HEADER_BYTES;
 use crate::dialect::{Dialect, FromPeer, Hello, PROTOCOL_VERSION, ToPeer};
 use crate::gateway::{Answer, Gateway};
-use crate::memory::{MAX_IN_FLIGHT, Room};
+use crate::memory::{MAX_IN_FLIGHT, SMALL_BYTES};
 use crate::outbox::{Outbox, Outgoing};
 use crate::storing::Stored;
 
@@ -29,8 +30,6 @@ const IN_FLIGHT: usize = MAX_IN_FLIGHT as usize;
 const ROW_CREDIT: usize = 1_024;
 /// A peer whose answers are not taken for this long is closed.
 const STALL: Duration = Duration::from_secs(10);
-/// How often a session looks whether its peer reads.
-const TICK: Duration = Duration::from_millis(100);
 /// An agent's link is drained after this time, +- [`MOVE_SPREAD`], so that agents spread over gateways again.
 const MOVE_AFTER: Duration = Duration::from_secs(600);
 /// See [`MOVE_AFTER`].
@@ -43,7 +42,7 @@ const LEAVE_PART: f64 = 0.25;
 /// Opens a session on a stream and returns what goes back.
 pub fn open<D: Dialect>(
     gateway: Arc<Gateway>,
-    inbound: Messages<D::Request>,
+    request: Request<Streaming<D::Request>>,
     lifecycle: &Lifecycle,
     jitter: f64,
     grace: Duration,
@@ -55,7 +54,21 @@ pub fn open<D: Dialect>(
         after: MOVE_AFTER.mul_f64(1.0 + MOVE_SPREAD * (2.0 * jitter - 1.0)),
         leave_after: LEAVE_WITHIN.min(grace.mul_f64(LEAVE_PART)).mul_f64(jitter),
     };
-    let session = Session::<D> { gateway, inbound, outbox, open: None, ending: None, drained: false, grace };
+    let peer = Peer::of(&request);
+    let connection = request.extensions().get().cloned();
+    // Until its Hello it is a stranger, whose messages are small.
+    let inbound = Messages::new(request, SMALL_BYTES);
+    let session = Session::<D> {
+        gateway,
+        inbound,
+        peer,
+        connection,
+        outbox,
+        open: None,
+        ending: None,
+        drained: false,
+        grace,
+    };
     lifecycle.spawn("session", async move { session.run(drain, moving).await });
     outgoing
 }
@@ -71,6 +84,9 @@ struct Moving {
 struct Session<D: Dialect> {
     gateway: Arc<Gateway>,
     inbound: Messages<D::Request>,
+    peer: Peer,
+    /// `None`: the stream came over none, as in a test.
+    connection: Option<Connection>,
     outbox: Outbox<D::Response>,
     /// Set by Hello.
     open: Option<Open>,
@@ -82,9 +98,10 @@ struct Session<D: Dialect> {
 
 /// What Hello brought.
 struct Open {
-    room: Room,
     lines: Arc<[LineId]>,
     max_volume_bytes: u64,
+    /// Bytes that may be in flight.
+    credit: u64,
     bytes_in_flight: u64,
     advisor: Advisor,
 }
@@ -93,9 +110,18 @@ impl Open {
     /// By whichever is scarcer, scans or bytes.
     fn advise(&mut self, deciding: usize) -> Option<Advice> {
         let scans = 1_000 * deciding as u64 / IN_FLIGHT as u64;
-        let bytes = 1_000 * self.bytes_in_flight / self.room.bytes;
+        let bytes = 1_000 * self.bytes_in_flight / self.credit;
         self.advisor.advise(scans.max(bytes), "this session's room for unanswered scans")
     }
+}
+
+/// A scan that was read, and the room that it takes until it is answered.
+struct Reading {
+    scan: Box<pb::Scan>,
+    received: Instant,
+    /// Of its row.
+    permit: Option<OwnedSemaphorePermit>,
+    bytes: Share,
 }
 
 /// A scan that was answered, its site, its size, and the permit for its row.
@@ -105,7 +131,6 @@ impl<D: Dialect> Session<D> {
     async fn run(mut self, drain: tokio_util::sync::CancellationToken, moving: Moving) {
         let mut deciding = FuturesUnordered::new();
         let mut storing = FuturesUnordered::new();
-        let mut tick = tokio::time::interval(TICK);
         let greeting = tokio::time::sleep(GREETING);
         let Moving { after, leave_after } = moving;
         let moving = tokio::time::sleep(after);
@@ -125,19 +150,15 @@ impl<D: Dialect> Session<D> {
                     }
                 }
                 Some(stored) = storing.next(), if !storing.is_empty() => self.stored(stored),
-                message = self.inbound.next(), if reading => {
-                    let received = self.inbound.began();
-                    match message {
-                        Ok(Some(Received::TooLarge(skipped))) => self.too_large(&skipped),
-                        Ok(Some(Received::Whole(message))) => match self.read(D::up(message), deciding.len(), storing.len()) {
-                            Next::Nothing => {}
-                            Next::Decide(scan, permit) => deciding.push(self.decide(*scan, permit, received)),
-                            Next::Store(row, permit) => storing.push(self.gateway.storing.clone().store(*row, permit)),
-                        },
-                        Ok(None) => self.end(Ok(())),
-                        Err(status) => self.end(Err(Fault::unreadable(status))),
-                    }
-                }
+                received = self.inbound.next(), if reading => match received {
+                    Ok(Some(received)) => match self.read(received, deciding.len(), storing.len()) {
+                        Next::Nothing => {}
+                        Next::Decide(reading) => deciding.push(self.decide(reading)),
+                        Next::Store(row, permit) => storing.push(self.gateway.storing.clone().store(*row, permit)),
+                    },
+                    Ok(None) => self.end(Ok(())),
+                    Err(status) => self.end(Err(Fault::unreadable(status))),
+                },
                 () = room.wait_for_room(), if !reading && self.waits_for_room() => {}
                 () = self.outbox.closed() => break,
                 () = drain.cancelled(), if !leaving => {
@@ -157,9 +178,10 @@ impl<D: Dialect> Session<D> {
                     let limit = GREETING.as_secs();
                     self.end(Err(Fault::Expired.status(format!("no Hello within {limit} s; send it first"))));
                 }
-                _ = tick.tick() => if self.outbox.stalled_for() > STALL {
+                () = self.outbox.stalled(STALL), if self.outbox.waits() => {
                     let limit = STALL.as_secs();
-                    tracing::warn!("a peer read nothing for {limit} s, its stream is closed");
+                    let cut = self.connection.as_ref().is_some_and(Connection::cut_if_alone);
+                    warn_seldom!(peer = %self.peer, cut, "a peer read nothing for {limit} s, its stream is closed");
                     break;
                 }
             }
@@ -178,7 +200,7 @@ impl<D: Dialect> Session<D> {
         let answers = 2 * deciding + storing + 2;
         D::IS_AGENT
             || (deciding < IN_FLIGHT
-                && open.bytes_in_flight < open.room.bytes
+                && open.bytes_in_flight < open.credit
                 && storing < ROW_CREDIT
                 && self.outbox.room() > answers
                 && self.gateway.storing.room())
@@ -188,8 +210,15 @@ impl<D: Dialect> Session<D> {
         !D::IS_AGENT && self.open.is_some() && !self.gateway.storing.room()
     }
 
-    fn read(&mut self, up: FromPeer, deciding: usize, storing: usize) -> Next {
-        match up {
+    fn read(&mut self, received: Received<D::Request>, deciding: usize, storing: usize) -> Next {
+        let message = match received.message {
+            Ok(message) => message,
+            Err(skipped) => {
+                self.skipped(&skipped);
+                return Next::Nothing;
+            }
+        };
+        match D::up(message) {
             FromPeer::Hello(hello) => self.hello(&hello),
             FromPeer::Note => {}
             FromPeer::Unknown => self.reject(
@@ -197,20 +226,24 @@ impl<D: Dialect> Session<D> {
                 "",
                 &Invalid::field("message", "", "one of the messages of this contract, version 1"),
             ),
-            FromPeer::Scan(scan) => return self.scan(scan, deciding),
+            FromPeer::Scan(scan) => return self.scan(scan, received.began, received.room, deciding),
             FromPeer::Settled(row) => return self.settled(row, storing),
         }
         Next::Nothing
     }
 
-    /// Answers a message that was too large to be read.
-    fn too_large(&mut self, skipped: &Skipped) {
+    /// Answers a message that was too large to be read, or that there was no room for.
+    fn skipped(&mut self, skipped: &Skipped) {
         let cut = CutScan::read(skipped.bytes, &skipped.head, &skipped.tail);
-        let error = match self.open {
-            Some(_) => CutScan::error(cut.as_ref(), skipped.bytes, skipped.limit),
-            None => hello_first(),
+        let error = match (&self.open, &skipped.why) {
+            (None, _) => hello_first(),
+            (Some(_), Why::TooLarge(limit)) => CutScan::error(cut.as_ref(), skipped.bytes, *limit),
+            (Some(_), Why::NoRoom(why)) => no_room(why),
         };
         let scan = cut.map(|cut| cut.scan).unwrap_or_default();
+        if let Why::NoRoom(_) = skipped.why {
+            self.gateway.pipeline.turned_away(&scan.scan_id);
+        }
         let rejected = error.rejected(&scan.scan_id);
         Answer::Rejected(rejected.clone()).count();
         self.send(&site_of(scan.place.as_ref()), ToPeer::Rejected(rejected));
@@ -235,26 +268,32 @@ impl<D: Dialect> Session<D> {
         let most = self.gateway.max_volume_bytes;
         let max_volume_bytes =
             if hello.max_volume_bytes == 0 { most } else { hello.max_volume_bytes.min(most) };
-        let Some(room) = self.gateway.memory.reserve(max_volume_bytes) else {
-            let message = "this gateway has no room for another session; connect to another one, or later";
-            return self.end(Err(Fault::NoRoom.status(message)));
-        };
-        tracing::info!(peer = hello.name, bytes = room.bytes, "session opened");
+        let memory = &self.gateway.memory;
+        match memory.admit(self.peer) {
+            Ok(seat) => self.outbox.hold(seat),
+            Err(full) => {
+                return self.end(Err(Fault::NoRoom.status(format!("no room for another session: {full}"))));
+            }
+        }
+        let (gateway, peer) = (self.gateway.clone(), self.peer);
+        self.inbound.admit(most + HEADER_BYTES, SMALL_BYTES, move |bytes| gateway.room(peer, bytes));
+        let credit = memory.credit(max_volume_bytes);
+        tracing::info!(name = texts::label(&hello.name), peer = %self.peer, "session opened");
         let settled = u32::try_from(ROW_CREDIT).unwrap_or(u32::MAX);
-        self.send("", ToPeer::welcome(&room, settled, max_volume_bytes));
+        self.send("", ToPeer::Welcome { bytes: credit, settled, max_volume_bytes });
         let lines = lines.into();
         let advisor = Advisor::default();
-        self.open = Some(Open { room, lines, max_volume_bytes, bytes_in_flight: 0, advisor });
+        self.open = Some(Open { lines, max_volume_bytes, credit, bytes_in_flight: 0, advisor });
     }
 
-    fn scan(&mut self, scan: Box<pb::Scan>, deciding: usize) -> Next {
+    fn scan(&mut self, scan: Box<pb::Scan>, received: Instant, room: Option<Share>, deciding: usize) -> Next {
         let Some(open) = &mut self.open else {
             self.reject(&site_of(scan.place.as_ref()), &scan.scan_id, &hello_first());
             return Next::Nothing;
         };
         let bytes = scan_bytes(&scan);
-        if D::IS_AGENT && (deciding >= IN_FLIGHT || open.bytes_in_flight + bytes > open.room.bytes) {
-            let limit = open.room.bytes;
+        if D::IS_AGENT && (deciding >= IN_FLIGHT || open.bytes_in_flight + bytes > open.credit) {
+            let limit = open.credit;
             self.end(Err(Fault::NoRoom.status(format!(
                 "scan {} is past the credit of {IN_FLIGHT} scans and {limit} bytes; wait for verdicts",
                 scan.scan_id
@@ -263,14 +302,22 @@ impl<D: Dialect> Session<D> {
         }
         let permit = if D::IS_AGENT { None } else { self.gateway.storing.reserve() };
         if !D::IS_AGENT && permit.is_none() {
-            let error = Invalid::field("scan", "", "within the gateway's room for rows")
-                .because(pb::RejectCode::Overloaded, "the store is behind; send it again later");
+            let error = Invalid::overloaded("the gateway's room for rows", "the store is behind");
             self.reject(&site_of(scan.place.as_ref()), &scan.scan_id, &error);
             return Next::Nothing;
         }
+        // A small one was read before there was room for it.
+        let room = match room.map_or_else(|| self.gateway.room(self.peer, bytes), Ok) {
+            Ok(room) => room,
+            Err(why) => {
+                self.gateway.pipeline.turned_away(&scan.scan_id);
+                self.reject(&site_of(scan.place.as_ref()), &scan.scan_id, &no_room(&why));
+                return Next::Nothing;
+            }
+        };
         open.bytes_in_flight += bytes;
         self.advise(deciding + 1);
-        Next::Decide(scan, permit)
+        Next::Decide(Reading { scan, received, permit, bytes: room })
     }
 
     fn settled(&mut self, row: Result<Box<pb::Row>, Invalid>, storing: usize) -> Next {
@@ -315,12 +362,8 @@ impl<D: Dialect> Session<D> {
         }
     }
 
-    fn decide(
-        &self,
-        scan: pb::Scan,
-        permit: Option<OwnedSemaphorePermit>,
-        received: Instant,
-    ) -> impl Future<Output = Answered> + use<D> {
+    fn decide(&self, reading: Reading) -> impl Future<Output = Answered> + use<D> {
+        let Reading { scan, received, permit, bytes: room } = reading;
         let gateway = self.gateway.clone();
         let (lines, most) = match &self.open {
             Some(open) => (open.lines.clone(), open.max_volume_bytes),
@@ -328,7 +371,9 @@ impl<D: Dialect> Session<D> {
         };
         async move {
             let (site, bytes) = (site_of(scan.place.as_ref()), scan_bytes(&scan));
-            (gateway.answer(scan, most, lines, received).await, site, bytes, permit)
+            let answer = gateway.answer(*scan, most, lines, received).await;
+            drop(room);
+            (answer, site, bytes, permit)
         }
     }
 
@@ -398,7 +443,7 @@ impl<D: Dialect> Session<D> {
 /// What a message leads to.
 enum Next {
     Nothing,
-    Decide(Box<pb::Scan>, Option<OwnedSemaphorePermit>),
+    Decide(Reading),
     Store(Box<Row>, OwnedSemaphorePermit),
 }
 
@@ -409,6 +454,10 @@ pub(crate) fn site_of(place: Option<&Place>) -> String {
 
 fn hello_first() -> Invalid {
     Invalid::field("hello", "", "the first message of a session")
+}
+
+fn no_room(why: &str) -> Invalid {
+    Invalid::overloaded("the gateway's room", why)
 }
 
 fn scan_bytes(scan: &pb::Scan) -> u64 {

@@ -24,16 +24,25 @@ impl WorkEstimate {
         note(&self.infer_us, worked);
     }
 
-    /// Work of both stages; zero before anything is known.
-    pub fn both(&self) -> Duration {
-        Duration::from_micros(
-            u64::from(self.prepare_us.load(Relaxed)) + u64::from(self.infer_us.load(Relaxed)),
-        )
+    /// Whether both stages can do their work in this time, behind what takes `ahead`.
+    pub fn allows(&self, left: Duration, ahead: Duration) -> bool {
+        let both = u64::from(self.prepare_us.load(Relaxed)) + u64::from(self.infer_us.load(Relaxed));
+        self.is_allowed(left, Duration::from_micros(both), ahead)
     }
 
-    /// Work that is left after preparing.
-    pub fn inferred_only(&self) -> Duration {
-        Duration::from_micros(u64::from(self.infer_us.load(Relaxed)))
+    /// Whether inference can, when the volume has been prepared.
+    pub fn allows_inference(&self, left: Duration) -> bool {
+        self.is_allowed(left, Duration::from_micros(self.infer_us.load(Relaxed).into()), Duration::ZERO)
+    }
+
+    /// A scan that the work alone does not allow makes it smaller: nothing would be begun any more after a slow moment, and
+    /// nothing would show that it is over.
+    fn is_allowed(&self, left: Duration, work: Duration, ahead: Duration) -> bool {
+        if !left.is_zero() && left <= work {
+            note(&self.prepare_us, Duration::ZERO);
+            note(&self.infer_us, Duration::ZERO);
+        }
+        left > work + ahead
     }
 }
 
@@ -53,13 +62,24 @@ mod tests {
     #[test]
     fn the_average_follows_the_work_and_starts_at_nothing() {
         let estimate = WorkEstimate::default();
-        assert_eq!(estimate.both(), Duration::ZERO);
-        estimate.prepared(Duration::from_micros(400));
-        estimate.inferred(Duration::from_micros(1_000));
-        assert_eq!(estimate.both(), Duration::from_micros(1_400));
+        let us = Duration::from_micros;
+        assert!(estimate.allows(us(1), Duration::ZERO));
+        estimate.prepared(us(400));
+        estimate.inferred(us(1_000));
+        assert!(estimate.allows(us(1_401), us(0)) && !estimate.allows(us(1_401), us(1)));
         for _ in 0..1_000 {
-            estimate.inferred(Duration::from_micros(3_000));
+            estimate.inferred(us(3_000));
         }
-        assert!((2_900..=3_000).contains(&estimate.inferred_only().as_micros()));
+        assert!(estimate.allows_inference(us(3_001)) && !estimate.allows_inference(us(2_900)));
+    }
+
+    #[test]
+    fn a_slow_moment_does_not_refuse_scans_for_ever() {
+        let (estimate, budget) = (WorkEstimate::default(), Duration::from_millis(500));
+        for _ in 0..1_000 {
+            estimate.inferred(Duration::from_secs(2));
+        }
+        let refused = (0..1_000).take_while(|_| !estimate.allows(budget, Duration::ZERO)).count();
+        assert!((1..150).contains(&refused), "{refused}");
     }
 }

@@ -3,6 +3,7 @@
 mod accuracy;
 mod e2e;
 mod edge;
+mod overload;
 mod soak;
 
 use crate::run::{cargo, run as execute};
@@ -20,6 +21,8 @@ enum What {
     E2e(e2e::Args),
     /// The same through an agent at the edge: latency, memory, and the rate with a spool on disk
     Edge(edge::Args),
+    /// What is decided, and how soon, when more scans come than the mesh can decide
+    Overload(overload::Args),
     /// How often the whole chain is right, over gRPC, on phantoms that no model has seen
     Accuracy(accuracy::Args),
     /// Rows a second through results-store into one Cassandra node, beside a bare loop over the driver
@@ -54,6 +57,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.what {
         What::E2e(args) => e2e::run(args),
         What::Edge(args) => edge::run(args),
+        What::Overload(args) => overload::run(args),
         What::Accuracy(args) => accuracy::run(args),
         What::Store { flags } => {
             cassandra::provide()?;

@@ -1,4 +1,4 @@
-//! The body of a call: its messages pass on one at a time, those over the limit as an empty message.
+//! The body of a call: its messages pass on one at a time, those that are not taken as an empty message.
 //!
 //! A caller that begins a message and then falls silent: its call is closed, so that the room for the message is free
 //! again. Between messages it may be silent for as long as it likes; a conveyor stands still at times.
@@ -50,13 +50,10 @@ impl Watched {
     /// What can be passed on of the data that arrived, at most to the end of a message.
     fn next_piece(&mut self) -> Option<Bytes> {
         while let Some(piece) = self.framing.next(&mut self.data) {
-            if let Piece::Begins(..) = piece {
-                self.gate.begins();
-            }
             match (piece, &mut self.skip) {
-                (Piece::Begins(prefix, length), _) => match self.gate.limit() {
-                    Some(limit) if length > limit => self.skip = Some(Skip::new(length, limit)),
-                    _ => return Some(prefix),
+                (Piece::Begins(prefix, length), _) => match self.gate.begins(length) {
+                    Ok(()) => return Some(prefix),
+                    Err(why) => self.skip = Some(Skip::new(why, length)),
                 },
                 (Piece::Inside(data), None) => return Some(data),
                 (Piece::Inside(data), Some(skip)) => skip.pass(&data),
@@ -95,7 +92,7 @@ impl HttpBody for Watched {
                 Poll::Ready(Some(Ok(frame))) => {
                     self.silence = None;
                     match frame.into_data() {
-                        Ok(data) if self.gate.limit().is_none() => {
+                        Ok(data) if self.gate.is_open() => {
                             let mut passing = data.clone();
                             while self.framing.next(&mut passing).is_some() {}
                             return Poll::Ready(Some(Ok(Frame::data(data))));

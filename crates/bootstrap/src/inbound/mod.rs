@@ -1,5 +1,5 @@
-//! The messages of a call as they arrive: those that are too large for the service are skipped and reported, and the
-//! stream continues.
+//! The messages of a call as they arrive: those that are too large for the service, and those for which it has no room,
+//! are skipped and reported, and the stream continues.
 //!
 //! The transport's decoder ends a stream at the first message over its limit. A client that sends again what has no
 //! answer would then be stopped by one message for ever.
@@ -11,6 +11,7 @@ mod skip;
 use std::sync::Arc;
 
 use axum::extract::Request;
+use ovomesh_mesh::Share;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
@@ -23,26 +24,37 @@ pub struct Messages<T> {
     gate: Gate,
 }
 
-/// What arrived.
+/// A message as it arrived.
 #[derive(Debug)]
-pub enum Received<T> {
-    /// A message.
-    Whole(T),
-    /// One that was skipped, unread.
-    TooLarge(Skipped),
+pub struct Received<T> {
+    /// The message, or what is known of one that was skipped, unread.
+    pub message: Result<T, Skipped>,
+    /// When its first byte arrived.
+    pub began: Instant,
+    /// The room that was taken for its bytes.
+    pub room: Option<Share>,
 }
 
-/// A message that was larger than its service takes. Only its ends were kept.
+/// A message that its service does not take. Only its ends were kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
+    /// Why it was skipped.
+    pub why: Why,
     /// Its length.
     pub bytes: u64,
-    /// What would have been taken.
-    pub limit: u64,
     /// Its first bytes, at most 4 KiB.
     pub head: Vec<u8>,
     /// Its last bytes, at most 1 KiB.
     pub tail: Vec<u8>,
+}
+
+/// Why a message is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// It has more bytes than this.
+    TooLarge(u64),
+    /// There is no room for it now, for this reason.
+    NoRoom(String),
 }
 
 impl<T> Messages<T> {
@@ -53,44 +65,70 @@ impl<T> Messages<T> {
         Self { stream: request.into_inner(), gate }
     }
 
-    /// The next message, or what is known of one that was skipped; `None` when the peer has half-closed. May be dropped
-    /// and called again.
-    pub async fn next(&mut self) -> Result<Option<Received<T>>, Status> {
-        let Some(message) = self.stream.message().await? else { return Ok(None) };
-        // The body passes one message at a time on, so what was skipped stands where this message is.
-        Ok(Some(match self.gate.0.lock().skipped.take() {
-            Some(skipped) => Received::TooLarge(skipped),
-            None => Received::Whole(message),
-        }))
+    /// From the next message on skips those of more than `limit` bytes, and asks for room for those of more than `small`
+    /// bytes before they are read; where there is none, they are skipped too.
+    pub fn admit(
+        &self,
+        limit: u64,
+        small: u64,
+        room: impl Fn(u64) -> Result<Share, String> + Send + Sync + 'static,
+    ) {
+        let mut state = self.gate.0.lock();
+        state.limit = Some(limit);
+        state.counted = Some(Counted { small, room: Box::new(room) });
     }
 
-    /// When the message that was given last began to arrive.
-    pub fn began(&self) -> Instant {
-        self.gate.0.lock().began.unwrap_or_else(Instant::now)
+    /// The next message; `None` when the peer has half-closed. May be dropped and called again.
+    pub async fn next(&mut self) -> Result<Option<Received<T>>, Status> {
+        let Some(message) = self.stream.message().await? else { return Ok(None) };
+        // The body passes one message at a time on, so what was noted last is about this one.
+        let mut state = self.gate.0.lock();
+        let message = state.skipped.take().map_or(Ok(message), Err);
+        let began = state.began.unwrap_or_else(Instant::now);
+        Ok(Some(Received { message, began, room: state.room.take() }))
     }
 }
 
 /// What the body of a call and the reader of its messages share.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Gate(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     /// Larger messages are skipped; `None`: the service reads its messages without [`Messages`].
     limit: Option<u64>,
+    counted: Option<Counted>,
     /// When the latest message began to arrive.
     began: Option<Instant>,
+    /// The room that was taken for it.
+    room: Option<Share>,
     /// The message that the empty one stands for which was passed on last.
     skipped: Option<Skipped>,
 }
 
+/// Messages of more than `small` bytes need room.
+struct Counted {
+    small: u64,
+    room: Box<dyn Fn(u64) -> Result<Share, String> + Send + Sync>,
+}
+
 impl Gate {
-    fn limit(&self) -> Option<u64> {
-        self.0.lock().limit
+    fn is_open(&self) -> bool {
+        self.0.lock().limit.is_none()
     }
 
-    fn begins(&self) {
-        self.0.lock().began = Some(Instant::now());
+    /// A message of this length begins. An error: it is skipped.
+    fn begins(&self, length: u64) -> Result<(), Why> {
+        let mut state = self.0.lock();
+        state.began = Some(Instant::now());
+        if let Some(limit) = state.limit.filter(|&limit| length > limit) {
+            return Err(Why::TooLarge(limit));
+        }
+        state.room = match &state.counted {
+            Some(Counted { small, room }) if length > *small => Some(room(length).map_err(Why::NoRoom)?),
+            _ => None,
+        };
+        Ok(())
     }
 
     fn skipped(&self, skipped: Skipped) {

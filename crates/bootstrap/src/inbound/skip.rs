@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::Skipped;
+use super::{Skipped, Why};
 
 /// Kept of the beginning: the fields that say whose message it is are before its samples.
 const HEAD: usize = 4 << 10;
@@ -12,15 +12,15 @@ const TAIL: usize = 1 << 10;
 /// A message on its way past.
 #[derive(Debug)]
 pub(super) struct Skip {
+    why: Why,
     bytes: u64,
-    limit: u64,
     head: Vec<u8>,
     tail: VecDeque<u8>,
 }
 
 impl Skip {
-    pub(super) fn new(bytes: u64, limit: u64) -> Self {
-        Self { bytes, limit, head: Vec::new(), tail: VecDeque::new() }
+    pub(super) fn new(why: Why, bytes: u64) -> Self {
+        Self { why, bytes, head: Vec::new(), tail: VecDeque::new() }
     }
 
     /// More of it.
@@ -35,7 +35,7 @@ impl Skip {
 
     /// It is past.
     pub(super) fn end(self) -> Skipped {
-        Skipped { bytes: self.bytes, limit: self.limit, head: self.head, tail: self.tail.into() }
+        Skipped { why: self.why, bytes: self.bytes, head: self.head, tail: self.tail.into() }
     }
 }
 
@@ -47,7 +47,7 @@ mod tests {
     fn both_ends_are_kept_however_the_message_is_cut() {
         let message: Vec<u8> = (0..20_000_u32).map(|n| (n % 251) as u8).collect();
         for step in [1, 7, 1_000, 4_096, 20_000] {
-            let mut skip = Skip::new(20_000, 10);
+            let mut skip = Skip::new(Why::TooLarge(10), 20_000);
             message.chunks(step).for_each(|piece| skip.pass(piece));
             let skipped = skip.end();
             assert_eq!(skipped.head, message[..HEAD], "in steps of {step}");
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn a_short_message_is_both_its_ends() {
-        let mut skip = Skip::new(3, 1);
+        let mut skip = Skip::new(Why::TooLarge(1), 3);
         skip.pass(&[1, 2]);
         skip.pass(&[3]);
         let skipped = skip.end();
