@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::ids::ID_BYTES;
 use crate::pb::scan::v1::{RejectCode, Rejected};
 
 /// A field that breaks the contract: which, what it held, what is allowed, and what to do about it.
@@ -54,12 +55,16 @@ impl Invalid {
         self.field.starts_with("volume") && matches!(self.code, Invalid | SizeMismatch | TooLarge | Encoding)
     }
 
-    /// The answer on the wire. Nothing that is invalid becomes valid by sending it again; what was damaged on its way, or met
-    /// a full server, may.
+    /// The answer on the wire; `scan_id` is empty when the message is about no scan. Nothing that is invalid becomes valid by
+    /// sending it again; what was damaged on its way, or met a full server, may.
     pub fn rejected(&self, scan_id: &str) -> Rejected {
-        let scan_id = shorten_to(scan_id, 128);
+        let scan_id = shorten_to(scan_id, ID_BYTES);
+        let message = match scan_id.as_str() {
+            "" => self.message.clone(),
+            scan_id => format!("scan {scan_id}: {}", self.message),
+        };
         Rejected {
-            message: format!("scan {scan_id}: {}", self.message),
+            message,
             scan_id,
             code: self.code.into(),
             retryable: matches!(self.code, RejectCode::Overloaded | RejectCode::Checksum),
@@ -83,7 +88,7 @@ fn shorten(text: &str) -> String {
 }
 
 /// At most `limit` bytes of `text`, cut between characters, with control characters made visible.
-pub(crate) fn shorten_to(text: &str, limit: usize) -> String {
+pub fn shorten_to(text: &str, limit: usize) -> String {
     let clean: String = text.chars().take(limit + 1).flat_map(visible).collect();
     if clean.len() <= limit {
         return clean;
@@ -122,6 +127,13 @@ mod tests {
         assert_eq!(rejected.message, "scan s1: volume.spacing_x_mm is 0; it must be 0.05 to 20 mm");
         assert_eq!((rejected.value.as_str(), rejected.limit.as_str()), ("0", "0.05 to 20 mm"));
         assert!(!rejected.retryable);
+    }
+
+    #[test]
+    fn an_error_about_no_scan_names_none() {
+        let rejected = Invalid::field("hello", "", "the first message of a session").rejected("");
+        assert_eq!(rejected.message, "hello is missing; it must be the first message of a session");
+        assert_eq!(rejected.scan_id, "");
     }
 
     #[test]
