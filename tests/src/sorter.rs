@@ -4,7 +4,9 @@ use ovomesh_api::pb::scanner::v1::Line;
 use ovomesh_api::pb::sorter::v1::follow_request::Message as Up;
 use ovomesh_api::pb::sorter::v1::follow_response::Message as Down;
 use ovomesh_api::pb::sorter::v1::sorter_service_client::SorterServiceClient;
-use ovomesh_api::pb::sorter::v1::{Actuated, FollowRequest, FollowResponse, Following, Released, Start};
+use ovomesh_api::pb::sorter::v1::{
+    Actuated, FollowRequest, FollowResponse, Following, RejectReason, Rejected, Released, Start,
+};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Endpoint;
@@ -53,17 +55,33 @@ impl Sorter {
         self.verdict().await.verdict.map(|verdict| verdict.scan_id).unwrap_or_default()
     }
 
-    /// The next verdict as it is released.
+    /// The next verdict as it is released. An agent that has no configuration of the line says so before the first one.
     pub async fn verdict(&mut self) -> Released {
-        match self.next().await {
-            Ok(Some(Down::Released(released))) => released,
-            other => panic!("no verdict but {other:?}"),
+        loop {
+            match self.next().await {
+                Ok(Some(Down::Released(released))) => return released,
+                Ok(Some(Down::Rejected(rejected))) if rejected.reason() == RejectReason::UnknownLine => {}
+                other => panic!("no verdict but {other:?}"),
+            }
         }
     }
 
-    /// Tells that an egg went where its verdict said.
+    /// The next rejection of what the sorter said.
+    pub async fn rejected(&mut self) -> Rejected {
+        match self.next().await {
+            Ok(Some(Down::Rejected(rejected))) => rejected,
+            other => panic!("not rejected but {other:?}"),
+        }
+    }
+
+    /// Reports that an egg went where its verdict said.
     pub async fn actuated(&self, scan_id: &str) {
-        let actuated = Actuated { scan_id: scan_id.into(), lane: "hatch".into() };
+        self.actuated_into(scan_id, "hatch").await;
+    }
+
+    /// Reports that an egg went into a lane.
+    pub async fn actuated_into(&self, scan_id: &str, lane: &str) {
+        let actuated = Actuated { scan_id: scan_id.into(), lane: lane.into() };
         // The next message reports a stream that broke.
         let _ = self.up.send(FollowRequest { message: Some(Up::Actuated(actuated)) }).await;
     }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use ovomesh_api::ScanKey;
 use ovomesh_api::pb::query::v1::{GetScanRequest, ListScansRequest};
 use ovomesh_api::pb::scan::v1::{Call, DecidedBy, Purpose, RejectCode, Row, Scan, UndecidedReason};
-use ovomesh_api::pb::sorter::v1::{Released, Start};
+use ovomesh_api::pb::scanner::v1::Line;
+use ovomesh_api::pb::sorter::v1::{RejectReason, Released, Start};
 use ovomesh_api::pb::spool::v1::Recorded;
 use ovomesh_bootstrap::status::pb::GetStatusRequest;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
@@ -380,6 +381,47 @@ async fn a_sorter_is_told_every_egg_again_until_it_has_acted_whatever_was_killed
     assert_eq!((again, following.unacknowledged), (["two", "three"].map(String::from), 2));
     let nowhere = Sorter::open(&url, Start { line: None, ..start() }).await.err().unwrap();
     assert!(nowhere.message().contains("place.site"), "{nowhere:?}");
+}
+
+#[tokio::test]
+async fn a_sorter_that_errs_hears_of_it_and_goes_on() {
+    let fleet = edge();
+    let url = fleet.get(AGENT).unwrap().url();
+    let (mut sorter, _) = Sorter::open(&url, start()).await.unwrap();
+    let unknown_line = sorter.rejected().await;
+    assert_eq!((unknown_line.reason(), unknown_line.scan_id.as_str()), (RejectReason::UnknownLine, ""));
+    assert!(unknown_line.message.contains("line test/1 is not known"), "{}", unknown_line.message);
+    assert!(unknown_line.message.contains("knows local/1"), "{}", unknown_line.message);
+    let mut session = open(&fleet).await;
+    session.scan(Scan { purpose: Purpose::Production.into(), ..scan("sorted") }).await;
+    assert_eq!(sorter.released().await, "sorted", "a line may appear later");
+
+    let long = "x".repeat(1_000);
+    for unknown in ["never-scanned", "no id", &long] {
+        sorter.actuated(unknown).await;
+        let rejected = sorter.rejected().await;
+        assert_eq!(rejected.reason(), RejectReason::UnknownScan, "{unknown}");
+        assert!(rejected.message.contains(&unknown[..4]) && rejected.message.len() < 500, "{rejected:?}");
+        assert!(unknown.starts_with(rejected.scan_id.trim_end_matches("...")), "{rejected:?}");
+    }
+    for _ in 0..2 {
+        sorter.actuated_into("sorted", "hatch").await;
+    }
+    sorter.actuated_into("sorted", "cull").await;
+    let rejected = sorter.rejected().await;
+    assert_eq!((rejected.reason(), rejected.scan_id.as_str()), (RejectReason::OtherLane, "sorted"));
+    assert!(rejected.message.contains("\"hatch\"") && rejected.message.contains("\"cull\""), "{rejected:?}");
+
+    // A line with a verdict is known, and another one still is not.
+    let (mut second, following) = Sorter::open(&url, start()).await.unwrap();
+    assert_eq!(following.unacknowledged, 0);
+    second.actuated_into("sorted", "cull").await;
+    assert_eq!(second.rejected().await.reason(), RejectReason::OtherLane, "no word about the line");
+    let line = Some(Line { site: "test".into(), line: "9".into() });
+    let (mut lost, _) = Sorter::open(&url, Start { line, ..start() }).await.unwrap();
+    let message = lost.rejected().await.message;
+    assert!(message.contains("knows local/1, test/1;"), "{message}");
+    fleet.stop().unwrap();
 }
 
 /// Waits until so many verdicts wait for their sorter: until the agent has heard all that was said before.

@@ -23,7 +23,7 @@ pub mod volume;
 pub use advice::Advisor;
 pub use cut::CutScan;
 pub use ids::{EggId, Line, LineId, ScanId, ScanKey, Site};
-pub use invalid::{Invalid, VALUE_BYTES, thousands};
+pub use invalid::{Invalid, VALUE_BYTES, shorten_to, thousands};
 pub use line::{LineBook, LineConfig};
 pub use ovomesh_mesh::Fault;
 pub use policy::Policy;

@@ -193,6 +193,16 @@ impl LineBook {
             })
     }
 
+    /// The lines that the configuration names; the one that an agent without any calls its own, when it names none.
+    pub fn named(&self) -> Vec<LineId> {
+        let mut named: Vec<_> = self.by_name.keys().cloned().collect();
+        named.sort_unstable();
+        if named.is_empty() {
+            named.extend(LineId::parse(UNNAMED.0, UNNAMED.1));
+        }
+        named
+    }
+
     /// AE titles that lines are called by.
     pub fn called_aes(&self) -> impl Iterator<Item = &str> {
         self.sources().filter_map(|source| source.called_ae.as_deref())

@@ -10,7 +10,7 @@ mod failed;
 mod rescue;
 
 use std::collections::hash_map::Entry as MapEntry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -29,7 +29,7 @@ use tokio::time::Instant;
 
 use crate::agent::failed::Failed;
 use crate::clock::{Clock, Stamp};
-use crate::feed::Feed;
+use crate::feed::{Acknowledged, Feed};
 use crate::in_flight::{Decided, InFlightScan, OnDisk, Progress, Stored};
 use crate::queue::{Queue, Waiting};
 use crate::spooled::{self, SpooledScan};
@@ -270,16 +270,20 @@ impl Agent {
         }
     }
 
-    /// A sorter has done what a verdict said; false when nothing is known of it (any more). That is on disk before it
-    /// counts, so that no restart has it told again.
-    pub async fn actuated(&self, line: &LineId, key: &ScanKey) -> bool {
+    /// An egg went into a lane. That is on disk before it counts, so that no restart sends its verdict again.
+    pub async fn actuated(&self, line: &LineId, key: &ScanKey, lane: &str) -> Acknowledged {
         if self.feed.is_waiting(line, key)
             && let Some(record) = self.record_of(key)
             && let Err(error) = self.spool.actuated(&record).await
         {
             tracing::warn!(scan = %key, %error, "not marked as actuated: it is told again after a restart");
         }
-        self.feed.acknowledge(line, key)
+        self.feed.acknowledge(line, key, Some(lane))
+    }
+
+    /// Lines that this agent knows: those of its configuration, and those with a verdict that is still kept for sorters.
+    pub fn known_lines(&self) -> BTreeSet<LineId> {
+        self.settings.lines.named().into_iter().chain(self.feed.lines()).collect()
     }
 
     /// The key of a scan's records in the spool, as long as it is remembered.

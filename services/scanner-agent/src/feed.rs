@@ -38,6 +38,8 @@ struct Release {
     key: ScanKey,
     at: Instant,
     acknowledged: bool,
+    /// Where its egg went; `None` also when an agent before this one was told.
+    lane: Option<String>,
 }
 
 /// A follower's place in a line.
@@ -57,13 +59,24 @@ pub enum Next {
     Lagged(u64),
 }
 
+/// What became of an acknowledgement.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Acknowledged {
+    /// It counts, or repeats what counts.
+    Yes,
+    /// No verdict of this scan was released on this line, as far back as is kept.
+    UnknownScan,
+    /// Its egg went into this lane before, and that stands.
+    OtherLane(String),
+}
+
 impl Feed {
     /// A row was recorded at this time.
     pub fn released(&self, row: &Row, at: Instant) {
         let Some(line) = line_of(row) else { return };
         let mut lines = self.lines.lock();
         let recent = of(&mut lines, line.clone());
-        recent.releases.push_back(Release { key: row.key(), at, acknowledged: false });
+        recent.releases.push_back(Release { key: row.key(), at, acknowledged: false, lane: None });
         recent.forget();
         recent.next.send_replace(recent.first + recent.releases.len() as u64);
     }
@@ -131,13 +144,29 @@ impl Feed {
         lines.get(line).is_some_and(waiting)
     }
 
-    /// A sorter has done what a verdict said; false when nothing is known of it (any more).
-    pub fn acknowledge(&self, line: &LineId, key: &ScanKey) -> bool {
+    /// An egg went into a lane; `None`: which one is not known any more.
+    pub fn acknowledge(&self, line: &LineId, key: &ScanKey, lane: Option<&str>) -> Acknowledged {
         let mut lines = self.lines.lock();
         let release = lines
             .get_mut(line)
             .and_then(|recent| recent.releases.iter_mut().rev().find(|release| release.key == *key));
-        release.map(|release| release.acknowledged = true).is_some()
+        let Some(release) = release else { return Acknowledged::UnknownScan };
+        release.acknowledged = true;
+        match (&release.lane, lane) {
+            (Some(first), Some(lane)) if first != lane => Acknowledged::OtherLane(first.clone()),
+            (None, Some(lane)) => {
+                release.lane = Some(lane.to_owned());
+                Acknowledged::Yes
+            }
+            _ => Acknowledged::Yes,
+        }
+    }
+
+    /// Lines on which a verdict was released, as far back as is kept.
+    pub fn lines(&self) -> Vec<LineId> {
+        let lines = self.lines.lock();
+        let active = lines.iter().filter(|(_, recent)| !recent.releases.is_empty());
+        active.map(|(line, _)| line.clone()).collect()
     }
 }
 
@@ -225,14 +254,31 @@ mod tests {
             released(&feed, "a", id);
         }
         assert!(feed.is_waiting(&line("a"), &key("2")) && !feed.is_waiting(&line("b"), &key("2")));
-        assert!(feed.acknowledge(&line("a"), &key("2")));
+        assert_eq!(feed.acknowledge(&line("a"), &key("2"), Some("hatch")), Acknowledged::Yes);
         assert!(!feed.is_waiting(&line("a"), &key("2")));
-        assert!(!feed.acknowledge(&line("a"), &key("unknown")));
+        assert_eq!(feed.acknowledge(&line("a"), &key("unknown"), Some("hatch")), Acknowledged::UnknownScan);
+        assert_eq!(feed.acknowledge(&line("b"), &key("2"), Some("hatch")), Acknowledged::UnknownScan);
         let (mut cursor, waiting) = feed.follow(line("a"), false);
         assert_eq!((waiting, told(&feed, &mut cursor)), (2, vec!["1".to_owned(), "3".to_owned()]));
         let (mut display, waiting) = feed.follow(line("a"), true);
         released(&feed, "a", "4");
         assert_eq!((waiting, told(&feed, &mut display)), (0, vec!["4".to_owned()]));
+    }
+
+    #[test]
+    fn the_first_lane_of_an_egg_stands() {
+        let feed = Feed::default();
+        released(&feed, "a", "1");
+        released(&feed, "a", "2");
+        let sorted = |id, lane| feed.acknowledge(&line("a"), &key(id), lane);
+        let other = Acknowledged::OtherLane("hatch".into());
+        assert_eq!(sorted("1", Some("hatch")), Acknowledged::Yes);
+        assert_eq!(sorted("1", Some("hatch")), Acknowledged::Yes, "a repeat");
+        assert_eq!(sorted("1", Some("cull")), other);
+        assert_eq!(sorted("1", Some("cull")), other, "a second try changes nothing");
+        // As after a restart, which knows no lanes.
+        assert_eq!(sorted("2", None), Acknowledged::Yes);
+        assert_eq!(sorted("2", Some("cull")), Acknowledged::Yes);
     }
 
     #[tokio::test]

@@ -1,11 +1,15 @@
-//! One sorter on one line: it is told what was released, and tells what it has done.
+//! One sorter on one line: it receives what was released, and reports what it has done.
+
+mod rejected;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ovomesh_api::pb::sorter::v1::follow_request::Message as Up;
 use ovomesh_api::pb::sorter::v1::follow_response::Message as Down;
-use ovomesh_api::pb::sorter::v1::{FollowRequest, FollowResponse, Following, Lagged, Released, Start};
+use ovomesh_api::pb::sorter::v1::{
+    Actuated, FollowRequest, FollowResponse, Following, Lagged, Released, Start,
+};
 use ovomesh_api::{EggId, Fault, Invalid, LineId, Row, ScanId, ScanKey, time};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -14,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Status, Streaming};
 
 use crate::agent::Agent;
-use crate::feed::{Cursor, Next};
+use crate::feed::{Acknowledged, Cursor, Next};
 
 /// Version of the contract.
 const PROTOCOL_VERSION: u32 = 1;
@@ -82,6 +86,11 @@ impl Sorter {
             server_version: env!("CARGO_PKG_VERSION").into(),
         };
         self.send(Down::Following(following)).await?;
+        let known = self.agent.known_lines();
+        if !known.contains(&line) {
+            tracing::warn!(sorter = start.sorter, %line, "a sorter follows a line that is not known here");
+            self.send(rejected::unknown_line(&line, &known)).await?;
+        }
         tokio::try_join!(self.tell(cursor), self.hear(inbound, &line)).map(|_| ())
     }
 
@@ -103,26 +112,36 @@ impl Sorter {
     async fn hear(&self, mut inbound: Streaming<FollowRequest>, line: &LineId) -> Result<(), Status> {
         while let Some(request) = inbound.message().await? {
             match request.message {
-                Some(Up::Actuated(actuated)) if (1..=LANE_BYTES).contains(&actuated.lane.len()) => {
-                    let known = match ScanId::parse(&actuated.scan_id) {
-                        Ok(scan_id) => self.agent.actuated(line, &ScanKey::new(&line.site, &scan_id)).await,
-                        Err(_) => false,
-                    };
-                    metrics::counter!("ovomesh_agent_actuated_total", "known" => if known { "yes" } else { "no" })
-                        .increment(1);
-                    tracing::debug!(id = actuated.scan_id, lane = actuated.lane, known, "actuated");
-                }
-                Some(Up::Actuated(actuated)) => {
-                    let limit = format!("1 to {LANE_BYTES} bytes");
-                    let invalid = Invalid::field("actuated.lane", actuated.lane, limit);
-                    return Err(Fault::Invalid.status(invalid.to_string()));
-                }
+                Some(Up::Actuated(actuated)) => self.actuated(actuated, line).await?,
                 Some(Up::Start(_)) => return Err(Fault::OutOfOrder.status("Start is sent once")),
                 // Of a later version of the contract.
                 None => {}
             }
         }
         Ok(())
+    }
+
+    async fn actuated(&self, actuated: Actuated, line: &LineId) -> Result<(), Status> {
+        let Actuated { scan_id, lane } = actuated;
+        if !(1..=LANE_BYTES).contains(&lane.len()) {
+            let invalid = Invalid::field("actuated.lane", lane, format!("1 to {LANE_BYTES} bytes"));
+            return Err(Fault::Invalid.status(invalid.to_string()));
+        }
+        let done = match ScanId::parse(&scan_id) {
+            Ok(scan_id) => self.agent.actuated(line, &ScanKey::new(&line.site, &scan_id), &lane).await,
+            Err(_) => Acknowledged::UnknownScan,
+        };
+        let known = if done == Acknowledged::UnknownScan { "no" } else { "yes" };
+        metrics::counter!("ovomesh_agent_actuated_total", "known" => known).increment(1);
+        tracing::debug!(id = scan_id, lane, known, "actuated");
+        match done {
+            Acknowledged::Yes => Ok(()),
+            Acknowledged::UnknownScan => self.send(rejected::unknown_scan(&scan_id, line)).await,
+            Acknowledged::OtherLane(first) => {
+                tracing::warn!(id = scan_id, lane, first, "a sorter names a second lane for one egg");
+                self.send(rejected::other_lane(&scan_id, &lane, &first)).await
+            }
+        }
     }
 
     async fn send(&self, message: Down) -> Result<(), Status> {

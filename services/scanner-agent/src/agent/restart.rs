@@ -50,7 +50,7 @@ impl Agent {
             if released.is_actuated()
                 && let Some(line) = feed::line_of(row)
             {
-                self.feed.acknowledge(line, &row.key());
+                self.feed.acknowledge(line, &row.key(), None);
             }
         }
     }
