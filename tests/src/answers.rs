@@ -32,7 +32,7 @@ impl Answers {
             }
             Answer::Committed(id) => assert!(self.committed.insert(id.clone()), "{id} was committed twice"),
             Answer::Broke(_) | Answer::Ended => return false,
-            Answer::Rejected(rejected) => panic!("{rejected:?}"),
+            answer @ (Answer::Rejected(_) | Answer::Tray(_)) => panic!("{answer:?}"),
         }
         true
     }

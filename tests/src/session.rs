@@ -7,7 +7,7 @@ use std::time::Duration;
 use ovomesh_api::pb::scan::v1::{Rejected, Scan, Verdict};
 use ovomesh_api::pb::scanner::v1::scanner_service_client::ScannerServiceClient;
 use ovomesh_api::pb::scanner::v1::{
-    ConnectRequest, ConnectResponse, Hello, Welcome, connect_request, connect_response,
+    ConnectRequest, ConnectResponse, Hello, TrayAccepted, Welcome, connect_request, connect_response,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -34,6 +34,8 @@ pub enum Answer {
     Accepted(String),
     /// The verdict of this scan is stored.
     Committed(String),
+    /// A tray was understood.
+    Tray(TrayAccepted),
     /// The stream ended in good order.
     Ended,
     /// The stream ended with an error.
@@ -83,7 +85,7 @@ impl Session {
         self.up = None;
     }
 
-    /// The next message that is about a scan, or the end.
+    /// The next message that is about a scan or a tray, or the end.
     pub async fn answer(&mut self) -> Answer {
         loop {
             match self.next().await {
@@ -92,6 +94,7 @@ impl Session {
                 }
                 Ok(Some(connect_response::Message::Rejected(rejected))) => return Answer::Rejected(rejected),
                 Ok(Some(connect_response::Message::Committed(c))) => return Answer::Committed(c.scan_id),
+                Ok(Some(connect_response::Message::TrayAccepted(tray))) => return Answer::Tray(tray),
                 Ok(Some(connect_response::Message::Accepted(a))) => return Answer::Accepted(a.scan_id),
                 Ok(Some(_)) => {}
                 Ok(None) => return Answer::Ended,

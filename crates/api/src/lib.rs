@@ -17,6 +17,7 @@ pub mod spooled;
 pub mod stages;
 pub mod texts;
 pub mod time;
+mod tray;
 pub mod verdict;
 pub mod volume;
 
@@ -30,5 +31,6 @@ pub use policy::Policy;
 pub use row::{EncodedRow, Row};
 pub use scan::{Image, Place, Scan, ScanMeta};
 pub use spooled::{RecordedRow, Settled, Spooled};
+pub use tray::Tray;
 pub use verdict::{Call, Reason, Verdict};
 pub use volume::{MAX_VOLUME_BYTES, SampleFormat, Volume};

@@ -379,8 +379,8 @@ impl Scanner {
                 self.events.push_back(self.flight.committed(committed.scan_id));
             }
             Some(Down::Advice(advice)) => self.events.push_back(Event::Advice(advice)),
-            // A second Welcome, or a message of a later version of the contract.
-            Some(Down::Welcome(_)) | None => {}
+            // A second Welcome, an answer about a tray, which this client never sends, or a message of a later version.
+            Some(Down::Welcome(_) | Down::TrayAccepted(_)) | None => {}
         }
     }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use ovomesh_api::ids::NAME_BYTES;
-use ovomesh_api::pb::scan::v1::{RejectCode, Scan};
+use ovomesh_api::pb::scan::v1::{Place, RejectCode, Scan};
 use ovomesh_api::pb::scanner::v1::connect_request::Message as Up;
 use ovomesh_api::pb::scanner::v1::connect_response::Message as Down;
 use ovomesh_api::pb::scanner::v1::{Accepted, Committed, ConnectRequest, ConnectResponse, Hello, Welcome};
-use ovomesh_api::{Advisor, CutScan, Fault, Invalid, LineId, Row, time};
+use ovomesh_api::{Advisor, CutScan, Fault, Invalid, LineId, Row, Tray, time};
 use ovomesh_bootstrap::{Messages, Skipped, Why};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
@@ -135,7 +135,7 @@ impl Session {
             Some(Up::Hello(hello)) => self.hello(hello).await,
             Some(Up::Scan(scan)) => {
                 self.advise().await;
-                let (id, site) = (scan.scan_id.clone(), site_of(&scan));
+                let (id, site) = (scan.scan_id.clone(), site_of(scan.place.as_ref()));
                 match self.scan(&scan, received) {
                     Ok((admission, rejected)) => return Some(Unanswered { site, id, admission, rejected }),
                     Err(invalid) => {
@@ -143,8 +143,8 @@ impl Session {
                     }
                 }
             }
-            // Trays are reconciled by whoever follows the line.
-            Some(Up::TrayOpened(_) | Up::TrayClosed(_)) => {}
+            Some(Up::TrayOpened(opened)) => self.tray(opened.into()).await,
+            Some(Up::TrayClosed(closed)) => self.tray(closed.into()).await,
             None => {
                 let limit = "one of the messages of this contract, version 1";
                 self.reject(&Invalid::field("message", "", limit)).await;
@@ -157,7 +157,7 @@ impl Session {
     async fn skipped(&self, skipped: &Skipped) -> Option<Unanswered> {
         let cut = CutScan::read(skipped.bytes, &skipped.head, &skipped.tail);
         let scan = cut.as_ref().map(|cut| cut.scan.clone()).unwrap_or_default();
-        let (id, site) = (scan.scan_id.clone(), site_of(&scan));
+        let (id, site) = (scan.scan_id.clone(), site_of(scan.place.as_ref()));
         let decided = match (&self.open, &skipped.why) {
             (None, _) => Err(hello_first()),
             (Some(_), Why::NoRoom(why)) => Err(Invalid::overloaded("the agent's room", why)),
@@ -201,6 +201,17 @@ impl Session {
         self.out.send(Down::Welcome(welcome)).await;
     }
 
+    async fn tray(&self, tray: Tray) {
+        let out = self.out.about(&site_of(tray.place.as_ref()));
+        let accepted = match &self.open {
+            Some(open) => tray.accept(&open.lines),
+            None => Err(hello_first()),
+        };
+        metrics::counter!("ovomesh_agent_trays_total", "accepted" => accepted.is_ok().to_string())
+            .increment(1);
+        out.send(accepted.map_or_else(|error| Down::Rejected(error.rejected("")), Down::TrayAccepted)).await;
+    }
+
     /// The line should slow down before a scan has to be refused.
     async fn advise(&mut self) {
         if let Some(advice) = self.advisor.advise(self.agent.fullness(), "the agent's spool") {
@@ -232,10 +243,9 @@ fn hello_first() -> Invalid {
     Invalid::field("hello", "", "the first message of a session")
 }
 
-/// The site that a scan names; empty when there is none, or none that can be.
-fn site_of(scan: &Scan) -> String {
-    let place = scan.place.as_ref().filter(|place| place.site.len() <= NAME_BYTES);
-    place.map(|place| place.site.clone()).unwrap_or_default()
+/// The site that a place names; empty when there is none, or none that can be.
+fn site_of(place: Option<&Place>) -> String {
+    place.filter(|place| place.site.len() <= NAME_BYTES).map(|place| place.site.clone()).unwrap_or_default()
 }
 
 /// Tells a scanner how far its scan is. Its place is free again when it has its verdict.
