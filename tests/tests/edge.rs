@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 
 use ovomesh_api::ScanKey;
 use ovomesh_api::pb::query::v1::{GetScanRequest, ListScansRequest};
-use ovomesh_api::pb::scan::v1::{Call, DecidedBy, Purpose, RejectCode, Row, Scan, UndecidedReason};
-use ovomesh_api::pb::scanner::v1::Line;
+use ovomesh_api::pb::scan::v1::{Call, DecidedBy, Place, Purpose, RejectCode, Row, Scan, UndecidedReason};
+use ovomesh_api::pb::scanner::v1::connect_request::Message as Up;
+use ovomesh_api::pb::scanner::v1::{Line, TrayClosed, TrayOpened};
 use ovomesh_api::pb::sorter::v1::{RejectReason, Released, Start};
 use ovomesh_api::pb::spool::v1::Recorded;
 use ovomesh_bootstrap::status::pb::GetStatusRequest;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
 use ovomesh_spool::{Limits, Spool};
 use ovomesh_testkit::{Fleet, Shape, step_clock, wrong_clock};
-use ovomesh_tests::{Answer, Answers, LIMIT, Session, Sorter, programs, query, scan, start, stored};
+use ovomesh_tests::{Answer, Answers, LIMIT, Session, Sorter, place, programs, query, scan, start, stored};
 use prost::Message as _;
 
 const AGENT: &str = "scanner-agent-1";
@@ -421,6 +422,36 @@ async fn a_sorter_that_errs_hears_of_it_and_goes_on() {
     let (mut lost, _) = Sorter::open(&url, Start { line, ..start() }).await.unwrap();
     let message = lost.rejected().await.message;
     assert!(message.contains("knows local/1, test/1;"), "{message}");
+    fleet.stop().unwrap();
+}
+
+#[tokio::test]
+async fn trays_are_answered_or_rejected_by_their_field() {
+    let fleet = edge();
+    for server in [fleet.gateway().unwrap(), fleet.get(AGENT).unwrap().url()] {
+        let tray = |slot| Place { slot, ..place() };
+        let opened = |slot, eggs| Some(Up::TrayOpened(TrayOpened { place: Some(tray(slot)), eggs }));
+        let mut early = Session::connect(&server).await;
+        early.send(opened(0, 150)).await;
+        assert_eq!(early.rejected().await.field, "hello");
+        let (mut session, _) = Session::open(&server).await;
+        session.send(opened(0, 150)).await;
+        let Answer::Tray(accepted) = session.answer().await else { panic!("no TrayAccepted") };
+        assert_eq!(
+            (accepted.tray_run.as_str(), accepted.closed, session.site.as_str()),
+            ("t", false, "test")
+        );
+        for (slot, eggs, field) in [(1, 150, "place.slot"), (0, 10_001, "eggs")] {
+            session.send(opened(slot, eggs)).await;
+            let rejected = session.rejected().await;
+            assert_eq!((rejected.field.as_str(), rejected.scan_id.as_str()), (field, ""));
+            assert!(rejected.message.starts_with(field), "{}", rejected.message);
+        }
+        session.send(Some(Up::TrayClosed(TrayClosed { place: Some(tray(0)), eggs: 149 }))).await;
+        assert!(matches!(session.answer().await, Answer::Tray(tray) if tray.closed));
+        session.scan(scan("of-a-tray")).await;
+        session.verdict().await;
+    }
     fleet.stop().unwrap();
 }
 

@@ -1,9 +1,9 @@
 //! The two contracts of a gateway, `scanner.v1` and `gateway.v1`, as one conversation.
 
 use ovomesh_api::pb::scan::v1::{Preview, Rejected, Row, Scan, Verdict};
-use ovomesh_api::pb::scanner::v1::{Advice, Committed, Line};
+use ovomesh_api::pb::scanner::v1::{Advice, Committed, Line, TrayAccepted};
 use ovomesh_api::pb::{gateway::v1 as gateway, scanner::v1 as scanner};
-use ovomesh_api::{Invalid, thousands, time};
+use ovomesh_api::{Invalid, Tray, thousands, time};
 
 use crate::memory::MAX_IN_FLIGHT;
 
@@ -19,6 +19,8 @@ pub enum FromPeer {
     Scan(Box<Scan>),
     /// A row to store.
     Settled(Result<Box<Row>, Invalid>),
+    /// A tray that enters its scanner, or has left it.
+    Tray(Tray),
     /// Something that needs no answer.
     Note,
     /// A message without content, or of a later version.
@@ -51,6 +53,8 @@ pub enum ToPeer {
     Rejected(Rejected),
     /// The row can never be stored.
     Refused(String, String),
+    /// A tray was understood.
+    TrayAccepted(TrayAccepted),
     /// How fast the line should go.
     Advice(Advice),
     /// Finish and connect elsewhere.
@@ -92,8 +96,8 @@ impl Dialect for Scanner {
                 })
             }
             Some(Message::Scan(scan)) => FromPeer::Scan(Box::new(scan)),
-            // Trays are told to agents, which reconcile them; a gateway keeps nothing between scans.
-            Some(Message::TrayOpened(_) | Message::TrayClosed(_)) => FromPeer::Note,
+            Some(Message::TrayOpened(opened)) => FromPeer::Tray(opened.into()),
+            Some(Message::TrayClosed(closed)) => FromPeer::Tray(closed.into()),
             None => FromPeer::Unknown,
         }
     }
@@ -110,6 +114,7 @@ impl Dialect for Scanner {
             ToPeer::Verdict(verdict, _) => Message::Verdict(*verdict),
             ToPeer::Committed(scan_id) => Message::Committed(Committed { scan_id }),
             ToPeer::Rejected(rejected) => Message::Rejected(rejected),
+            ToPeer::TrayAccepted(accepted) => Message::TrayAccepted(accepted),
             ToPeer::Advice(advice) => Message::Advice(advice),
             ToPeer::Refused(..) | ToPeer::Drain { .. } => return None,
         };
@@ -163,7 +168,7 @@ impl Dialect for Agent {
             ToPeer::Committed(scan_id) => Message::Committed(Committed { scan_id }),
             ToPeer::Rejected(rejected) => Message::Rejected(rejected),
             ToPeer::Refused(scan_id, message) => Message::Refused(gateway::Refused { scan_id, message }),
-            ToPeer::Advice(_) => return None,
+            ToPeer::Advice(_) | ToPeer::TrayAccepted(_) => return None,
             ToPeer::Drain { grace_ms } => Message::Drain(gateway::Drain { grace_ms }),
         };
         Some(gateway::ConnectResponse { message: Some(message), site })

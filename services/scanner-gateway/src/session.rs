@@ -8,7 +8,7 @@ use futures::stream::FuturesUnordered;
 use ovomesh_api::ids::NAME_BYTES;
 use ovomesh_api::pb::scan::v1::{self as pb, Place, Rejected};
 use ovomesh_api::pb::scanner::v1::Advice;
-use ovomesh_api::{Advisor, CutScan, Fault, Invalid, LineId, Row, texts};
+use ovomesh_api::{Advisor, CutScan, Fault, Invalid, LineId, Row, Tray, texts};
 use ovomesh_bootstrap::{Connection, Messages, Received, Skipped, Why, warn_seldom};
 use ovomesh_mesh::{Lifecycle, Peer, Share};
 use tokio::sync::OwnedSemaphorePermit;
@@ -220,6 +220,7 @@ impl<D: Dialect> Session<D> {
         };
         match D::up(message) {
             FromPeer::Hello(hello) => self.hello(&hello),
+            FromPeer::Tray(tray) => self.tray(tray),
             FromPeer::Note => {}
             FromPeer::Unknown => self.reject(
                 "",
@@ -284,6 +285,20 @@ impl<D: Dialect> Session<D> {
         let lines = lines.into();
         let advisor = Advisor::default();
         self.open = Some(Open { lines, max_volume_bytes, credit, bytes_in_flight: 0, advisor });
+    }
+
+    fn tray(&mut self, tray: Tray) {
+        let site = site_of(tray.place.as_ref());
+        let accepted = match &self.open {
+            Some(open) => tray.accept(&open.lines),
+            None => Err(hello_first()),
+        };
+        metrics::counter!("ovomesh_gateway_trays_total", "accepted" => accepted.is_ok().to_string())
+            .increment(1);
+        match accepted {
+            Ok(accepted) => self.send(&site, ToPeer::TrayAccepted(accepted)),
+            Err(error) => self.reject(&site, "", &error),
+        }
     }
 
     fn scan(&mut self, scan: Box<pb::Scan>, received: Instant, room: Option<Share>, deciding: usize) -> Next {
