@@ -57,6 +57,16 @@ pub enum Error {
         /// Whose it was.
         id: String,
     },
+    /// A program wrote it that is newer than this one. Nothing is touched.
+    #[error(
+        "{path} is in format {version} of a newer version of ovomesh; start that version, or let it empty the spool"
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// The version of its format.
+        version: u8,
+    },
     /// The log was closed.
     #[error("the spool is closed")]
     Closed,

@@ -1,17 +1,30 @@
 use super::*;
 use proptest::prelude::*;
 
-fn file(records: &[(&str, Vec<u8>)]) -> Vec<u8> {
+/// Files of today, of another key, and of version 0.1.
+fn formats() -> [Format; 3] {
+    [Format::keyed(*b"twelve bytes"), Format::keyed([0xff; KEY]), Format::FIRST]
+}
+
+fn file_in(format: Format, records: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut file = Vec::new();
     for (id, payload) in records {
-        let (head, tail) = around(7, id, payload);
+        let (head, tail) = format.around(7, id, payload);
         file.extend([&head[..], payload, &tail].concat());
     }
     file
 }
 
+fn file(records: &[(&str, Vec<u8>)]) -> Vec<u8> {
+    file_in(formats()[0], records)
+}
+
+fn parse(file: &[u8]) -> Vec<Found> {
+    formats()[0].parse(file, 0)
+}
+
 fn three() -> Vec<u8> {
-    file(&[("first", vec![1; 90]), ("second", b"oVs1 is no header here".to_vec()), ("third", vec![])])
+    file(&[("first", vec![1; 90]), ("second", b"twel is no header here".to_vec()), ("third", vec![])])
 }
 
 fn whole(found: &[Found]) -> Vec<&str> {
@@ -34,7 +47,7 @@ fn what_was_written_is_read() {
     let found = parse(&file);
     assert_eq!(whole(&found), ["first", "second", "third"]);
     let Found::Record(second) = &found[1] else { panic!("{found:?}") };
-    assert_eq!((second.kind, &file[second.payload.clone()]), (7, &b"oVs1 is no header here"[..]));
+    assert_eq!((second.kind, &file[second.payload.clone()]), (7, &b"twel is no header here"[..]));
     assert_eq!(second.at.len(), length("second", 22));
 }
 
@@ -83,6 +96,42 @@ fn records_behind_a_lost_piece_are_found() {
     let found = parse(&file);
     assert_eq!(whole(&found), ["second", "third"]);
     assert_eq!(damaged(&found)[0].id.as_deref(), Some("first"));
+}
+
+#[test]
+fn a_record_of_another_format_is_never_found_wherever_the_file_is_cut() {
+    for own in formats() {
+        for foreign in formats().into_iter().filter(|format| *format != own) {
+            let forged = file_in(foreign, &[("forged", vec![5; 40])]);
+            let file = file_in(own, &[("first", vec![1; 9]), ("second", [&forged[..], &forged].concat())]);
+            for end in 0..=file.len() {
+                for from in [0, 1, 20] {
+                    // As if the first record's header were damaged too.
+                    let found = own.parse(&file[..end], from.min(end));
+                    assert!(
+                        !whole(&found).contains(&"forged"),
+                        "{own:?} cut at {end} from {from}: {found:?}"
+                    );
+                }
+            }
+            assert_eq!(whole(&own.parse(&file, 0)), ["first", "second"]);
+        }
+    }
+}
+
+/// Byte for byte as version 0.1 wrote it.
+#[test]
+fn a_record_of_the_first_version_is_read() {
+    let mut file = b"oVs1\x01\0\x01\0\x03\0\0\0".to_vec();
+    file.extend(crc32c::crc32c(b"abc").to_le_bytes());
+    let crc = |fixed: &[u8]| crc32c::crc32c(&[fixed, b"i"].concat()).to_le_bytes();
+    file.extend(crc(&file.clone()));
+    file.extend(b"iabci");
+    let mut tail = file[..16].to_vec();
+    tail[..4].copy_from_slice(b"1sVo");
+    tail.extend(crc(&tail.clone()));
+    file.extend(tail);
+    assert_eq!(whole(&Format::FIRST.parse(&file, 0)), ["i"]);
 }
 
 proptest! {

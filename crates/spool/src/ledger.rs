@@ -69,8 +69,9 @@ impl Ledger {
         }
     }
 
-    pub fn opened(&self, number: Number) {
-        self.state.lock().segments.insert(number, Segment { is_active: true, ..Segment::default() });
+    /// A segment was begun, with a header of this many bytes.
+    pub fn opened(&self, number: Number, bytes: u64) {
+        self.state.lock().segments.insert(number, Segment { bytes, live: 0, is_active: true });
     }
 
     /// A segment gets no more records; whether it can be removed.

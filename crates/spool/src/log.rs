@@ -10,12 +10,13 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::Error;
 use crate::entry::Entry;
-use crate::frame::{Damage, Kind, MAX_ID, MAX_PAYLOAD, length};
+use crate::frame::{Damage, Found, Kind, MAX_ID, MAX_PAYLOAD, length};
+use crate::header::{self, Start};
 use crate::ledger::Ledger;
 use crate::segment::{self, Number};
 use crate::writer::{Append, Command, Writer};
-use crate::{Error, frame};
 
 /// Records that may wait for the writer; whoever appends more waits for a place.
 const WAITING: usize = 4_096;
@@ -165,14 +166,19 @@ impl Log {
         let end = entry.at + entry.bytes();
         let read = || {
             let mut file = File::open(&path)?;
+            let start = header::of(&mut file)?;
             file.seek(SeekFrom::Start(entry.at))?;
             let mut bytes = Vec::new();
             file.take(end - entry.at).read_to_end(&mut bytes)?;
-            Ok(bytes)
+            Ok((start, bytes))
         };
-        let bytes: Vec<u8> = read().map_err(|error| Error::io(&path, &error))?;
-        match frame::parse(&bytes).as_slice() {
-            [frame::Found::Record(record)] if record.id == entry.id => {
+        let (start, bytes) = read().map_err(|error| Error::io(&path, &error))?;
+        let found = match start {
+            Start::Frames(format, _) => format.parse(&bytes, 0),
+            Start::Torn | Start::Damaged | Start::Newer(_) => Vec::new(),
+        };
+        match found.as_slice() {
+            [Found::Record(record)] if record.id == entry.id => {
                 Ok(Bytes::from(bytes).slice(record.payload.clone()))
             }
             _ => Err(Error::Damaged { path, id: entry.id.clone() }),

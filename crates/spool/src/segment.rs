@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::Error;
-use crate::frame::{self, Damage, Found, Record};
+use crate::frame::{Damage, Format, Found, Record};
+use crate::{Error, header};
 
 /// Number of a segment: they are written in this order.
 pub type Number = u64;
@@ -49,7 +49,7 @@ pub fn read(folder: &Path, number: Number) -> Result<Contents, Error> {
     let path = path(folder, number);
     let file = std::fs::read(&path).map_err(|error| Error::io(&path, &error))?;
     let mut contents = Contents { bytes: file.len() as u64, ..Contents::default() };
-    for found in frame::parse(&file) {
+    for found in header::parse(&file).map_err(|newer| Error::Newer { path, version: newer.0 })? {
         match found {
             Found::Record(record) => contents.records.push(record),
             Found::Damage(damage) => contents.damage.push(damage),
@@ -69,13 +69,14 @@ pub fn cut(folder: &Path, number: Number, bytes: u64) -> Result<(), Error> {
     cut().map_err(|error| Error::io(&path, &error))
 }
 
-/// A new segment whose name is durable.
-pub fn create(folder: &Path, number: Number) -> Result<File, Error> {
+/// A new segment whose name is durable, and the format of its frames. Its header is durable with the first record.
+pub fn create(folder: &Path, number: Number) -> Result<(File, Format), Error> {
     let path = path(folder, number);
     let create = || {
-        let file = File::options().create_new(true).write(true).open(&path)?;
+        let mut file = File::options().create_new(true).write(true).open(&path)?;
+        let format = header::begin(&mut file)?;
         File::open(folder)?.sync_all()?;
-        Ok(file)
+        Ok((file, format))
     };
     create().map_err(|error| Error::io(&path, &error))
 }

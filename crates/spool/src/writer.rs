@@ -9,9 +9,10 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::entry::Entry;
+use crate::frame::Format;
 use crate::ledger::Ledger;
 use crate::segment::Number;
-use crate::{Error, frame, segment};
+use crate::{Error, frame, header, segment};
 
 /// Bytes that are written before an fsync; more wait for the next one.
 const GROUP_BYTES: usize = 8 << 20;
@@ -50,6 +51,7 @@ pub struct Writer {
 pub struct Active {
     number: Number,
     file: File,
+    format: Format,
     /// Bytes that are whole, and durable but for notes behind the last durable record.
     length: u64,
 }
@@ -119,7 +121,7 @@ impl Writer {
         let mut at = active.length;
         let mut write = || {
             for Append { kind, id, payload, .. } in appends {
-                let (head, tail) = frame::around(*kind, id, payload);
+                let (head, tail) = active.format.around(*kind, id, payload);
                 for part in [&head, payload, &tail] {
                     active.file.write_all(part)?;
                 }
@@ -148,16 +150,17 @@ impl Writer {
         }
         let number = self.next;
         self.next += 1;
-        let file = segment::create(&self.folder, number)?;
-        self.ledger.opened(number);
-        self.active = Some(Active { number, file, length: 0 });
+        let (file, format) = segment::create(&self.folder, number)?;
+        let length = header::BYTES as u64;
+        self.ledger.opened(number, length);
+        self.active = Some(Active { number, file, format, length });
         Ok(())
     }
 
     /// After an error nothing is known of what the file holds behind its last whole record: that is cut off, and another
     /// file is begun. Where even that fails, the reader will find a torn tail.
     fn undo(&mut self) {
-        if let Some(Active { number, file, length }) = self.active.take() {
+        if let Some(Active { number, file, length, .. }) = self.active.take() {
             if let Err(error) = file.set_len(length).and_then(|()| file.sync_all()) {
                 tracing::warn!(segment = number, %error, "what was not written could not be cut off");
             }

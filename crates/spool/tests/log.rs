@@ -138,6 +138,86 @@ async fn a_torn_tail_is_cut_off_once() {
     assert_eq!(log.append(1, "next", payload(3)).await.map(|entry| entry.id), Ok("next".to_owned()));
 }
 
+/// A record as version 0.1 wrote it.
+fn first_version(id: &str, payload: &[u8]) -> Vec<u8> {
+    let label = |mark: &[u8]| {
+        let mut fixed = [mark, &[1, 0], &(id.len() as u16).to_le_bytes()].concat();
+        fixed.extend((payload.len() as u32).to_le_bytes());
+        fixed.extend(crc32c::crc32c(payload).to_le_bytes());
+        let crc = crc32c::crc32c(&[&fixed[..], id.as_bytes()].concat());
+        fixed.extend(crc.to_le_bytes());
+        fixed
+    };
+    [&label(b"oVs1")[..], id.as_bytes(), payload, id.as_bytes(), &label(b"1sVo")].concat()
+}
+
+fn ids(recovered: &Recovered) -> Vec<&str> {
+    recovered.entries.iter().map(|entry| entry.id.as_str()).collect()
+}
+
+/// What is forged: a record of the first version, and a whole file of this version with a key that its author knows.
+#[tokio::test]
+async fn a_record_within_a_scans_samples_is_never_found_wherever_the_log_is_torn() {
+    let stranger = tempdir().unwrap();
+    let (log, _) = open(stranger.path());
+    log.append(1, "forged", payload(7)).await.unwrap();
+    drop(log);
+    let own_file = std::fs::read(&segments(stranger.path())[0]).unwrap();
+    let samples = [&first_version("forged", &[7; 50])[..], &own_file].concat().repeat(2);
+    let folder = tempdir().unwrap();
+    let (log, _) = open(folder.path());
+    log.append(1, "before", payload(1)).await.unwrap();
+    let scan = log.append(1, "scan", samples.clone().into()).await.unwrap();
+    assert_eq!(log.read(&scan).unwrap(), samples);
+    drop(log);
+    let file = segments(folder.path())[0].clone();
+    let whole = std::fs::read(&file).unwrap();
+    let first = whole.len() - samples.len() - 2 * (20 + "scan".len());
+    for end in (0..whole.len()).step_by(7).chain([first, whole.len() - 1]) {
+        let torn = tempdir().unwrap();
+        std::fs::write(torn.path().join("0000000001.log"), &whole[..end]).unwrap();
+        let (_log, recovered) = open(torn.path());
+        let expected: &[&str] = if end < first { &[] } else { &["before"] };
+        assert_eq!(ids(&recovered), expected, "cut at {end}");
+        assert!(recovered.lost.iter().all(|lost| lost.is_torn_tail), "cut at {end}: {:?}", recovered.lost);
+        assert!(recovered.lost.len() <= 1, "cut at {end}: {:?}", recovered.lost);
+    }
+    // A hole in the header of the scan's record.
+    let mut bytes = whole.clone();
+    bytes[first..first + 30].fill(0);
+    std::fs::write(&file, &bytes).unwrap();
+    assert!(!ids(&open(folder.path()).1).contains(&"forged"));
+}
+
+#[tokio::test]
+async fn a_log_of_the_first_version_is_continued() {
+    let folder = tempdir().unwrap();
+    let old = [first_version("r0", &payload(0)), first_version("r1", &payload(1))].concat();
+    std::fs::write(folder.path().join("0000000001.log"), &old[..old.len() - 1]).unwrap();
+    let (log, recovered) = open(folder.path());
+    assert_eq!((ids(&recovered), recovered.lost.len()), (vec!["r0"], 1));
+    assert_eq!(log.read(&recovered.entries[0]).unwrap(), payload(0));
+    log.append(1, "r2", payload(2)).await.unwrap();
+    drop(log);
+    let (log, recovered) = open(folder.path());
+    assert_eq!(ids(&recovered), ["r0", "r2"]);
+    log.free(&recovered.entries[0]);
+    wait_until("the old file is gone", || segments(folder.path()).len() == 1);
+}
+
+#[tokio::test]
+async fn a_log_of_a_newer_version_is_refused_and_left_as_it_is() {
+    let folder = tempdir().unwrap();
+    let mut header = b"ovomesh\x03and whatever".to_vec();
+    header.truncate(20);
+    header.extend(crc32c::crc32c(&header.clone()).to_le_bytes());
+    let path = folder.path().join("0000000001.log");
+    std::fs::write(&path, &header).unwrap();
+    let error = Log::open(folder.path(), OPTIONS).unwrap_err();
+    assert!(error.to_string().contains("format 3 of a newer version"), "{error}");
+    assert_eq!(std::fs::read(&path).unwrap(), header);
+}
+
 #[tokio::test]
 async fn what_no_record_can_have_is_refused() {
     let folder = tempdir().unwrap();

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,7 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use ovomesh_api::pb::spool::v1::Image;
 use ovomesh_intake::ImageOrigin;
-use ovomesh_spool::{frame, images};
+use ovomesh_spool::frame;
+use ovomesh_spool::images::{self, ImageFile};
 use parking_lot::Mutex;
 use prost::Message as _;
 use tokio::time::Instant;
@@ -29,7 +30,7 @@ pub struct Staging {
     limit: u64,
     used: AtomicU64,
     /// Files that are being written.
-    open: Mutex<HashMap<String, Arc<Mutex<File>>>>,
+    open: Mutex<HashMap<String, Arc<Mutex<ImageFile>>>>,
 }
 
 /// An image that was read back.
@@ -88,27 +89,19 @@ impl Staging {
     }
 
     fn write(&self, series: &str, instance: &str, payload: &[u8]) -> io::Result<()> {
-        let file = self.file(series)?;
-        let mut file = file.lock();
-        let before = file.metadata()?.len();
-        let (head, tail) = frame::around(images::KIND, instance, payload);
-        let written = [&head[..], payload, &tail[..]].iter().try_for_each(|part| file.write_all(part));
-        let written = written.and_then(|()| file.sync_data());
-        if written.is_err() {
-            // A half of a record would hide nothing that follows, but would take room.
-            let _ = file.set_len(before);
-        }
-        written
+        self.file(series)?.lock().append(instance, payload)
     }
 
     /// The file of a series, which is on disk by its name before anything in it is.
-    fn file(&self, series: &str) -> io::Result<Arc<Mutex<File>>> {
+    fn file(&self, series: &str) -> io::Result<Arc<Mutex<ImageFile>>> {
         let mut open = self.open.lock();
         if let Some(file) = open.get(series) {
             return Ok(file.clone());
         }
-        let file = File::options().append(true).create(true).open(self.path(series))?;
-        File::open(&self.folder)?.sync_all()?;
+        let before = std::fs::metadata(self.path(series)).map_or(0, |meta| meta.len());
+        let file = ImageFile::open(&self.folder, series)?;
+        self.used.fetch_add(file.bytes()?, Relaxed);
+        self.used.fetch_sub(before, Relaxed);
         let file = Arc::new(Mutex::new(file));
         open.insert(series.to_owned(), file.clone());
         Ok(file)
@@ -202,6 +195,45 @@ mod tests {
         // What comes after a torn record is found.
         staging.append("2", "2.1", &origin(), vec![9; 100]).unwrap();
         assert_eq!(staging.read("2").unwrap().len(), 1);
+    }
+
+    /// The image's author knows the format, and the key of a file of his own, but not this file's.
+    #[test]
+    fn a_record_within_an_image_is_never_an_image_wherever_its_file_is_torn() {
+        let own = tempfile::tempdir().unwrap();
+        let staging = Staging::open(own.path(), 1 << 20).unwrap();
+        staging.append("9", "forged", &origin(), vec![7; 50]).unwrap();
+        let forged = std::fs::read(own.path().join("9.images")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let staging = Staging::open(folder.path(), 1 << 20).unwrap();
+        staging.append("1", "1.1", &origin(), b"first".to_vec()).unwrap();
+        staging.append("1", "1.2", &origin(), forged.repeat(2)).unwrap();
+        let path = folder.path().join("1.images");
+        let whole = std::fs::read(&path).unwrap();
+        for end in 0..=whole.len() {
+            std::fs::write(&path, &whole[..end]).unwrap();
+            let read = staging.read("1").unwrap();
+            let read: Vec<_> = read.iter().map(|image| image.instance.as_str()).collect();
+            assert!(["1.1", "1.2"].starts_with(&read), "cut at {end}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_just_begun_is_begun_anew_and_its_room_is_counted() {
+        for begun in [0, 1, 30] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("1.images");
+            let staging = Staging::open(folder.path(), 1 << 20).unwrap();
+            staging.append("1", "1.1", &origin(), vec![1; 9]).unwrap();
+            let whole = std::fs::read(&path).unwrap();
+            std::fs::write(&path, &whole[..begun]).unwrap();
+            let staging = Staging::open(folder.path(), 1 << 20).unwrap();
+            staging.append("1", "1.2", &origin(), vec![2; 9]).unwrap();
+            assert_eq!(staging.read("1").unwrap().len(), 1);
+            assert_eq!(staging.bytes().0, std::fs::metadata(&path).unwrap().len());
+            staging.remove("1");
+            assert_eq!(staging.bytes().0, 0);
+        }
     }
 
     #[test]
