@@ -14,6 +14,7 @@ mod exit;
 mod global;
 mod lines;
 mod output;
+mod pages;
 mod picture;
 mod purpose;
 mod row;

@@ -30,6 +30,27 @@ async fn an_egg_is_shown_or_said_to_be_unknown() {
 }
 
 #[tokio::test]
+async fn an_egg_of_many_scans_is_shown_up_to_a_limit_and_no_scan_is_left_out_in_silence() {
+    let query = Query::start().await;
+    let url = &query.url;
+    for (limit, count, is_remarked) in [
+        ("", 1_000, true),
+        ("--limit 3", 3, true),
+        ("--limit 2050", 2_050, true),
+        ("--limit 2100", 2_100, false),
+    ] {
+        let json = ovomesh(&format!("--output json --query {url} get egg-of-many {limit}")).await;
+        let found = lines(&json.printed);
+        assert_eq!(found.len(), count, "{limit}");
+        assert_eq!(found[count - 1]["scan_id"], format!("scan-{}", count - 1), "{limit}");
+        let table = ovomesh(&format!("--query {url} get egg-of-many {limit}")).await.printed;
+        assert_eq!(table.lines().filter(|line| line.contains("scan-")).count(), count, "{limit}");
+        let remark = format!("there are more scans than these {count}; --limit shows more\n");
+        assert_eq!(table.ends_with(&remark), is_remarked, "{limit}: {}", &table[table.len() - 200..]);
+    }
+}
+
+#[tokio::test]
 async fn what_two_sites_have_is_asked_for_with_its_site() {
     let query = Query::start().await;
     let url = &query.url;

@@ -1,11 +1,10 @@
-//! `ovomesh get`: all scans of an egg.
+//! `ovomesh get`: the scans of an egg, newest first.
 
 use std::process::ExitCode;
 
-use jiff::tz::TimeZone;
 use ovomesh_api::pb::query::v1::GetEggRequest;
 
-use crate::{Global, Out, client, row};
+use crate::{Global, Out, client, pages};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,18 +21,17 @@ pub struct Args {
     /// Its site; needed only when several have an egg of this name
     #[arg(long, value_name = "SITE", default_value = "", hide_default_value = true)]
     site: String,
+    /// Show at most this many scans, the newest ones
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    limit: u32,
 }
 
 pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::Result<ExitCode> {
     let query = client::query(global).await?;
-    let question = GetEggRequest { egg_id: args.egg.clone(), site: args.site.clone() };
-    let found = query.get_egg(question).await.map_err(client::failure)?;
-    if out.is_json() {
-        found.iter().try_for_each(|row| out.json(&row::json(row)))?;
-    } else {
-        let zone = TimeZone::system();
-        let cells = found.iter().map(|row| row::cells(row, &zone));
-        out.table(&row::COLUMNS, cells)?;
-    }
+    let ask = async |page_size, page_token| {
+        let (egg_id, site) = (args.egg.clone(), args.site.clone());
+        query.get_egg(GetEggRequest { egg_id, site, page_size, page_token }).await
+    };
+    pages::show(args.limit, ask, global, out).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,8 +3,6 @@
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
-use ovomesh_api::Row;
 use ovomesh_api::pb::query::v1::{Filter, ListScansRequest};
 use ovomesh_api::pb::scan::v1::Call;
 use ovomesh_api::time;
@@ -13,10 +11,7 @@ use ovomesh_client::Query;
 use crate::exit::Failure;
 use crate::lines::{self, LineLookup};
 use crate::timestamps::Given;
-use crate::{Global, Out, client, row, timestamps};
-
-/// Rows a page: the contract's most.
-const PAGE: u32 = 1_000;
+use crate::{Global, Out, client, pages, timestamps};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -80,50 +75,19 @@ pub(crate) async fn run(args: &Args, global: &Global, out: &mut Out) -> anyhow::
         return Err(Failure::Usage(format!("--from {from} is not before --to {to}")).into());
     }
     let query = client::query(global).await?;
-    let mut request = ListScansRequest {
+    let question = ListScansRequest {
         site: args.site.clone(),
         line: args.line.clone(),
         from: Some(time::to_pb(from)),
         to: Some(time::to_pb(to)),
         filter: filter(&args.calls),
-        page_size: args.limit.min(PAGE),
-        page_token: String::new(),
+        ..ListScansRequest::default()
     };
-    let mut left = args.limit as usize;
-    let mut found: Vec<Row> = Vec::new();
-    let mut any = false;
-    let more = loop {
-        let mut page = query.list_scans(request.clone()).await.map_err(client::failure)?;
-        let cut = page.rows.len() > left;
-        page.rows.truncate(left);
-        left -= page.rows.len();
-        any |= !page.rows.is_empty();
-        if out.is_json() {
-            page.rows.iter().try_for_each(|row| out.json(&row::json(row)))?;
-        } else {
-            found.append(&mut page.rows);
-        }
-        let ended = page.next_page_token.is_empty();
-        if left == 0 || ended {
-            break cut || !ended;
-        }
-        anyhow::ensure!(
-            page.next_page_token != request.page_token,
-            "{} gave the same page twice",
-            global.query
-        );
-        request.page_token = page.next_page_token;
+    let ask = async |page_size, page_token| {
+        query.list_scans(ListScansRequest { page_size, page_token, ..question.clone() }).await
     };
-    if !any {
+    if !pages::show(args.limit, ask, global, out).await? {
         return empty(&query, args, out).await;
-    }
-    if !out.is_json() {
-        let zone = TimeZone::system();
-        let cells = found.iter().map(|row| row::cells(row, &zone));
-        out.table(&row::COLUMNS, cells)?;
-    }
-    if more {
-        out.remark(format!("there are more scans than these {}; --limit shows more", args.limit))?;
     }
     Ok(ExitCode::SUCCESS)
 }

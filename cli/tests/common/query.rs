@@ -91,14 +91,23 @@ fn of_two(what: &str, id: &str, site: &str) -> Result<EncodedRow, Status> {
     Ok(EncodedRow::from(&row))
 }
 
+/// Scans of `egg-of-many`: more than two pages.
+const SCANS_OF_MANY: u32 = 2_100;
+
 #[tonic::async_trait]
 impl QueryService for Service {
     async fn get_egg(&self, request: Request<GetEggRequest>) -> Result<Response<GetEggResponse>, Status> {
-        let GetEggRequest { egg_id, site } = request.into_inner();
+        let GetEggRequest { egg_id, site, page_size, page_token } = request.into_inner();
+        let only = |row| GetEggResponse { rows: vec![row], next_page_token: String::new() };
         match egg_id.as_str() {
-            "egg-7" => Ok(Response::new(GetEggResponse { rows: vec![EncodedRow::from(&row(7))] })),
-            "egg-of-two" => {
-                of_two("egg", &egg_id, &site).map(|row| Response::new(GetEggResponse { rows: vec![row] }))
+            "egg-7" => Ok(Response::new(only(EncodedRow::from(&row(7))))),
+            "egg-of-two" => of_two("egg", &egg_id, &site).map(|row| Response::new(only(row))),
+            "egg-of-many" => {
+                let from = page_token.parse().unwrap_or(0);
+                let to = SCANS_OF_MANY.min(from + page_size);
+                let rows = (from..to).map(|n| EncodedRow::from(&row(n))).collect();
+                let next_page_token = if to < SCANS_OF_MANY { to.to_string() } else { String::new() };
+                Ok(Response::new(GetEggResponse { rows, next_page_token }))
             }
             other => Err(Status::not_found(format!("no scan of egg {other} is stored"))),
         }

@@ -23,10 +23,10 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Tries of one question. Questions change nothing, so each may be asked again.
 const TRIES: u32 = 3;
 
-/// A page of a line's scans.
+/// A page of the scans of a line or an egg.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// In order of `acquired_at`, then scan id, without previews.
+    /// Of a line in order of `acquired_at`, of an egg newest first; then in order of scan id. Without previews.
     pub rows: Vec<Row>,
     /// Token of the next page; empty when this was the last.
     pub next_page_token: String,
@@ -65,13 +65,13 @@ impl Query {
         self
     }
 
-    /// All scans of an egg, newest first.
+    /// One page of the scans of an egg, newest first.
     ///
     /// # Errors
     /// `NotFound` when there is none, `FailedPrecondition` when several sites have an egg of this name.
-    pub async fn get_egg(&self, question: GetEggRequest) -> Result<Vec<Row>, Error> {
+    pub async fn get_egg(&self, question: GetEggRequest) -> Result<Page, Error> {
         let answer = self.ask(question, async |mut client, question| client.get_egg(question).await).await?;
-        self.read(&answer.rows)
+        Ok(Page { rows: self.read(&answer.rows)?, next_page_token: answer.next_page_token })
     }
 
     /// One scan, with its picture.

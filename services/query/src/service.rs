@@ -28,8 +28,8 @@ use crate::watch::Watcher;
 const PAGE: std::ops::RangeInclusive<u32> = 1..=1_000;
 /// Rows of a page when none are asked for.
 const DEFAULT_PAGE: u32 = 100;
-/// Rows of an egg: nobody scans one more often.
-const EGG_ROWS: u32 = 1_000;
+/// Rows of a page of an egg when none are asked for: few eggs are scanned more often than once or twice.
+const DEFAULT_EGG_PAGE: u32 = 1_000;
 /// Reads of the store for one page of a narrow filter; then the page is handed over as it is.
 const READS: usize = 10;
 /// Messages that wait for a watcher.
@@ -59,17 +59,20 @@ impl QueryService for Service {
     type WatchStream = ReceiverStream<Result<WatchResponse, Status>>;
 
     async fn get_egg(&self, request: Request<GetEggRequest>) -> Result<Response<GetEggResponse>, Status> {
-        let GetEggRequest { egg_id, site } = request.into_inner();
+        let GetEggRequest { egg_id, site, page_size, page_token } = request.into_inner();
         EggId::parse(&egg_id).map_err(invalid)?;
         filter::site_if_any(&site).map_err(invalid)?;
         let of_site = if site.is_empty() { String::new() } else { format!(" of site {site}") };
-        let ask = store::ListEggRequest { egg_id: egg_id.clone(), site, limit: EGG_ROWS };
-        let rows = self.stores.list_egg(ask).await?;
-        if rows.is_empty() {
+        let limit = page_limit(page_size, DEFAULT_EGG_PAGE).map_err(invalid)?;
+        let token = token::from_text("page_token", &page_token).map_err(invalid)?.into();
+        let ask = store::ListEggRequest { egg_id: egg_id.clone(), site, limit, token };
+        let page = self.stores.list_egg(ask).await?;
+        // Rows behind a page may have gone by their age meanwhile.
+        if page.rows.is_empty() && page_token.is_empty() {
             return Err(Fault::NotFound.status(format!("egg {egg_id}{of_site} has no stored scan")));
         }
-        let rows = rows.into_iter().map(|stored| stored.answer).collect();
-        Ok(Response::new(GetEggResponse { rows }))
+        let rows = page.rows.into_iter().map(|stored| stored.answer).collect();
+        Ok(Response::new(GetEggResponse { rows, next_page_token: token::to_text(&page.next) }))
     }
 
     async fn get_scan(&self, request: Request<GetScanRequest>) -> Result<Response<GetScanResponse>, Status> {
@@ -144,15 +147,20 @@ fn page(request: ListScansRequest, now: Timestamp) -> Result<(Wanted, ListLineRe
     if from > to {
         return Err(Invalid::field("from", from, format!("at most `to`, which is {to}")));
     }
-    let limit = match request.page_size {
-        0 => DEFAULT_PAGE,
-        n if PAGE.contains(&n) => n,
-        n => return Err(Invalid::field("page_size", n, format!("{} to {}", PAGE.start(), PAGE.end()))),
-    };
+    let limit = page_limit(request.page_size, DEFAULT_PAGE)?;
     let token = token::from_text("page_token", &request.page_token)?.into();
     let wanted = Wanted::anywhere(request.filter)?;
     let (from, to) = (Some(time::to_pb(from)), Some(time::to_pb(to)));
     Ok((wanted, ListLineRequest { site, line, from, to, limit, token }))
+}
+
+/// Rows of a page.
+fn page_limit(asked: u32, default: u32) -> Result<u32, Invalid> {
+    match asked {
+        0 => Ok(default),
+        n if PAGE.contains(&n) => Ok(n),
+        n => Err(Invalid::field("page_size", n, format!("{} to {}", PAGE.start(), PAGE.end()))),
+    }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "it is what map_err wants")]

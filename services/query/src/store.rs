@@ -7,8 +7,8 @@ use bytes::Bytes;
 use ovomesh_api::Fault;
 use ovomesh_api::pb::store::v1::store_service_client::StoreServiceClient;
 use ovomesh_api::pb::store::v1::{
-    GetScanRequest, ListEggRequest, ListLineRequest, ListLineResponse, ListLinesRequest, ListLinesResponse,
-    SubscribeRequest, SubscribeResponse,
+    GetScanRequest, ListEggRequest, ListEggResponse, ListLineRequest, ListLineResponse, ListLinesRequest,
+    ListLinesResponse, SubscribeRequest, SubscribeResponse,
 };
 use ovomesh_mesh::{Connector, explain};
 use tonic::transport::{Channel, Uri};
@@ -21,10 +21,10 @@ const MAX_MESSAGE_BYTES: usize = 8 << 20;
 /// The longest that a read may take: a page is read from disk in milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A page of a line.
+/// A page of a line or an egg.
 #[derive(Debug)]
 pub struct Page {
-    /// In order of acquired_at, then scan_id.
+    /// Of a line in order of acquired_at, of an egg newest first; then in order of scan_id.
     pub rows: Vec<Stored>,
     /// Token of the next page; empty when this was the last.
     pub next: Bytes,
@@ -55,10 +55,11 @@ impl Store {
         stored::read(&self.answer(client.get_scan(request)).await?.row)
     }
 
-    /// The scans of an egg, newest first.
-    pub async fn list_egg(&self, request: ListEggRequest) -> Result<Vec<Stored>, Status> {
+    /// A page of the scans of an egg.
+    pub async fn list_egg(&self, request: ListEggRequest) -> Result<Page, Status> {
         let mut client = self.client.clone();
-        stored::read_all(&self.answer(client.list_egg(request)).await?.rows)
+        let ListEggResponse { rows, next_token } = self.answer(client.list_egg(request)).await?;
+        Ok(Page { rows: stored::read_all(&rows)?, next: next_token })
     }
 
     /// A page of a line.

@@ -49,8 +49,8 @@ impl Stores {
         .await
     }
 
-    /// The scans of an egg, newest first.
-    pub async fn list_egg(&self, request: ListEggRequest) -> Result<Vec<Stored>, Status> {
+    /// A page of the scans of an egg.
+    pub async fn list_egg(&self, request: ListEggRequest) -> Result<Page, Status> {
         self.any(|store| {
             let request = request.clone();
             async move { store.list_egg(request).await }

@@ -47,6 +47,42 @@ fn ids(wanted: impl Iterator<Item = i64>) -> Vec<String> {
     wanted.map(|n| row(n).scan_id).collect()
 }
 
+/// Whatever the scanner names its eggs, all of them can be read.
+#[tokio::test]
+async fn an_egg_of_many_scans_is_read_page_by_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path(), None).await;
+    for thousand in [0..1_000, 1_000..2_000, 2_000..2_500] {
+        store.append(thousand.map(|n| Row { egg_id: "constant".into(), ..row(n) })).await;
+    }
+    let Query { mut client, .. } = query(store.address, true).await;
+    let mut page = async |page_size: u32, page_token: &str| {
+        let (egg_id, page_token) = ("constant".into(), page_token.into());
+        let ask = GetEggRequest { egg_id, page_size, page_token, ..Default::default() };
+        client.get_egg(ask).await.map(tonic::Response::into_inner)
+    };
+    let (mut pages, mut token) = (Vec::new(), String::new());
+    loop {
+        let answer = page(0, &token).await.unwrap();
+        pages.push(answer.rows.iter().map(|row| read(row).scan_id).collect::<Vec<_>>());
+        token = answer.next_page_token;
+        if token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), [1_000, 1_000, 500]);
+    let all: Vec<_> = (0..2_500).rev().map(|n| row(n).scan_id).collect();
+    assert_eq!(pages.concat(), all);
+    let two = page(2, "").await.unwrap();
+    assert_eq!(two.rows.len(), 2);
+    assert!(page(1_001, "").await.unwrap_err().message().contains("1 to 1000"));
+    assert!(page(2, "zz").await.unwrap_err().message().starts_with("page_token is zz"));
+    let ask = GetEggRequest { egg_id: "other".into(), page_token: two.next_page_token, ..Default::default() };
+    let error = client.get_egg(ask).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.message().contains("of a page of egg other"), "{error}");
+}
+
 #[tokio::test]
 async fn an_egg_and_a_scan_are_found_and_a_scan_has_its_picture() {
     let folder = tempfile::tempdir().unwrap();
@@ -224,7 +260,7 @@ async fn a_question_about_what_two_sites_have_must_name_the_site() {
     };
     let of_scan = [scan("south").await, scan("").await, scan("west").await, scan("a site").await];
     let mut egg = async |site: &str| {
-        let ask = GetEggRequest { egg_id: of("").egg_id, site: site.into() };
+        let ask = GetEggRequest { egg_id: of("").egg_id, site: site.into(), ..Default::default() };
         client.get_egg(ask).await.map(|answer| answer.into_inner().rows)
     };
     let of_egg = [egg("south").await, egg("").await, egg("west").await, egg("a site").await];

@@ -115,6 +115,7 @@ struct Bare {
     session: Session,
     line: PreparedStatement,
     egg: PreparedStatement,
+    egg_hour: PreparedStatement,
     scan: PreparedStatement,
 }
 
@@ -122,6 +123,7 @@ struct Bare {
 enum Statement {
     Line(Vec<Record>),
     Egg(Record),
+    EggHour(Record),
     Scan(Record),
 }
 
@@ -136,10 +138,11 @@ impl Bare {
             )
             .await?,
             egg: prepare(
-                "INSERT INTO ovomesh.scans_by_egg_and_site (egg_id, site, acquired_at, nanos, scan_id, row) \
-                 VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO ovomesh.scans_by_egg_and_hour (egg_id, site, hour, acquired_at, nanos, scan_id, row) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?)",
             )
             .await?,
+            egg_hour: prepare("INSERT INTO ovomesh.hours_by_egg (egg_id, site, hour) VALUES (?, ?, ?)").await?,
             scan: prepare(
                 "INSERT INTO ovomesh.scans_by_id_and_site (scan_id, site, line, hour, acquired_at, nanos, egg_id, preview) \
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -161,8 +164,10 @@ impl Bare {
             let records: Vec<_> =
                 numbers.map(|n| Record::parse(support::row(n), Timestamp::now()).unwrap()).collect();
             rows += BATCH;
-            let statements =
-                records.iter().cloned().flat_map(|r| [Statement::Egg(r.clone()), Statement::Scan(r)]);
+            let statements = records
+                .iter()
+                .cloned()
+                .flat_map(|r| [Statement::Egg(r.clone()), Statement::EggHour(r.clone()), Statement::Scan(r)]);
             for statement in std::iter::once(Statement::Line(records.clone())).chain(statements) {
                 under_way.push(self.execute(statement));
                 if under_way.len() >= STATEMENTS {
@@ -183,11 +188,18 @@ impl Bare {
                 self.session.batch(&batch, values).await.map(drop)
             }
             Statement::Egg(record) => {
-                let (at, nanos, _) = when(&record);
+                let (at, nanos, hour) = when(&record);
                 let egg_id = record.row.meta.egg_id.as_ref().unwrap().as_str();
                 let site = record.row.meta.place.site().as_str();
-                let values = (egg_id, site, at, nanos, record.row.meta.scan_id.as_str(), &*record.encoded);
+                let scan_id = record.row.meta.scan_id.as_str();
+                let values = (egg_id, site, hour, at, nanos, scan_id, &*record.encoded);
                 self.session.execute_unpaged(&self.egg, values).await.map(drop)
+            }
+            Statement::EggHour(record) => {
+                let (.., hour) = when(&record);
+                let egg_id = record.row.meta.egg_id.as_ref().unwrap().as_str();
+                let values = (egg_id, record.row.meta.place.site().as_str(), hour);
+                self.session.execute_unpaged(&self.egg_hour, values).await.map(drop)
             }
             Statement::Scan(record) => {
                 let ((at, nanos, hour), place) = (when(&record), &record.row.meta.place);

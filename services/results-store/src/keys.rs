@@ -65,8 +65,7 @@ pub fn token(line: &LineId, at: Timestamp, scan_id: &str) -> Vec<u8> {
 pub fn read_token(line: &LineId, token: &[u8]) -> Option<(Timestamp, ScanId)> {
     let rest = token.strip_prefix(line_prefix(line).as_slice())?;
     let (at, scan_id) = rest.split_first_chunk()?;
-    let nanos = (u128::from_be_bytes(*at) ^ (1 << 127)).cast_signed();
-    let at = Timestamp::from_nanosecond(nanos).ok()?;
+    let at = read_ascending(*at)?;
     Some((at, ScanId::parse(std::str::from_utf8(scan_id).ok()?).ok()?))
 }
 
@@ -88,6 +87,14 @@ pub fn egg(egg_id: &EggId, site: &Site, at: Timestamp, scan_id: &ScanId) -> Vec<
     key.extend(ascending(at).map(|byte| !byte));
     key.extend(scan_id.as_str().as_bytes());
     key
+}
+
+/// The site, the time and the scan of a key that [`egg`] made for an egg of this name.
+pub fn read_egg(egg_id: &EggId, key: &[u8]) -> Option<(Site, Timestamp, ScanId)> {
+    let site = site_after(&eggs(egg_id), key)?;
+    let (at, scan_id) = key.strip_prefix(egg_of_site(egg_id, &site).as_slice())?.split_first_chunk()?;
+    let at = read_ascending(at.map(|byte| !byte))?;
+    Some((site, at, ScanId::parse(std::str::from_utf8(scan_id).ok()?).ok()?))
 }
 
 /// What all keys of an egg of a site begin with.
@@ -121,6 +128,10 @@ fn name(text: &str) -> Vec<u8> {
 /// Nanoseconds since 1970, moved so that times before it sort first.
 fn ascending(at: Timestamp) -> [u8; 16] {
     (at.as_nanosecond().cast_unsigned() ^ (1 << 127)).to_be_bytes()
+}
+
+fn read_ascending(at: [u8; 16]) -> Option<Timestamp> {
+    Timestamp::from_nanosecond((u128::from_be_bytes(at) ^ (1 << 127)).cast_signed()).ok()
 }
 
 #[cfg(test)]
@@ -182,6 +193,10 @@ mod tests {
             prop_assert_eq!(site_after(&scans(&id), &scan(&id, &site)), Some(site.clone()));
             prop_assert_eq!(site_after(&eggs(&egg_id), &egg(&egg_id, &site, a.2, &id)), Some(site.clone()));
             prop_assert_eq!(scan(&id, &site).starts_with(&scans(&other)), id == other);
+            let key = egg(&egg_id, &site, a.2, &id);
+            prop_assert_eq!(read_egg(&egg_id, &key), Some((site, a.2, id.clone())));
+            let other_egg = EggId::parse(&b.3).unwrap();
+            prop_assert_eq!(read_egg(&other_egg, &key).is_some(), id == other);
         }
     }
 }

@@ -34,7 +34,7 @@ pub use embedded::{Embedded, Keep};
 pub use error::StoreError;
 pub use once::Outcome;
 pub use record::Record;
-pub use store::{LinePage, LineRange, Store, StoredLines};
+pub use store::{EggPosition, EggRange, LineRange, Page, Store, StoredLines};
 
 use committer::Committer;
 use feed::Feed;

@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::StoreError;
 use crate::committer::Committer;
 use crate::feed::{Feed, Position};
-use crate::store::{LineRange, Store};
+use crate::store::{EggRange, LineRange, Store};
 use crate::subscriber::{self, Subscriber};
 
 /// Rows of a page or list.
@@ -99,8 +99,9 @@ impl<S: Store> StoreService for Service<S> {
         let egg_id = EggId::parse(&request.egg_id).map_err(StoreError::from)?;
         let site = site(&request.site).map_err(StoreError::from)?;
         let limit = limit(request.limit).map_err(StoreError::from)?;
-        let rows = self.store.list_egg(egg_id, site, limit).await?;
-        Ok(Response::new(ListEggResponse { rows }))
+        let range = EggRange::new(egg_id, site, limit, &request.token).map_err(StoreError::from)?;
+        let page = self.store.list_egg(range).await?;
+        Ok(Response::new(ListEggResponse { rows: page.rows, next_token: page.next.into() }))
     }
 
     async fn list_line(

@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use ovomesh_api::{EggId, LineId, ScanId, Site};
+use ovomesh_api::{EggId, Invalid, LineId, ScanId, Site};
 
 use crate::StoreError;
+use crate::keys;
 use crate::once::Outcome;
 use crate::record::Record;
 
@@ -26,17 +27,12 @@ pub trait Store: Send + Sync + 'static {
         site: Option<Site>,
     ) -> impl Future<Output = Result<Option<Bytes>, StoreError>> + Send;
 
-    /// At most `limit` rows of an egg, newest first, without previews. Without a site: of the only one that has it, else
+    /// A page of an egg, newest first, without previews. Without a site: of the only one that has it, else
     /// [`StoreError::Ambiguous`].
-    fn list_egg(
-        &self,
-        egg_id: EggId,
-        site: Option<Site>,
-        limit: usize,
-    ) -> impl Future<Output = Result<Vec<Bytes>, StoreError>> + Send;
+    fn list_egg(&self, range: EggRange) -> impl Future<Output = Result<Page, StoreError>> + Send;
 
     /// A page of a line, without previews. A token that is none of this line is [`StoreError::Invalid`].
-    fn list_line(&self, range: LineRange) -> impl Future<Output = Result<LinePage, StoreError>> + Send;
+    fn list_line(&self, range: LineRange) -> impl Future<Output = Result<Page, StoreError>> + Send;
 
     /// Which lines have rows: of one site, or of all. At most `limit` of them, at least 1.
     fn list_lines(
@@ -96,9 +92,53 @@ pub struct LineRange {
     pub token: Vec<u8>,
 }
 
+/// Some of the scans of one egg.
+#[derive(Debug, Clone)]
+pub struct EggRange {
+    pub egg_id: EggId,
+    /// `None`: the only site that has an egg of this name.
+    pub site: Option<Site>,
+    /// Rows at most, at least 1.
+    pub limit: usize,
+    /// Where the page before ended; `None` for the first.
+    pub after: Option<EggPosition>,
+}
+
+/// Where a page of an egg ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EggPosition {
+    /// When its last row was acquired.
+    pub at: Timestamp,
+    /// The scan of its last row.
+    pub scan_id: ScanId,
+}
+
+impl EggRange {
+    /// The page behind the one that gave this token, empty for the first; then the site is the token's.
+    ///
+    /// # Errors
+    /// When the token is none of this egg, or of another site than the question names.
+    pub fn new(egg_id: EggId, site: Option<Site>, limit: usize, token: &[u8]) -> Result<Self, Invalid> {
+        if token.is_empty() {
+            return Ok(Self { egg_id, site, limit, after: None });
+        }
+        let of_site = site.as_ref().map(|site| format!(" of site {site}")).unwrap_or_default();
+        let wrong = || {
+            let limit = format!("the next token of a page of egg {egg_id}{of_site}");
+            Invalid::field("token", "of another question", limit)
+        };
+        let (of, at, scan_id) = keys::read_egg(&egg_id, token).ok_or_else(wrong)?;
+        if site.is_some_and(|site| site != of) {
+            return Err(wrong());
+        }
+        Ok(Self { egg_id, site: Some(of), limit, after: Some(EggPosition { at, scan_id }) })
+    }
+}
+
+/// A part of the rows of a line or an egg.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct LinePage {
-    /// In order of time, then scan id.
+pub struct Page {
+    /// Of a line in order of time, of an egg newest first; then in order of scan id.
     pub rows: Vec<Bytes>,
     /// Token of the next page; empty when this was the last.
     pub next: Vec<u8>,

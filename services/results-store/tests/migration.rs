@@ -136,7 +136,7 @@ async fn tables_of_an_older_release_are_brought_over_although_it_is_killed_half_
     for some in rows.chunks(20).step_by(10) {
         assert_found(&store, some).await;
     }
-    for table in ["scans_by_id_and_site", "scans_by_egg_and_site"] {
+    for table in ["scans_by_id_and_site", "scans_by_egg_and_hour"] {
         assert_eq!(old.count(table).await, 2_000, "{table}");
     }
     // The old tables are asked no more.

@@ -14,13 +14,14 @@ use ovomesh_api::pb::store::v1::{
     GetScanRequest, ListEggRequest, ListLineRequest, SubscribeRequest, SubscribeResponse,
 };
 use ovomesh_api::stages::Append;
-use ovomesh_api::{EggId, ScanId, Site};
+use ovomesh_api::{ScanId, Site};
 use ovomesh_bootstrap::PortConfig;
 use ovomesh_bootstrap::status::pb::GetStatusRequest;
 use ovomesh_bootstrap::status::pb::status_service_client::StatusServiceClient;
 use ovomesh_mesh::{CallError, Connector, Lifecycle, PoolConfig, Request, StreamPool, discover};
 use ovomesh_results_store::{
-    Config, Embedded, Keep, LinePage, LineRange, Outcome, Record, Store, StoreError, StoredLines, run, serve,
+    Config, EggRange, Embedded, Keep, LineRange, Outcome, Page, Record, Store, StoreError, StoredLines, run,
+    serve,
 };
 use support::{row, with_picture};
 use tokio::net::TcpListener;
@@ -225,16 +226,11 @@ impl Store for Failing {
         self.inner.get_scan(scan_id, site).await
     }
 
-    async fn list_egg(
-        &self,
-        egg_id: EggId,
-        site: Option<Site>,
-        limit: usize,
-    ) -> Result<Vec<bytes::Bytes>, StoreError> {
-        self.inner.list_egg(egg_id, site, limit).await
+    async fn list_egg(&self, range: EggRange) -> Result<Page, StoreError> {
+        self.inner.list_egg(range).await
     }
 
-    async fn list_line(&self, range: LineRange) -> Result<LinePage, StoreError> {
+    async fn list_line(&self, range: LineRange) -> Result<Page, StoreError> {
         self.inner.list_line(range).await
     }
 

@@ -19,7 +19,7 @@ const KEYSPACE: &str = "ovomesh";
 pub struct Stored {
     /// In `scans_by_line`, the row itself.
     pub by_line: Vec<Row>,
-    /// In `scans_by_egg_and_site`, the row itself.
+    /// In `scans_by_egg_and_hour`, the row itself.
     pub by_egg: Vec<Row>,
     /// In `scans_by_id_and_site`: site and line.
     pub by_id: Vec<(String, String)>,
@@ -46,7 +46,7 @@ impl Reader {
             }
         }
         for (id, row) in
-            self.read::<(String, Vec<u8>)>("SELECT scan_id, row FROM scans_by_egg_and_site").await?
+            self.read::<(String, Vec<u8>)>("SELECT scan_id, row FROM scans_by_egg_and_hour").await?
         {
             if id.starts_with(prefix) {
                 stored.entry(id).or_default().by_egg.push(Row::decode(&row[..])?);

@@ -209,16 +209,18 @@ async fn one(tables: &Tables, old: &Old, found: Found) -> Result<(), ReadError> 
         ReadError::Damaged(format!("scan {scan_id} of site {site} cannot be decoded: {error}"))
     })?;
     let kept = MaybeUnset::from_option(kept);
+    let hour = CqlTimestamp(TimeColumns { millis: at.0, nanos }.hour());
     if !row.egg_id.is_empty() {
-        let values = (&row.egg_id, &site, at, nanos, &scan_id, &bytes, written, kept);
+        let values = (&row.egg_id, &site, hour, at, nanos, &scan_id, &bytes, written, kept);
         tables.session.execute_unpaged(&old.put_egg, values).await?;
+        let values = (&row.egg_id, &site, hour, written, kept);
+        tables.session.execute_unpaged(&old.put_egg_hour, values).await?;
     }
     // A row that was decided without an image, in place of another, was left with that one's picture. One of a site whose
     // row was hidden by another site's has lost its own.
     let has_picture = row.verdict.is_some_and(|verdict| verdict.quality.is_some());
     let preview = stands.and_then(|scan| scan.preview).filter(|_| has_picture);
-    let (hour, preview) =
-        (CqlTimestamp(TimeColumns { millis: at.0, nanos }.hour()), MaybeUnset::from_option(preview));
+    let preview = MaybeUnset::from_option(preview);
     let values = (&scan_id, &site, &line, hour, at, nanos, &row.egg_id, preview, written, kept);
     tables.session.execute_unpaged(&old.put_scan, values).await?;
     Ok(())

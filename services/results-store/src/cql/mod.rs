@@ -7,6 +7,7 @@
 mod args;
 mod config;
 mod durability;
+mod eggs;
 mod explain;
 mod hours;
 mod lines;
@@ -24,7 +25,7 @@ mod write;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ovomesh_api::{EggId, Invalid, ScanId, Site};
+use ovomesh_api::{Invalid, ScanId, Site};
 use ovomesh_mesh::Lifecycle;
 use scylla::policies::timestamp_generator::{MonotonicTimestampGenerator, TimestampGenerator as _};
 
@@ -32,7 +33,7 @@ use crate::StoreError;
 use crate::keys;
 use crate::once::{self, Outcome, Plan};
 use crate::record::Record;
-use crate::store::{LinePage, LineRange, Store, StoredLines, only};
+use crate::store::{EggRange, LineRange, Page, Store, StoredLines, only};
 pub use args::CqlArgs;
 pub use config::{CqlConfig, Level};
 use hours::Hours;
@@ -101,17 +102,12 @@ impl Store for Cql {
         only(format_args!("scan {scan_id}"), found)
     }
 
-    async fn list_egg(
-        &self,
-        egg_id: EggId,
-        site: Option<Site>,
-        limit: usize,
-    ) -> Result<Vec<Bytes>, StoreError> {
-        let found = self.read(async |tables| tables.list_egg(&egg_id, site.as_ref(), limit).await).await?;
-        Ok(only(format_args!("egg {egg_id}"), found)?.unwrap_or_default())
+    async fn list_egg(&self, range: EggRange) -> Result<Page, StoreError> {
+        let found = self.read(async |tables| tables.list_egg(&range).await).await?;
+        Ok(only(format_args!("egg {}", range.egg_id), found)?.unwrap_or_default())
     }
 
-    async fn list_line(&self, range: LineRange) -> Result<LinePage, StoreError> {
+    async fn list_line(&self, range: LineRange) -> Result<Page, StoreError> {
         let LineRange { line, token, .. } = &range;
         let after = match token.is_empty() {
             true => None,

@@ -4,14 +4,12 @@
 //! egg, line or time has a row under its old keys too. Which of them stands is what `scans_by_id` says, so each row of a
 //! list is checked against it.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::ControlFlow;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use ovomesh_api::pb::scan::v1 as pb;
-use ovomesh_api::{EggId, LineId, Row, ScanId, ScanKey, Site};
-use prost::Message as _;
+use ovomesh_api::{LineId, Row, ScanId, ScanKey, Site};
 use scylla::client::session::Session;
 use scylla::deserialize::row::DeserializeRow;
 use scylla::errors::ExecutionError;
@@ -25,14 +23,16 @@ use super::tables::Tables;
 use super::timestamp::TimeColumns;
 use crate::keys;
 use crate::record::{Record, with_preview};
-use crate::store::{LinePage, LineRange, SITES};
+use crate::store::{LineRange, Page, SITES};
 
 /// Checks of rows on their way at once.
 const CHECKS: usize = 64;
 /// Ids in one question: as many as ScyllaDB takes.
 const IDS: usize = 100;
+/// A row that stands: when it was acquired, its scan, the row itself.
+pub(super) type Standing = (TimeColumns, String, Vec<u8>);
 /// Hours read ahead of the rows of a list.
-const HOURS: usize = 1_000;
+pub(super) const HOURS: usize = 1_000;
 
 /// Why something could not be read.
 pub(super) enum ReadError {
@@ -48,9 +48,9 @@ impl From<ExecutionError> for ReadError {
     }
 }
 
-type Result<T> = std::result::Result<T, ReadError>;
+pub(super) type Result<T> = std::result::Result<T, ReadError>;
 /// acquired_at, nanos, scan_id, row.
-type Found = (CqlTimestamp, i32, String, Vec<u8>);
+pub(super) type Found = (CqlTimestamp, i32, String, Vec<u8>);
 
 impl Tables {
     /// The scan of this id of one site, or those of all sites, with their pictures: at most [`SITES`].
@@ -123,89 +123,8 @@ impl Tables {
         }
     }
 
-    /// At most `limit` rows of an egg of one site, newest first, or of those of this name of all sites: at most [`SITES`].
-    pub async fn list_egg(
-        &self,
-        egg_id: &EggId,
-        site: Option<&Site>,
-        limit: usize,
-    ) -> Result<Vec<(Site, Vec<Bytes>)>> {
-        let old = self.old_of_egg(egg_id).await?;
-        let sites = match site {
-            Some(site) => vec![site.to_string()],
-            None => self.sites_of_egg(egg_id, &old).await?,
-        };
-        let mut found = Vec::new();
-        for site in sites {
-            let of_old = old.iter().filter(|(of, _)| *of == site).map(|(_, row)| row.clone());
-            let rows = self.egg_of_site(egg_id, &site, of_old.collect(), limit).await?;
-            // Those that stand: a site all of whose rows were written again with another egg has no such egg.
-            if !rows.is_empty() {
-                found.push((Site::parse(&site).map_err(damaged)?, rows));
-            }
-        }
-        Ok(found)
-    }
-
-    async fn egg_of_site(
-        &self,
-        egg_id: &EggId,
-        site: &str,
-        old: Vec<Found>,
-        limit: usize,
-    ) -> Result<Vec<Bytes>> {
-        let stands =
-            |found: &ScanLocation, at: TimeColumns| found.egg_id == egg_id.as_str() && found.is_at(at);
-        let (mut rows, mut state) = (self.standing(site, old, stands).await?, PagingState::start());
-        let from_old = rows.len();
-        loop {
-            let keys = (egg_id.as_str(), site);
-            let (found, next) = page::<Found>(&self.session, &self.list_egg, keys, state).await?;
-            rows.extend(self.standing(site, found, stands).await?);
-            match next {
-                Some(next) if rows.len() < limit + from_old => state = next,
-                _ => break,
-            }
-        }
-        // Newest first; a row that is in both tables is one.
-        rows.sort_by(|(a, a_id, _), (b, b_id, _)| b.cmp(a).then_with(|| a_id.cmp(b_id)));
-        rows.dedup_by(|(a, a_id, _), (b, b_id, _)| a == b && a_id == b_id);
-        rows.truncate(limit);
-        Ok(rows.into_iter().map(|(_, _, row)| row.into()).collect())
-    }
-
-    /// Rows of an egg that an older release wrote and that may not be in the new tables yet, with their sites.
-    async fn old_of_egg(&self, egg_id: &EggId) -> Result<Vec<(String, Found)>> {
-        let Some(old) = self.old() else { return Ok(Vec::new()) };
-        let found = self.all::<Found>(&old.list_egg, (egg_id.as_str(),)).await?;
-        let with_site = found.into_iter().map(|found| {
-            let row = pb::Row::decode(&*found.3).map_err(|error| {
-                ReadError::Damaged(format!("what is stored of scan {} cannot be read: {error}", found.2))
-            })?;
-            Ok((row.place.unwrap_or_default().site, found))
-        });
-        with_site.collect()
-    }
-
-    /// Sites that have an egg of this name, at most [`SITES`], in order.
-    async fn sites_of_egg(&self, egg_id: &EggId, old: &[(String, Found)]) -> Result<Vec<String>> {
-        let mut sites: BTreeSet<String> = old.iter().map(|(site, _)| site.clone()).collect();
-        let mut last = String::new();
-        while sites.len() < SITES {
-            let keys = (egg_id.as_str(), last.as_str());
-            let Some((site,)) = self.first::<(String,)>(&self.next_site, keys).await? else { break };
-            last.clone_from(&site);
-            sites.insert(site);
-        }
-        Ok(sites.into_iter().take(SITES).collect())
-    }
-
     /// A page of a line. `after` is the last row of the page before.
-    pub async fn list_line(
-        &self,
-        range: &LineRange,
-        after: Option<(TimeColumns, ScanId)>,
-    ) -> Result<LinePage> {
+    pub async fn list_line(&self, range: &LineRange, after: Option<(TimeColumns, ScanId)>) -> Result<Page> {
         let LineRange { line, limit, .. } = range;
         let (begin, end) = (TimeColumns::from(range.from), TimeColumns::from(range.to));
         let mut from = (begin, String::new());
@@ -242,7 +161,7 @@ impl Tables {
             _ => Vec::new(),
         };
         let rows = rows.into_iter().map(|(_, _, row)| row.into()).collect();
-        Ok(LinePage { rows, next })
+        Ok(Page { rows, next })
     }
 
     /// The hours that may have rows, at most [`HOURS`], in order.
@@ -273,12 +192,12 @@ impl Tables {
     }
 
     /// Those of the rows of a site that were not written again with other keys.
-    async fn standing(
+    pub async fn standing(
         &self,
         site: &str,
         found: Vec<Found>,
         stands: impl Fn(&ScanLocation, TimeColumns) -> bool,
-    ) -> Result<Vec<(TimeColumns, String, Vec<u8>)>> {
+    ) -> Result<Vec<Standing>> {
         let stands = &stands;
         let checked = stream::iter(found).map(async |(at, nanos, id, row)| {
             let when = TimeColumns { millis: at.0, nanos };

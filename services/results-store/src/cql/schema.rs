@@ -38,9 +38,14 @@ const STEPS: &[&[&str]] = &[
         // Where a scan is; of a scan that was written twice with different keys this says which of them stands.
         "CREATE TABLE IF NOT EXISTS KEYSPACE.scans_by_id_and_site (scan_id text, site text, line text, hour timestamp, \
          acquired_at timestamp, nanos int, egg_id text, preview blob, PRIMARY KEY (scan_id, site)) WITH KEPT",
-        "CREATE TABLE IF NOT EXISTS KEYSPACE.scans_by_egg_and_site (egg_id text, site text, acquired_at timestamp, \
-         nanos int, scan_id text, row blob, PRIMARY KEY (egg_id, site, acquired_at, nanos, scan_id)) \
-         WITH CLUSTERING ORDER BY (site ASC, acquired_at DESC, nanos DESC, scan_id ASC) AND KEPT",
+        // An hour to a partition: a scanner may name every egg alike.
+        "CREATE TABLE IF NOT EXISTS KEYSPACE.scans_by_egg_and_hour (egg_id text, site text, hour timestamp, \
+         acquired_at timestamp, nanos int, scan_id text, row blob, \
+         PRIMARY KEY ((egg_id, site, hour), acquired_at, nanos, scan_id)) \
+         WITH CLUSTERING ORDER BY (acquired_at DESC, nanos DESC, scan_id ASC) AND KEPT",
+        // Which sites have an egg of this name, and in which hours. Written with every row, so kept as long.
+        "CREATE TABLE IF NOT EXISTS KEYSPACE.hours_by_egg (egg_id text, site text, hour timestamp, \
+         PRIMARY KEY (egg_id, site, hour)) WITH CLUSTERING ORDER BY (site ASC, hour DESC) AND KEPT",
         // Written every second by each results-store, to know whether rows can be written. Older releases have `pulse`.
         "CREATE TABLE IF NOT EXISTS KEYSPACE.writers (instance text PRIMARY KEY, release text, at timestamp) \
          WITH default_time_to_live = 86400",

@@ -16,6 +16,7 @@ pub(super) struct Tables {
     pub put_line: PreparedStatement,
     pub put_hour: PreparedStatement,
     pub put_egg: PreparedStatement,
+    pub put_egg_hour: PreparedStatement,
     pub put_scan: PreparedStatement,
     pub put_pulse: PreparedStatement,
     /// Where the scans of an id are, with their pictures.
@@ -27,6 +28,11 @@ pub(super) struct Tables {
     pub get_row: PreparedStatement,
     /// The first site behind this one that has an egg of this name.
     pub next_site: PreparedStatement,
+    /// The hours of an egg of a site, newest first.
+    pub list_egg_hours: PreparedStatement,
+    /// Rows of an egg's hour that are of one moment, behind a scan.
+    pub list_egg_moment: PreparedStatement,
+    /// Rows of an egg's hour before a moment.
     pub list_egg: PreparedStatement,
     pub list_hours: PreparedStatement,
     pub list_line: PreparedStatement,
@@ -47,10 +53,12 @@ impl Tables {
             .await?,
             put_hour: prepare("INSERT INTO KEYSPACE.hours_by_line (site, line, hour) VALUES (?, ?, ?)").await?,
             put_egg: prepare(
-                "INSERT INTO KEYSPACE.scans_by_egg_and_site (egg_id, site, acquired_at, nanos, scan_id, row) \
-                 VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO KEYSPACE.scans_by_egg_and_hour (egg_id, site, hour, acquired_at, nanos, scan_id, row) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?)",
             )
             .await?,
+            put_egg_hour: prepare("INSERT INTO KEYSPACE.hours_by_egg (egg_id, site, hour) VALUES (?, ?, ?)")
+                .await?,
             put_scan: prepare(
                 "INSERT INTO KEYSPACE.scans_by_id_and_site (scan_id, site, line, hour, acquired_at, nanos, egg_id, \
                  preview) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -78,12 +86,21 @@ impl Tables {
             )
             .await?,
             next_site: prepare(
-                "SELECT site FROM KEYSPACE.scans_by_egg_and_site WHERE egg_id = ? AND site > ? LIMIT 1",
+                "SELECT site FROM KEYSPACE.hours_by_egg WHERE egg_id = ? AND site > ? LIMIT 1",
+            )
+            .await?,
+            list_egg_hours: prepare(
+                "SELECT hour FROM KEYSPACE.hours_by_egg WHERE egg_id = ? AND site = ? AND hour <= ? LIMIT ?",
+            )
+            .await?,
+            list_egg_moment: prepare(
+                "SELECT acquired_at, nanos, scan_id, row FROM KEYSPACE.scans_by_egg_and_hour \
+                 WHERE egg_id = ? AND site = ? AND hour = ? AND acquired_at = ? AND nanos = ? AND scan_id > ? LIMIT ?",
             )
             .await?,
             list_egg: prepare(
-                "SELECT acquired_at, nanos, scan_id, row FROM KEYSPACE.scans_by_egg_and_site \
-                 WHERE egg_id = ? AND site = ?",
+                "SELECT acquired_at, nanos, scan_id, row FROM KEYSPACE.scans_by_egg_and_hour \
+                 WHERE egg_id = ? AND site = ? AND hour = ? AND (acquired_at, nanos) < (?, ?) LIMIT ?",
             )
             .await?,
             list_hours: prepare(
@@ -123,6 +140,7 @@ pub(super) struct Old {
     pub rows: PreparedStatement,
     pub pulses: PreparedStatement,
     pub put_egg: PreparedStatement,
+    pub put_egg_hour: PreparedStatement,
     pub put_scan: PreparedStatement,
     pub progress: PreparedStatement,
     pub put_progress: PreparedStatement,
@@ -153,8 +171,12 @@ impl Old {
             .await?,
             pulses: prepare("SELECT at FROM KEYSPACE.pulse").await?,
             put_egg: prepare(
-                "INSERT INTO KEYSPACE.scans_by_egg_and_site (egg_id, site, acquired_at, nanos, scan_id, row) \
-                 VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?",
+                "INSERT INTO KEYSPACE.scans_by_egg_and_hour (egg_id, site, hour, acquired_at, nanos, scan_id, row) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?",
+            )
+            .await?,
+            put_egg_hour: prepare(
+                "INSERT INTO KEYSPACE.hours_by_egg (egg_id, site, hour) VALUES (?, ?, ?) USING TIMESTAMP ? AND TTL ?",
             )
             .await?,
             put_scan: prepare(

@@ -23,6 +23,11 @@ impl TimeColumns {
         CqlTimestamp(self.millis)
     }
 
+    /// The beginning of the hour that follows.
+    pub fn next_hour(self) -> Self {
+        Self { millis: self.hour() + HOUR, nanos: 0 }
+    }
+
     /// The beginning of its hour.
     pub fn hour(self) -> i64 {
         self.millis.div_euclid(HOUR) * HOUR

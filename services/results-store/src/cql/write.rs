@@ -1,7 +1,8 @@
 //! Rows into the tables.
 //!
-//! A scan has a row in each of three tables. No statement spans two partitions: rows of one line and hour share one
-//! unlogged batch, all else is written alone, and a row is acknowledged when all of its statements were.
+//! A scan has a row in each of three tables, and a mark in each of two that say which hours have rows. No statement spans
+//! two partitions: rows of one line and hour share one unlogged batch, all else is written alone, and a row is acknowledged
+//! when all of its statements were.
 
 use std::collections::HashMap;
 
@@ -27,7 +28,9 @@ const BATCH_BYTES: usize = 32 << 10;
 enum Write<'a> {
     Line(Vec<&'a Record>),
     Hour(Hour),
-    Egg(&'a Record),
+    Egg(&'a Record, &'a EggId),
+    /// Written with each row: few eggs are scanned twice, so to remember what is marked would save little.
+    EggHour(&'a Record, &'a EggId),
     Scan(&'a once::Write),
 }
 
@@ -78,7 +81,9 @@ impl Writer<'_> {
             writes.extend(batches(records).into_iter().map(Write::Line));
         }
         for write in planned {
-            writes.extend(write.record.row.meta.egg_id.is_some().then_some(Write::Egg(&write.record)));
+            if let Some(egg_id) = &write.record.row.meta.egg_id {
+                writes.extend([Write::Egg(&write.record, egg_id), Write::EggHour(&write.record, egg_id)]);
+            }
             writes.push(Write::Scan(write));
         }
         (writes, hours)
@@ -100,13 +105,19 @@ impl Writer<'_> {
                 let values = (line.site.as_str(), line.line.as_str(), CqlTimestamp(hour));
                 session.execute_unpaged(&self.timed(&tables.put_hour), values).await
             }
-            Write::Egg(record) => {
+            Write::Egg(record, egg_id) => {
                 let meta = &record.row.meta;
                 let when = TimeColumns::from(meta.acquired_at);
-                let egg_id = meta.egg_id.as_ref().map(EggId::as_str).unwrap_or_default();
+                let hour = CqlTimestamp(when.hour());
                 let (site, scan_id) = (meta.place.site().as_str(), meta.scan_id.as_str());
-                let values = (egg_id, site, when.at(), when.nanos, scan_id, &*record.encoded);
+                let values = (egg_id.as_str(), site, hour, when.at(), when.nanos, scan_id, &*record.encoded);
                 session.execute_unpaged(&self.timed(&tables.put_egg), values).await
+            }
+            Write::EggHour(record, egg_id) => {
+                let meta = &record.row.meta;
+                let hour = CqlTimestamp(TimeColumns::from(meta.acquired_at).hour());
+                let values = (egg_id.as_str(), meta.place.site().as_str(), hour);
+                session.execute_unpaged(&self.timed(&tables.put_egg_hour), values).await
             }
             Write::Scan(write) => {
                 session.execute_unpaged(&self.timed(&tables.put_scan), scan_values(write)).await

@@ -127,6 +127,7 @@ mod tests {
 
     use super::*;
     use crate::embedded::tables::{Tables, database};
+    use crate::store::EggRange;
 
     fn open(folder: &std::path::Path) -> Tables {
         Tables::open(folder, Timestamp::now()).unwrap_or_else(|_| panic!("it opens"))
@@ -160,8 +161,9 @@ mod tests {
                 let (scan_id, egg_id) =
                     (ScanId::parse(&row.scan_id).unwrap(), EggId::parse(&row.egg_id).unwrap());
                 assert_eq!(stored(&tables, &scan_id), std::slice::from_ref(&row));
-                let eggs = tables.list_egg(&egg_id, None, 10).unwrap_or_default();
-                assert_eq!(eggs.into_iter().map(|(_, rows)| rows.len()).collect::<Vec<_>>(), [1]);
+                let range = EggRange { egg_id, site: None, limit: 10, after: None };
+                let eggs = tables.list_egg(&range).unwrap_or_default();
+                assert_eq!(eggs.into_iter().map(|(_, page)| page.rows.len()).collect::<Vec<_>>(), [1]);
             }
             let segments = tables.segments.listed();
             for keyspace in segments[0].tables() {

@@ -22,13 +22,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ovomesh_api::{EggId, ScanId, Site};
+use ovomesh_api::{ScanId, Site};
 use tokio::sync::Semaphore;
 
 use crate::StoreError;
 use crate::once::Outcome;
 use crate::record::Record;
-use crate::store::{LinePage, LineRange, Store, StoredLines, only};
+use crate::store::{EggRange, LineRange, Page, Store, StoredLines, only};
 use engine::Engine;
 pub use retention::Keep;
 use writer::Writer;
@@ -93,22 +93,13 @@ impl Store for Embedded {
         only(format_args!("scan {scan_id}"), found)
     }
 
-    async fn list_egg(
-        &self,
-        egg_id: EggId,
-        site: Option<Site>,
-        limit: usize,
-    ) -> Result<Vec<Bytes>, StoreError> {
-        let found = self
-            .read({
-                let egg_id = egg_id.clone();
-                move |engine| engine.read(|tables| tables.list_egg(&egg_id, site.as_ref(), limit))
-            })
-            .await?;
+    async fn list_egg(&self, range: EggRange) -> Result<Page, StoreError> {
+        let egg_id = range.egg_id.clone();
+        let found = self.read(move |engine| engine.read(|tables| tables.list_egg(&range))).await?;
         Ok(only(format_args!("egg {egg_id}"), found)?.unwrap_or_default())
     }
 
-    async fn list_line(&self, range: LineRange) -> Result<LinePage, StoreError> {
+    async fn list_line(&self, range: LineRange) -> Result<Page, StoreError> {
         self.read(move |engine| engine.read(|tables| tables.list_line(&range))).await
     }
 

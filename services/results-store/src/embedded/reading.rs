@@ -4,14 +4,14 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use fjall::Readable as _;
-use ovomesh_api::{EggId, Invalid, ScanId, Site};
+use ovomesh_api::{Invalid, ScanId, Site};
 
 use super::merged::Merged;
 use super::read_error::ReadError;
 use super::tables::Tables;
 use crate::keys;
 use crate::record::with_preview;
-use crate::store::{LinePage, LineRange, SITES, StoredLines};
+use crate::store::{EggRange, LineRange, Page, SITES, StoredLines};
 
 impl Tables {
     /// The scan of this id of one site, or those of all sites: at most [`SITES`].
@@ -34,16 +34,18 @@ impl Tables {
         Ok(found)
     }
 
-    /// The rows of an egg of one site, or of those of this name of all sites: at most [`SITES`].
-    pub fn list_egg(
-        &self,
-        egg_id: &EggId,
-        site: Option<&Site>,
-        limit: usize,
-    ) -> Result<Vec<(Site, Vec<Bytes>)>, ReadError> {
+    /// A page of an egg of one site, or of those of this name of all sites: at most [`SITES`].
+    pub fn list_egg(&self, range: &EggRange) -> Result<Vec<(Site, Page)>, ReadError> {
+        let EggRange { egg_id, site, limit, after } = range;
+        let site = site.as_ref();
         let (now, segments) = self.segments.view();
         let prefix = keys::eggs(egg_id);
-        let mut from = site.map_or_else(|| prefix.clone(), |site| keys::egg_of_site(egg_id, site));
+        let mut from = match (site, after) {
+            // The least key that is greater.
+            (Some(site), Some(last)) => [&keys::egg(egg_id, site, last.at, &last.scan_id), &[0][..]].concat(),
+            (Some(site), None) => keys::egg_of_site(egg_id, site),
+            (None, _) => prefix.clone(),
+        };
         let mut found = Vec::new();
         while found.len() < SITES {
             let mut eggs = Merged::range(&now, &segments, |segment| &segment.eggs, from..)?;
@@ -51,14 +53,19 @@ impl Tables {
             let at = next.as_ref().and_then(|entry| keys::site_after(&prefix, &entry.key));
             let Some(at) = at.filter(|at| site.is_none_or(|site| site == at)) else { break };
             let egg = keys::egg_of_site(egg_id, &at);
-            let mut rows = Vec::new();
-            while let Some(entry) = next.filter(|entry| rows.len() < limit && entry.key.starts_with(&egg)) {
+            let (mut page, mut last) = (Page::default(), Vec::new());
+            while let Some(entry) = next.filter(|entry| entry.key.starts_with(&egg)) {
                 if let Some(row) = now.get(&entry.segment.rows, &entry.value)? {
-                    rows.push(Bytes::copy_from_slice(&row));
+                    if page.rows.len() == *limit {
+                        page.next = last;
+                        break;
+                    }
+                    page.rows.push(Bytes::copy_from_slice(&row));
+                    last = entry.key.to_vec();
                 }
                 next = eggs.next()?;
             }
-            found.push((at, rows));
+            found.push((at, page));
             // Behind all that the site has of it: its name ends with a zero.
             from = egg;
             if let Some(last) = from.last_mut() {
@@ -68,7 +75,7 @@ impl Tables {
         Ok(found)
     }
 
-    pub fn list_line(&self, range: &LineRange) -> Result<LinePage, ReadError> {
+    pub fn list_line(&self, range: &LineRange) -> Result<Page, ReadError> {
         let LineRange { line, limit, token, .. } = range;
         let from = keys::line_from(line, range.from);
         let to = keys::line_from(line, range.to);
@@ -82,7 +89,7 @@ impl Tables {
             }
         };
         let from = from.max(after);
-        let mut page = LinePage::default();
+        let mut page = Page::default();
         if from >= to {
             return Ok(page);
         }
@@ -129,8 +136,8 @@ impl Tables {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use ovomesh_api::LineId;
     use ovomesh_api::pb::scan::v1::Row;
+    use ovomesh_api::{EggId, LineId};
     use proptest::prelude::*;
 
     use super::*;
@@ -179,7 +186,13 @@ mod tests {
                 let (scan, egg) = (ScanId::parse(&scan).unwrap(), EggId::parse(&egg).unwrap());
                 for site in [None, Some(&site)] {
                     answers += &format!("{:?}", ok(tables.get_scan(&scan, site)));
-                    answers += &format!("{:?}", ok(tables.list_egg(&egg, site, limit)));
+                    let range = EggRange::new(egg.clone(), site.cloned(), limit, &[]).unwrap();
+                    let found = ok(tables.list_egg(&range));
+                    answers += &format!("{found:?}");
+                    for (_, Page { next, .. }) in found {
+                        let range = EggRange::new(egg.clone(), site.cloned(), limit, &next).unwrap();
+                        answers += &format!("{:?}", ok(tables.list_egg(&range)));
+                    }
                 }
             }
         }

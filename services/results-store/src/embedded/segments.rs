@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     use crate::once::Outcome;
     use crate::record::Record;
-    use crate::store::LineRange;
+    use crate::store::{EggRange, LineRange};
 
     /// How long a test waits. Far longer than needed, because machines are busy.
     const LIMIT: Duration = Duration::from_secs(60);
@@ -205,7 +205,8 @@ mod tests {
             let (scan_id, egg_id) =
                 (ScanId::parse(&n.to_string()).unwrap(), EggId::parse(&format!("egg-{n}")).unwrap());
             let found = tables.get_scan(&scan_id, None).unwrap_or_else(|_| panic!("an answer"));
-            let egg = tables.list_egg(&egg_id, None, 9).unwrap_or_else(|_| panic!("an answer"));
+            let range = EggRange { egg_id, site: None, limit: 9, after: None };
+            let egg = tables.list_egg(&range).unwrap_or_else(|_| panic!("an answer"));
             assert_eq!(found.len(), usize::from(listed.contains(&n)), "scan {n}");
             assert_eq!(egg.len(), found.len(), "the egg of scan {n}");
             assert!(found.iter().all(|(_, row)| read(row).preview.is_some()), "the picture of scan {n}");

@@ -75,7 +75,7 @@ pub async fn session(nodes: &str) -> Session {
 pub async fn assert_stored_once(nodes: &str, keyspace: &str, name: &str, count: usize) {
     let session = session(nodes).await;
     let expected: Vec<_> = (0..count).map(|n| super::load::ids(name, n).0).collect();
-    for table in ["scans_by_line", "scans_by_id_and_site", "scans_by_egg_and_site"] {
+    for table in ["scans_by_line", "scans_by_id_and_site", "scans_by_egg_and_hour"] {
         let mut question =
             scylla::statement::unprepared::Statement::new(format!("SELECT scan_id FROM {keyspace}.{table}"));
         question.set_consistency(scylla::statement::Consistency::Quorum);

@@ -9,7 +9,8 @@ use ovomesh_results_store::{LineRange, Outcome, Store, StoreError};
 use proptest::prelude::*;
 
 use super::{
-    all, append, at, egg, egg_of, get, get_of, line, outcomes, pages, picture, range, row, with_picture,
+    all, append, at, egg, egg_of, egg_pages, egg_range, get, get_of, line, outcomes, pages, picture, range,
+    row, with_picture,
 };
 
 /// All that a store must do. `store` is empty.
@@ -23,6 +24,8 @@ pub async fn check<S: Store>(store: &S) {
     rows_of_one_moment_are_in_order_of_their_scans_to_the_nanosecond(store).await;
     the_lines_that_have_rows_are_known(store).await;
     an_egg_s_history_is_bounded_and_the_newest_of_it_come(store).await;
+    an_egg_is_read_page_by_page_over_hours_and_years(store).await;
+    a_token_of_another_egg_or_site_is_refused(store).await;
     the_largest_row_is_stored(store).await;
     sites_that_number_alike_keep_their_scans_apart(store).await;
     sites_that_name_eggs_alike_keep_them_apart(store).await;
@@ -190,7 +193,63 @@ async fn an_egg_s_history_is_bounded_and_the_newest_of_it_come<S: Store>(store: 
     let newest: Vec<_> = (0..120).rev().filter(|n| n % 2 == 1).map(|n| format!("often-{n:03}")).collect();
     for limit in [1, 7, 60, 1_000] {
         assert_eq!(egg(store, "often", limit).await, newest[..limit.min(60)]);
+        assert_eq!(egg_pages(store, "often", None, limit).await, newest, "in pages of {limit}");
     }
+    assert!(egg_pages(store, "nobody", None, 1).await.is_empty());
+}
+
+/// As a scanner with one PatientID for all eggs makes them: in hours far apart, several of one moment and of one
+/// millisecond, before 1970 too, and one that was another egg's after all at each end of an hour.
+async fn an_egg_is_read_page_by_page_over_hours_and_years<S: Store>(store: &S) {
+    const HOUR: i64 = 3_600;
+    const NANOS: [i32; 4] = [0, 1, 999_999, 1_000_000];
+    let hours = [-56 * 365 * 24 * HOUR, -HOUR, 0, HOUR, 2 * HOUR, 400 * 24 * HOUR];
+    let mut rows = Vec::new();
+    for hour in hours {
+        for (second, n) in [(0, 0), (0, 1), (1, 0), (1, 1), (HOUR - 1, 0), (HOUR - 1, 1)] {
+            for nanos in NANOS {
+                let mut row =
+                    at_site("constant", row(&format!("{hour}-{second}-{nanos}-{n}"), "x", hour + second));
+                row.acquired_at.as_mut().unwrap().nanos = nanos;
+                rows.push(row);
+            }
+        }
+    }
+    append(store, rows.clone()).await;
+    let is_others = |row: &Row| row.scan_id.ends_with("-0-0") || row.scan_id.ends_with("-1000000-1");
+    let (others, mut rows): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_others);
+    append(store, others.into_iter().map(|row| Row { egg_id: "not-x".into(), ..row })).await;
+    rows.sort_by_key(|row| {
+        let at = row.acquired_at.unwrap();
+        (std::cmp::Reverse((at.seconds, at.nanos)), row.scan_id.clone())
+    });
+    let ids: Vec<_> = rows.into_iter().map(|row| row.scan_id).collect();
+    for limit in [1, 2, 7, 8, ids.len() - 1, ids.len(), ids.len() + 1] {
+        assert_eq!(egg_pages(store, "x", None, limit).await, ids, "in pages of {limit}");
+    }
+    assert_eq!(egg_pages(store, "x", Some("constant"), 50).await, ids);
+}
+
+async fn a_token_of_another_egg_or_site_is_refused<S: Store>(store: &S) {
+    let first = store.list_egg(egg_range("x", None, 1, &[]).unwrap()).await.unwrap();
+    let of_line = store.list_line(range(0, 1_000, 1)).await.unwrap().next;
+    assert!(!first.next.is_empty() && !of_line.is_empty());
+    let refused = |egg_id: &str, site, token: &[u8]| {
+        let error = egg_range(egg_id, site, 1, token).unwrap_err();
+        let names_it = error.limit.contains(&format!("egg {egg_id}"));
+        assert!(error.field == "token" && names_it, "{error}");
+    };
+    refused("often", None, &first.next);
+    refused("x", Some("north"), &first.next);
+    refused("x", None, &of_line);
+    refused("x", None, b"nonsense");
+    refused("x", None, &first.next[..first.next.len() - 30]);
+    // A token keeps to its site, whatever other sites have an egg of this name meanwhile.
+    append(store, [at_site("elsewhere", row("newcomer", "x", 9_000))]).await;
+    let second = store.list_egg(egg_range("x", None, 1, &first.next).unwrap()).await.unwrap();
+    assert_eq!(second.rows.len(), 1);
+    let error = store.list_egg(egg_range("x", None, 1, &[]).unwrap()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Ambiguous { .. }), "{error}");
 }
 
 /// Scans 1 to 3 of each site, with a picture and an egg `alike`.

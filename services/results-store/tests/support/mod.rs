@@ -12,8 +12,8 @@ pub mod old_cql;
 use bytes::Bytes;
 use jiff::{Timestamp, ToSpan as _};
 use ovomesh_api::pb::scan::v1::{Call, Place, Preview, Purpose, Row, Verdict};
-use ovomesh_api::{EggId, LineId, ScanId, Site, time};
-use ovomesh_results_store::{LineRange, Outcome, Record, Store, StoreError};
+use ovomesh_api::{EggId, Invalid, LineId, ScanId, Site, time};
+use ovomesh_results_store::{EggRange, LineRange, Outcome, Record, Store, StoreError};
 use prost::Message as _;
 
 /// `second` seconds after 2026 began.
@@ -93,9 +93,33 @@ pub async fn egg_of<S: Store>(
     site: Option<&str>,
     limit: usize,
 ) -> Result<Vec<Row>, StoreError> {
+    Ok(store
+        .list_egg(egg_range(egg_id, site, limit, &[]).unwrap())
+        .await?
+        .rows
+        .into_iter()
+        .map(read)
+        .collect())
+}
+
+/// A page of an egg, behind the one that gave this token.
+pub fn egg_range(egg_id: &str, site: Option<&str>, limit: usize, token: &[u8]) -> Result<EggRange, Invalid> {
     let site = site.map(|site| Site::parse(site).unwrap());
-    let found = store.list_egg(EggId::parse(egg_id).unwrap(), site, limit).await?;
-    Ok(found.into_iter().map(read).collect())
+    EggRange::new(EggId::parse(egg_id).unwrap(), site, limit, token)
+}
+
+/// Scan ids of an egg, page by page; each page but the last is full.
+pub async fn egg_pages<S: Store>(store: &S, egg_id: &str, site: Option<&str>, limit: usize) -> Vec<String> {
+    let (mut ids, mut token) = (Vec::new(), Vec::new());
+    loop {
+        let page = store.list_egg(egg_range(egg_id, site, limit, &token).unwrap()).await.unwrap();
+        assert!(page.rows.len() == limit || page.next.is_empty(), "{} rows of {limit}", page.rows.len());
+        ids.extend(page.rows.into_iter().map(|row| read(row).scan_id));
+        if page.next.is_empty() {
+            return ids;
+        }
+        token = page.next;
+    }
 }
 
 /// Scan ids of an egg.
