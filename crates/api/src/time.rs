@@ -12,6 +12,9 @@ pub const SUSPECT: Duration = Duration::from_secs(3600);
 /// another year would never be found. They do not depend on the receiver's clock, which may be the wrong one.
 const PLAUSIBLE: std::ops::Range<i64> = 0..4_102_444_800;
 
+/// What a source sends that has a time and cannot vouch for it: the receiver's clock is used, and the row flagged.
+pub const UNKNOWN: prost_types::Timestamp = prost_types::Timestamp { seconds: -1, nanos: 0 };
+
 /// When a scan was acquired, as far as its source can be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AcquiredAt {
@@ -131,6 +134,7 @@ mod tests {
             assert_eq!(acquired, AcquiredAt { at: now, given: Given::Nonsense }, "{seconds}.{nanos}");
             assert!(acquired.is_suspect(now));
         }
+        assert_eq!(Given::of(Some(UNKNOWN)), Given::Nonsense);
         for (seconds, suspect) in [(0, true), (946_684_800, true), (1_795_510_799, false)] {
             let acquired = read(seconds, 5);
             assert_eq!((acquired.at.as_second(), acquired.given), (seconds, Given::Time));

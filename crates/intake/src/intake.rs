@@ -73,12 +73,13 @@ impl Intake {
         Ok(ScanKey::new(place.site(), &ScanId::parse(id)?))
     }
 
-    /// A series as a scan with this id, and notes for people.
+    /// A series that was received `now` as a scan with this id, and notes for people.
     pub fn scan(
         &self,
         id: String,
         origin: &ImageOrigin,
         series: &Series,
+        now: Timestamp,
     ) -> Result<(pb::Scan, Vec<String>), Error> {
         let (place, fields) = self.identify(origin, &series.attributes)?;
         let line = self.book.get(&place.line_id);
@@ -94,7 +95,7 @@ impl Intake {
             }),
             batch_id: fields.batch_id,
             coil: fields.coil,
-            acquired_at: acquired_at(series.acquired, line.timezone.as_ref()),
+            acquired_at: acquired_at(series.acquired, line.timezone.as_ref(), now),
             volume: Some(wire(&volume)),
             purpose: fields.purpose.unwrap_or_default().into(),
             ..Default::default()
@@ -114,7 +115,7 @@ impl Intake {
     ) -> Result<ScanMeta, Error> {
         let (place, fields) = self.identify(origin, attributes)?;
         let line = self.book.get(&place.line_id);
-        let acquired = AcquiredAt::read(acquired_at(acquired, line.timezone.as_ref()), now);
+        let acquired = AcquiredAt::read(acquired_at(acquired, line.timezone.as_ref(), now), now);
         Ok(ScanMeta {
             scan_id: ScanId::parse(id)?,
             egg_id: fields.egg_id,
@@ -173,7 +174,8 @@ mod tests {
                 {from: PatientID, pattern: '^(?<tray_run>\w+)-(?<slot>\d+)-(?<egg_id>\w+)$'},
                 {from: '(0008,1010)', into: coil}]}]",
         );
-        let (scan, notes) = intake.scan("1.2.3".into(), &ImageOrigin::default(), &series(&intake)).unwrap();
+        let (scan, notes) =
+            intake.scan("1.2.3".into(), &ImageOrigin::default(), &series(&intake), Timestamp::now()).unwrap();
         let place = scan.place.as_ref().unwrap();
         assert_eq!((place.site.as_str(), place.line.as_str()), ("n", "3"));
         assert_eq!((place.tray_run.as_str(), place.slot, scan.egg_id.as_str()), ("T4", 17, "E9"));
@@ -184,7 +186,8 @@ mod tests {
     #[test]
     fn without_a_configuration_it_is_a_scan_all_the_same() {
         let intake = intake("{}");
-        let (scan, _) = intake.scan("1.2.3".into(), &ImageOrigin::default(), &series(&intake)).unwrap();
+        let (scan, _) =
+            intake.scan("1.2.3".into(), &ImageOrigin::default(), &series(&intake), Timestamp::now()).unwrap();
         assert_eq!((scan.egg_id.as_str(), scan.place.unwrap().line.as_str()), ("T4-017-E9", "1"));
     }
 
@@ -196,7 +199,8 @@ mod tests {
             let samples: Vec<u16> = (0..64 * 64 * 16).map(|i| i as u16).collect();
             series.volume = Volume::from_u16(Header::new([64, 64, 16], [1.0, 1.0, 2.8]), &samples).unwrap();
             series.axes = axes;
-            let (scan, _) = intake.scan("1.2.3".into(), &ImageOrigin::default(), &series).unwrap();
+            let (scan, _) =
+                intake.scan("1.2.3".into(), &ImageOrigin::default(), &series, Timestamp::now()).unwrap();
             let expected = |axes| wire(&series.volume.turned(axes).unwrap());
             (scan.volume.unwrap(), [expected(axes), expected([(0, true), (1, true), (2, false)])])
         };
@@ -215,7 +219,7 @@ mod tests {
         let scan = |yaml: &str, stated, images| {
             let intake = intake(yaml);
             let series = Series { stated, images, ..series(&intake) };
-            intake.scan("1.2.3".into(), &ImageOrigin::default(), &series)
+            intake.scan("1.2.3".into(), &ImageOrigin::default(), &series, Timestamp::now())
         };
         let acquired = |yaml: &str| scan(yaml, None, 16).unwrap().0.acquired_at.map(|at| at.seconds);
         let [utc, berlin] =

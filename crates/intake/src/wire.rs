@@ -1,5 +1,8 @@
 //! What an image is on the wire.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ovomesh_api::intake::{Axes, Zone};
 use ovomesh_api::pb::scan::v1 as pb;
@@ -46,9 +49,53 @@ pub fn wire(volume: &Volume) -> pb::Volume {
     }
 }
 
-/// When it was acquired. Few files state their offset: `zone` is where their scanner stands, or else where this program
-/// runs.
-pub fn acquired_at(acquired: Option<Acquired>, zone: Option<&Zone>) -> Option<prost_types::Timestamp> {
+/// The offsets of any two zones are at most this far apart: they lie from 12 h behind to 14 h before UTC.
+const ZONES: Duration = Duration::from_secs(26 * 3_600);
+
+/// When it was acquired, read at `now`. Few files state their offset: `zone` is where their scanner stands. When nobody says
+/// that, the time is read in the zone of this program. One that is far off then, and not too far for another zone, is
+/// [`time::UNKNOWN`]: rows are listed by their time, and nobody would look for this one there.
+pub fn acquired_at(
+    acquired: Option<Acquired>,
+    zone: Option<&Zone>,
+    now: Timestamp,
+) -> Option<prost_types::Timestamp> {
+    let acquired = acquired?;
+    let is_guessed = acquired.offset.is_none() && zone.is_none();
     let zone = zone.map_or_else(TimeZone::system, |zone| zone.time_zone().clone());
-    acquired.and_then(|acquired| acquired.timestamp(&zone)).map(time::to_pb)
+    let at = acquired.timestamp(&zone)?;
+    let may_be_another_zone = time::is_suspect(at, now) && at.duration_since(now).unsigned_abs() <= ZONES;
+    Some(if is_guessed && may_be_another_zone { time::UNKNOWN } else { time::to_pb(at) })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::DateTime;
+    use jiff::tz::Offset;
+    use jiff::{SignedDuration, ToSpan as _};
+
+    use super::*;
+
+    #[test]
+    fn a_local_time_that_another_zone_may_bring_near_is_unknown_unless_its_zone_is_known() {
+        let now = Timestamp::from_second(1_795_510_800).unwrap();
+        let here = now.to_zoned(TimeZone::system()).datetime();
+        let read = |local: DateTime, offset, zone: Option<&Zone>| {
+            acquired_at(Some(Acquired { local, offset }), zone, now)
+        };
+        let unknown = |minutes: i64| read(here + minutes.minutes(), None, None) == Some(time::UNKNOWN);
+        for minutes in [0, 59, -59, 27 * 60, -27 * 60, -7 * 24 * 60] {
+            assert!(!unknown(minutes), "{minutes} minutes");
+        }
+        for minutes in [61, -61, 2 * 60, -9 * 60, 25 * 60, -25 * 60] {
+            assert!(unknown(minutes), "{minutes} minutes");
+        }
+        // Known zones: then the time counts, however far off.
+        let utc: Zone = "UTC".parse().unwrap();
+        let eight = now.to_zoned(TimeZone::UTC).datetime() - 8.hours();
+        let expected = Some(time::to_pb(now - SignedDuration::from_hours(8)));
+        assert_eq!(read(eight, Some(Offset::UTC), None), expected);
+        assert_eq!(read(eight, None, Some(&utc)), expected);
+        assert_eq!(acquired_at(None, None, now), None);
+    }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use ovomesh_api::intake::{Axes, Zone};
 use ovomesh_api::pb::scan::v1 as pb;
 use ovomesh_api::pb::scanner::v1 as scanner;
@@ -74,7 +75,7 @@ impl ScanSettings {
                 ..Default::default()
             }),
             batch_id: self.batch.clone(),
-            acquired_at: acquired_at(acquired, self.timezone.as_ref()),
+            acquired_at: acquired_at(acquired, self.timezone.as_ref(), Timestamp::now()),
             budget: self.budget.map(time::budget_to_pb),
             volume: Some(wire(&volume)),
             purpose: self.purpose.into(),

@@ -328,7 +328,8 @@ impl Receiver {
 
     /// The scan of a whole series. The error is one that may pass.
     fn scan(&self, gathered: &Gathered, series: &Series) -> Result<(Option<Admission>, Status), String> {
-        let scan = self.intake.scan(gathered.series.clone(), &gathered.about.origin, series);
+        let now = self.agent.clock.now();
+        let scan = self.intake.scan(gathered.series.clone(), &gathered.about.origin, series, now);
         let (scan, notes) = match scan {
             Ok(scan) => scan,
             Err(error) => return self.decide_broken(gathered, error.to_string()),

@@ -271,7 +271,8 @@ impl Folder {
             Ok(Taken::Broken(Broken { why, header: Some(Box::new(header)), may_pass }))
         };
         // However it came before, and in however many parts: a series is one scan.
-        let (made, mut remarks) = match self.intake.scan(series.uid.clone(), &origin, series) {
+        let now = self.agent.clock.now();
+        let (made, mut remarks) = match self.intake.scan(series.uid.clone(), &origin, series, now) {
             Ok(made) => made,
             Err(Error::Image(error)) => return broken(error.to_string(), read::may_pass(&error)),
             Err(error) => {
