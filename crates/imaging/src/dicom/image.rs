@@ -4,8 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use dicom_core::Tag;
 use dicom_dictionary_std::{tags, uids};
-use dicom_object::{DefaultDicomObject, InMemDicomObject, OpenFileOptions};
-use dicom_transfer_syntax_registry::entries::IMPLICIT_VR_LITTLE_ENDIAN;
+use dicom_object::InMemDicomObject;
 
 use super::{
     Device,
@@ -16,8 +15,8 @@ use super::{
     guard::{self, Sound},
     identity::Identity,
     inspect::{ImageHeader, Unusable},
-    known::known,
     pixels::{Pixels, describe},
+    reader::Reader,
 };
 use crate::error::Error;
 
@@ -63,9 +62,10 @@ pub(super) struct Frame {
 }
 
 impl Image {
-    /// Reads a file, and the `wanted` attributes. `file` is its name for errors.
-    pub(super) fn read(file: &str, bytes: &[u8], wanted: &[Tag]) -> Result<Self, Unusable> {
-        let guard::Checked { series, sound, header } = guard::check(file, bytes);
+    /// Reads a file. `file` is its name for errors.
+    pub(super) fn read(file: &str, bytes: &[u8], reader: &Reader<'_>) -> Result<Self, Unusable> {
+        let Reader { wanted, limits, .. } = *reader;
+        let guard::Checked { series, sound, header } = guard::check(file, bytes, wanted, limits);
         let series = series.map(String::into_boxed_str);
         let unusable = |source: Option<Source>, error| {
             let header = source.map(|source| Box::new(source.header));
@@ -73,15 +73,15 @@ impl Image {
         };
         match sound {
             Ok(sound) => {
-                let object = parse(file, bytes, &sound).map_err(|error| unusable(None, error))?;
+                let object = parse(file, &sound).map_err(|error| unusable(None, error))?;
                 let source = Source::read(file, &object, wanted).map_err(|error| unusable(None, error))?;
-                match read_frames(file, &object) {
+                match read_frames(file, bytes, &sound, &object, reader) {
                     Ok((frames, note)) => Ok(Self::new(source, &Scope::file(file, &object), frames, note)),
                     Err(error) => Err(unusable(Some(source), error)),
                 }
             }
             Err(error) => {
-                let read = |sound| Source::read(file, &parse(file, bytes, &sound).ok()?, wanted).ok();
+                let read = |sound: Sound<'_>| Source::read(file, &parse(file, &sound).ok()?, wanted).ok();
                 Err(unusable(header.and_then(read), error))
             }
         }
@@ -94,6 +94,11 @@ impl Image {
             _ => None,
         };
         Self { source, expected, acquisition, frames, notes: note.into_iter().collect() }
+    }
+
+    /// Bytes of its samples.
+    pub(super) fn sample_bytes(&self) -> usize {
+        self.frames.iter().map(|frame| size_of_val(&frame.samples[..])).sum()
     }
 
     /// Differs between images that differ in what a scan is made of, however they are encoded.
@@ -110,7 +115,7 @@ impl Image {
 }
 
 impl Source {
-    fn read(file: &str, object: &DefaultDicomObject, wanted: &[Tag]) -> Result<Self, Error> {
+    fn read(file: &str, object: &InMemDicomObject, wanted: &[Tag]) -> Result<Self, Error> {
         let scope = Scope::file(file, object);
         check_modality(&scope)?;
         let series = scope.text(tags::SERIES_INSTANCE_UID);
@@ -130,8 +135,14 @@ impl Source {
 }
 
 /// The frames of a file, and what was assumed to place them.
-fn read_frames(file: &str, object: &DefaultDicomObject) -> Result<(Vec<Frame>, Option<String>), Error> {
-    let Pixels { columns, rows, samples, shift } = Pixels::decode(file, object)?;
+fn read_frames(
+    file: &str,
+    bytes: &[u8],
+    sound: &Sound<'_>,
+    object: &InMemDicomObject,
+    reader: &Reader<'_>,
+) -> Result<(Vec<Frame>, Option<String>), Error> {
+    let Pixels { columns, rows, samples, shift } = Pixels::decode(file, bytes, sound, object, reader)?;
     let count = samples.len() / (columns * rows);
     let places = Places::read(&Scope::file(file, object), object, count)?;
     let mut frames = Vec::with_capacity(count);
@@ -142,18 +153,8 @@ fn read_frames(file: &str, object: &DefaultDicomObject) -> Result<(Vec<Frame>, O
 }
 
 /// The data set of a file whose structure is sound.
-fn parse(file: &str, bytes: &[u8], sound: &Sound) -> Result<DefaultDicomObject, Error> {
-    let not_dicom =
-        |e: &dyn std::error::Error| Error::NotDicom { file: file.to_owned(), detail: describe(e) };
-    let object = OpenFileOptions::new().from_reader(&sound.parsed(bytes)[..]).map_err(|e| not_dicom(&e))?;
-    let meta = object.meta().clone();
-    let mut object = object.into_inner();
-    let syntax = &IMPLICIT_VR_LITTLE_ENDIAN.erased();
-    for sequence in sound.sequences(bytes) {
-        let read = InMemDicomObject::read_dataset_with_ts(&sequence[..], syntax);
-        object.extend(read.map_err(|e| not_dicom(&e))?);
-    }
-    Ok(known(object).with_exact_meta(meta))
+fn parse(file: &str, sound: &Sound<'_>) -> Result<InMemDicomObject, Error> {
+    sound.parsed().map_err(|e| Error::NotDicom { file: file.to_owned(), detail: describe(&e) })
 }
 
 impl Frame {

@@ -2,7 +2,9 @@
 
 use dicom_core::Tag;
 
-use super::{acquired::Acquired, acquisition::Acquisition, attribute::Attributes, image::Image};
+use super::{
+    acquired::Acquired, acquisition::Acquisition, attribute::Attributes, image::Image, reader::Reader,
+};
 use crate::error::Error;
 
 /// What an image says of itself and its series.
@@ -51,10 +53,15 @@ impl Unusable {
     }
 }
 
-/// Reads an image whole, so that what is wrong with it is known now; its samples are not kept.
+impl From<Image> for ImageInfo {
+    fn from(image: Image) -> Self {
+        let (digest, frames) = (image.digest(), image.frames.len());
+        let Image { source, expected, acquisition, .. } = image;
+        Self { header: source.header, frames, expected, acquisition, digest }
+    }
+}
+
+/// As [`Reader::inspect`], within the default limits.
 pub fn inspect(file: &str, bytes: &[u8], wanted: &[Tag]) -> Result<ImageInfo, Unusable> {
-    let image = Image::read(file, bytes, wanted)?;
-    let (digest, frames) = (image.digest(), image.frames.len());
-    let Image { source, expected, acquisition, .. } = image;
-    Ok(ImageInfo { header: source.header, frames, expected, acquisition, digest })
+    Reader::new(wanted).inspect(file, bytes)
 }

@@ -7,17 +7,22 @@ mod acquired;
 mod acquisition;
 mod attribute;
 mod codestream;
+mod collect;
 mod contrast;
+mod decode;
 mod guard;
 mod identity;
 mod image;
 mod inspect;
 mod known;
+mod limits;
 mod pixels;
+mod reader;
 mod stack;
+mod walk;
 mod write;
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{fs, path::Path};
 
 use dicom_core::Tag;
 use dicom_dictionary_std::tags;
@@ -26,13 +31,16 @@ pub use self::{
     acquired::Acquired,
     acquisition::{Acquisition, is_whole_acquisition},
     attribute::{Attributes, tag},
+    decode::{Decode, decode_samples},
+    guard::most_sample_bytes,
     inspect::{ImageHeader, ImageInfo, Unusable, inspect},
+    limits::Limits,
+    reader::Reader,
     write::{Label, series_uid, write_enhanced, write_series},
 };
 use self::{
     attribute::{Scope, name},
-    image::{Frame, Image, Source},
-    stack::Stack,
+    collect::Collected,
 };
 use crate::{error::Error, turn::ImageAxis, volume::Volume};
 
@@ -112,20 +120,19 @@ impl Device {
     }
 }
 
-/// Reads files and puts those of one series together, in the order in which series first appear. A series
-/// with a file that cannot be used is an error as a whole: a scan without one of its slices would be another
-/// egg. A file whose series cannot be read is an error of its own. `wanted`: attributes that are kept. Whether a series
-/// has all its images says [`Series::must_be_whole`].
+/// As [`Reader::read`], of files on disk and within the default limits.
 pub fn read_files<P: AsRef<Path>>(paths: &[P], wanted: &[Tag]) -> Vec<Result<Series, Unusable>> {
-    let mut collected = Collected::new(wanted);
+    let reader = Reader::new(wanted);
+    let most = reader.limits.file_bytes();
+    let mut collected = Collected::new(reader);
     for path in paths {
         let file = path.as_ref().display().to_string();
         match fs::metadata(path)
-            .and_then(|m| if m.len() > guard::MAX_BYTES as u64 { Ok(None) } else { fs::read(path).map(Some) })
+            .and_then(|m| if m.len() > most as u64 { Ok(None) } else { fs::read(path).map(Some) })
         {
             Ok(Some(bytes)) => collected.add(&file, &bytes),
             Ok(None) => {
-                let detail = format!("it has more than {} bytes", guard::MAX_BYTES);
+                let detail = format!("it has more than {most} bytes");
                 collected.add_unusable(Unusable::of_no_series(Error::NotDicom { file, detail }));
             }
             Err(e) => {
@@ -136,138 +143,10 @@ pub fn read_files<P: AsRef<Path>>(paths: &[P], wanted: &[Tag]) -> Vec<Result<Ser
     collected.finish()
 }
 
-/// As [`read_files`], of files in memory with their names.
+/// As [`Reader::read`], within the default limits.
 pub fn read<'a>(
     files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
     wanted: &[Tag],
 ) -> Vec<Result<Series, Unusable>> {
-    let mut collected = Collected::new(wanted);
-    for (file, bytes) in files {
-        collected.add(file, bytes);
-    }
-    collected.finish()
-}
-
-/// Images by series.
-struct Collected<'w> {
-    wanted: &'w [Tag],
-    entries: Vec<Entry>,
-    by_series: HashMap<String, usize>,
-}
-
-/// The images of one series, or one file whose series cannot be read.
-#[derive(Default)]
-struct Entry {
-    images: Vec<(String, Image)>,
-    /// The first one that cannot be used.
-    unusable: Option<Unusable>,
-}
-
-impl<'w> Collected<'w> {
-    fn new(wanted: &'w [Tag]) -> Self {
-        Self { wanted, entries: Vec::new(), by_series: HashMap::new() }
-    }
-
-    fn add(&mut self, file: &str, bytes: &[u8]) {
-        match Image::read(file, bytes, self.wanted) {
-            Ok(image) => self.entry(Some(&image.source.header.series)).images.push((file.to_owned(), image)),
-            Err(unusable) => self.add_unusable(unusable),
-        }
-    }
-
-    fn add_unusable(&mut self, unusable: Unusable) {
-        self.entry(unusable.series.as_deref()).unusable.get_or_insert(unusable);
-    }
-
-    fn entry(&mut self, series: Option<&str>) -> &mut Entry {
-        let next = self.entries.len();
-        let index = match series {
-            Some(uid) => *self.by_series.entry(uid.to_owned()).or_insert(next),
-            None => next,
-        };
-        if index == next {
-            self.entries.push(Entry::default());
-        }
-        &mut self.entries[index]
-    }
-
-    fn finish(self) -> Vec<Result<Series, Unusable>> {
-        let parts: Vec<_> = self.entries.iter().map(Entry::part).collect();
-        let is_whole = |i: usize| {
-            let others = parts.iter().enumerate().filter(|&(j, _)| j != i).filter_map(|(_, part)| *part);
-            parts[i].is_some_and(|part| is_whole_acquisition(part, others))
-        };
-        let are_whole: Vec<bool> = (0..parts.len()).map(is_whole).collect();
-        self.entries
-            .into_iter()
-            .zip(are_whole)
-            .filter_map(|(entry, is_whole)| entry.finish(is_whole))
-            .collect()
-    }
-}
-
-impl Entry {
-    /// What it may be a part of.
-    fn part(&self) -> Option<(&Acquisition, usize)> {
-        let acquisition = self.images.iter().find_map(|(_, image)| image.acquisition.as_ref())?;
-        Some((acquisition, self.images.len()))
-    }
-
-    /// `is_whole`: the count that its images state is of several series, and it has its part of them. Nothing when it
-    /// holds nothing.
-    fn finish(self, is_whole: bool) -> Option<Result<Series, Unusable>> {
-        let Some((_, first)) = self.images.first() else { return self.unusable.map(Err) };
-        let source = first.source.clone();
-        let made = match self.unusable {
-            Some(unusable) => Err(unusable.error),
-            None => series(self.images, &source),
-        };
-        Some(match made {
-            Ok(series) => Ok(Series { stated: series.stated.filter(|_| !is_whole), ..series }),
-            // An image that can be used says best whose it is.
-            Err(error) => {
-                let series = Some(source.header.series.as_str().into());
-                Err(Unusable { series, header: Some(Box::new(source.header)), error })
-            }
-        })
-    }
-}
-
-/// The series that images make; `source` is that of the first.
-fn series(images: Vec<(String, Image)>, source: &Source) -> Result<Series, Error> {
-    check_identity(&images)?;
-    let (mut frames, mut files, mut notes): (Vec<Frame>, Vec<String>, Vec<String>) = Default::default();
-    let (mut acquired, mut stated) = (None::<Acquired>, None);
-    for (file, image) in images {
-        files.push(file);
-        frames.extend(image.frames);
-        notes.extend(image.notes);
-        stated = stated.max(image.expected);
-        // The last slice's time is when the acquisition ended.
-        acquired = match (acquired, image.source.header.acquired) {
-            (Some(a), Some(b)) if b.local <= a.local => Some(a),
-            (a, b) => b.or(a),
-        };
-    }
-    let Source { header, identity, device } = source.clone();
-    let (uid, images) = (header.series, frames.len());
-    let Stack { volume, axes, notes: more } = stack::stack(&uid, frames)?;
-    notes.extend(more);
-    let (egg_id, attributes) = (identity.egg_id().map(str::to_owned), header.attributes);
-    Ok(Series { volume, axes, uid, egg_id, acquired, device, attributes, files, images, stated, notes })
-}
-
-/// All images of a series must be of the same egg.
-fn check_identity(images: &[(String, Image)]) -> Result<(), Error> {
-    let Some((first_file, first)) = images.first() else { return Ok(()) };
-    for (file, image) in images {
-        if let Some(difference) = first.source.identity.difference(&image.source.identity) {
-            let problem = format!(
-                "{difference} in {first_file} and {file}: images of several eggs have one SeriesInstanceUID; \
-                 send each egg as a series of its own"
-            );
-            return Err(Error::Series { series: first.source.header.series.clone(), problem });
-        }
-    }
-    Ok(())
+    Reader::new(wanted).read(files)
 }

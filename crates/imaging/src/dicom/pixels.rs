@@ -1,15 +1,15 @@
 //! Samples of a DICOM image as numbers.
 
-use std::ops::RangeInclusive;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{borrow::Cow, ops::RangeInclusive};
 
 use dicom_dictionary_std::tags;
-use dicom_object::DefaultDicomObject;
-use dicom_pixeldata::PixelDecoder;
+use dicom_object::InMemDicomObject;
 
 use super::{
     attribute::{Scope, refuse},
     codestream,
+    guard::Sound,
+    reader::Reader,
 };
 use crate::{error::Error, volume::IN_PLANE};
 
@@ -45,29 +45,38 @@ struct Format {
 }
 
 impl Pixels {
-    /// Decodes all frames. Everything that the decoder relies on is checked first.
-    pub(super) fn decode(file: &str, object: &DefaultDicomObject) -> Result<Self, Error> {
+    /// Decodes all frames of a file. Everything that the decoder relies on is checked first.
+    pub(super) fn decode(
+        file: &str,
+        bytes: &[u8],
+        sound: &Sound<'_>,
+        object: &InMemDicomObject,
+        reader: &Reader<'_>,
+    ) -> Result<Self, Error> {
         let format = Format::read(&Scope::file(file, object))?;
-        let syntax = object.meta().transfer_syntax().to_owned();
-        let error = |detail: String| Error::Pixels { file: file.to_owned(), syntax: syntax.clone(), detail };
-        let Some(data) = object.get(tags::PIXEL_DATA) else {
-            return Err(error("there are none (7FE0,0010)".to_owned()));
-        };
-        let mut sizes =
-            data.fragments().unwrap_or_default().iter().filter_map(|fragment| codestream::size(fragment));
-        if let Some([columns, rows]) = sizes.find(|size| *size != [format.columns, format.rows]) {
-            let (of_x, of_y) = (format.columns, format.rows);
-            return Err(error(format!("a frame says it is {columns}x{rows}, the file says {of_x}x{of_y}")));
+        let error =
+            |detail: String| Error::Pixels { file: file.to_owned(), syntax: sound.syntax.clone(), detail };
+        let (needed, most) = (format.bytes_of_frames(), reader.limits.file_bytes());
+        if needed > most {
+            return Err(error(format!("they have {needed} bytes, at most {most} are possible")));
         }
-        // Decoders of damaged images are known to panic (index out of bounds); that must not take the program
-        // down.
-        let decoded = catch_unwind(AssertUnwindSafe(|| object.decode_pixel_data()));
-        let decoded =
-            decoded.map_err(|_| error("the decoder gave up on them; they are damaged".to_owned()))?;
-        let decoded = decoded.map_err(|e| error(describe(&e)))?;
-        let needed = format.columns * format.rows * format.frames * format.bytes;
-        let Some(data) = decoded.data().get(..needed) else {
-            let got = decoded.data().len();
+        let decoded = match (sound.native(), object.get(tags::PIXEL_DATA)) {
+            (Some(native), _) if sound.is_native() => native.little_endian(),
+            (None, Some(samples)) => {
+                let fragments = samples.fragments().unwrap_or_default();
+                let mut sizes = fragments.iter().filter_map(|fragment| codestream::size(fragment));
+                if let Some([columns, rows]) = sizes.find(|size| *size != [format.columns, format.rows]) {
+                    let (of_x, of_y) = (format.columns, format.rows);
+                    let detail = format!("a frame says it is {columns}x{rows}, the file says {of_x}x{of_y}");
+                    return Err(error(detail));
+                }
+                Cow::Owned(reader.decoder.decode(bytes, reader.limits).map_err(error)?)
+            }
+            (Some(_), _) => return Err(error("they are not compressed, as they should be".to_owned())),
+            (None, None) => return Err(error("there are none (7FE0,0010)".to_owned())),
+        };
+        let Some(data) = decoded.get(..needed) else {
+            let got = decoded.len();
             return Err(error(format!("there are {got} bytes of {needed}; send the file whole")));
         };
         let (samples, shift) = format.samples(data);
@@ -76,6 +85,10 @@ impl Pixels {
 }
 
 impl Format {
+    fn bytes_of_frames(&self) -> usize {
+        self.columns * self.rows * self.frames * self.bytes
+    }
+
     fn read(scope: &Scope<'_>) -> Result<Self, Error> {
         let file = scope.file;
         let integer = |tag, what: &str| scope.required(tag, scope.integer(tag)?, what).map(usize::from);

@@ -1,12 +1,15 @@
 //! Bad input: an error that names the file, the attribute, its value and what to do; never a panic.
 
-use dicom_core::{DataElement, Tag, VR, value::DataSetSequence};
+use dicom_core::{DataElement, PrimitiveValue, Tag, VR, value::DataSetSequence};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
-use ovomesh_imaging::{Error, dicom};
+use ovomesh_imaging::{
+    Error,
+    dicom::{self, Limits, Reader},
+};
 use proptest::prelude::*;
 
-use crate::support::{edit, enhanced, number, read, slices, text};
+use crate::support::{edit, enhanced, number, read, slices, text, volume, words};
 
 #[test]
 fn each_wrong_attribute_is_named_with_its_value() {
@@ -109,6 +112,75 @@ fn sequences_without_end_are_refused() {
     let file = edit(&enhanced(), None, |o| _ = o.put(inner.take(Tag(0x0040, 0xA730)).expect("just made")));
     let error = read(&[file]).expect_err("too deep").to_string();
     assert!(error.contains("more than 32 deep"), "{error}");
+}
+
+/// The header of an element of the data set: its tag, and VR and length as they are written.
+fn element(group: u16, number: u16, rest: &[u8]) -> Vec<u8> {
+    [&group.to_le_bytes()[..], &number.to_le_bytes(), rest].concat()
+}
+
+/// A file with something between the header and the samples.
+fn with(inserted: &[u8]) -> Vec<u8> {
+    let file = enhanced();
+    let at = file.windows(4).rposition(|w| w == [0xE0, 0x7F, 0x10, 0x00]).expect("pixel data");
+    [&file[..at], inserted, &file[at..]].concat()
+}
+
+#[test]
+fn bytes_that_are_another_length_to_another_reader_take_no_memory() {
+    // 16,975 is "OB" followed by two zeros. Who reads this content with VRs, as a part of what is around it, takes the
+    // first bytes of the value for a length of 3.75 GiB. By CP-246 it has none.
+    let value = [&0xF000_0000u32.to_le_bytes()[..], &[0; 16_971]].concat();
+    let unknown = element(0x0009, 0x0010, &[&16_975u32.to_le_bytes()[..], &value].concat());
+    let item = element(0xFFFE, 0xE000, &[&(unknown.len() as u32).to_le_bytes()[..], &unknown].concat());
+    let end = element(0xFFFE, 0xE0DD, &[0; 4]);
+    let inner = [element(0x0040, 0x0555, b"UN\0\0\xFF\xFF\xFF\xFF"), item, end].concat();
+    let item = element(0xFFFE, 0xE000, &[&(inner.len() as u32).to_le_bytes()[..], &inner].concat());
+    let rest = [b"SQ\0\0", &(item.len() as u32).to_le_bytes()[..], &item].concat();
+    let file = with(&element(0x0040, 0xA730, &rest));
+    assert_eq!(read(&[file]).expect("it is sound").volume, volume());
+}
+
+#[test]
+fn a_header_is_limited_and_what_nobody_reads_does_not_count() {
+    let item = element(0xFFFE, 0xE000, &[0; 4]);
+    let sequence = |group, items: usize| {
+        let length = ((items * item.len()) as u32).to_le_bytes();
+        with(&element(group, 0x0010, &[b"SQ\0\0", &length[..], &item.repeat(items)].concat()))
+    };
+    let limits = Limits { volume_bytes: 1 << 20, volumes: 2 };
+    let read = |file: Vec<u8>| Reader::new(&[]).within(limits).read([("f", &file[..])]).remove(0);
+    let error = read(sequence(0x7001, 200_000)).map(|_| ());
+    assert_eq!(error, Ok(()), "private");
+    let error = read(sequence(0x7000, 200_000)).expect_err("1.6 MB become 3.2 MB").error.to_string();
+    assert!(error.contains("header has more than 1048576 bytes"), "{error}");
+}
+
+#[test]
+fn what_a_file_becomes_is_limited_by_the_largest_volume() {
+    let limits = Limits { volume_bytes: 1 << 20, volumes: 1 };
+    let read = |files: &[&[u8]]| {
+        Reader::new(&[]).within(limits).read(files.iter().map(|file| ("f", *file))).remove(0)
+    };
+    let zeros = |bytes| {
+        edit(&enhanced(), Some(uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN), |o| {
+            o.put(DataElement::new(tags::PIXEL_DATA, VR::OB, PrimitiveValue::U8(vec![0; bytes].into())));
+        })
+    };
+    assert_eq!(read(&[&zeros(800)]).map(|_| ()), Ok(()));
+    let bomb = zeros(64 << 20);
+    assert!(bomb.len() < 1_000_000);
+    let error = read(&[&bomb]).expect_err("64 MiB").error.to_string();
+    assert!(error.contains("inflates to more than 5242880 bytes"), "{error}");
+    // Each file is small enough, and its volume is; all of them together are not.
+    let large = edit(&enhanced(), None, |o| {
+        o.put(number(tags::ROWS, 512));
+        o.put(number(tags::COLUMNS, 400));
+        o.put(words(vec![1; 512 * 400 * 5]));
+    });
+    assert_eq!(read(&[&large]).map(|_| ()), Ok(()));
+    let error = read(&[&large[..]; 3]).expect_err("6 MiB").error.to_string();
+    assert!(error.contains("more than 5242880 bytes"), "{error}");
 }
 
 proptest! {
