@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use ovomesh_api::pb::query::v1::{GetScanRequest, ListScansRequest};
 use ovomesh_api::pb::scan::v1::Row;
-use ovomesh_testkit::Process;
+use ovomesh_testkit::{Process, Usage};
 
 use crate::{LIMIT, fleet, programs, query, stored};
 
@@ -51,6 +51,11 @@ impl Edge {
 
     pub fn url(&self) -> String {
         self.process.url()
+    }
+
+    /// What it has taken of the machine.
+    pub fn usage(&self) -> Usage {
+        self.process.usage()
     }
 
     /// What it has logged.

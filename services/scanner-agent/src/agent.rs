@@ -31,6 +31,7 @@ use crate::agent::failed::Failed;
 use crate::clock::{Clock, Stamp};
 use crate::feed::{Acknowledged, Feed};
 use crate::in_flight::{Decided, InFlightScan, OnDisk, Progress, Stored};
+use crate::memory::{Memory, Room};
 use crate::queue::{Queue, Waiting};
 use crate::spooled::{self, SpooledScan};
 
@@ -45,6 +46,8 @@ pub struct Settings {
     pub lines: LineBook,
     /// The largest volume taken, in bytes as sent.
     pub max_volume_bytes: u64,
+    /// Memory for what is arriving and being read, in bytes.
+    pub memory_bytes: u64,
     /// Where what needs a person is kept: rows that the store refuses for good, images of no scan.
     pub failed: PathBuf,
 }
@@ -61,6 +64,8 @@ pub struct Agent {
     pub clock: Clock,
     /// What needs a person.
     pub failed: Failed,
+    /// Its memory.
+    pub memory: Memory,
     spool: Spool,
     scans: Mutex<HashMap<ScanKey, ScanState>>,
     /// Settled scans, and when they were stored.
@@ -93,6 +98,7 @@ impl Agent {
     pub fn new(settings: Settings, spool: Spool, left: SpoolContents, lifecycle: Lifecycle) -> Arc<Self> {
         let agent = Arc::new(Self {
             failed: Failed::new(settings.failed.clone()),
+            memory: Memory::new(settings.memory_bytes),
             settings,
             queue: Queue::default(),
             feed: Feed::default(),
@@ -108,13 +114,15 @@ impl Agent {
     }
 
     /// Takes a scan that was received at this time: a new one is written to disk, one that is known is answered with
-    /// what is known. `lines` and `most`: the lines and the largest volume of its session.
+    /// what is known. `lines` and `most`: the lines and the largest volume of its session; `room`: the memory that it takes
+    /// until it is on disk.
     pub fn take(
         self: &Arc<Self>,
         mut scan: pb::Scan,
         lines: &[LineId],
         most: u64,
         received: Instant,
+        room: Room,
     ) -> Result<Admission, Invalid> {
         let (now, stamp) = self.clock.stamp(Given::of(scan.acquired_at));
         // Once, and kept: sent again it must be the same scan.
@@ -132,7 +140,7 @@ impl Agent {
                 let progress = in_flight.follow();
                 let agent = self.clone();
                 let kept = SpooledScan { scan, received_at: now, deadline: in_flight.deadline, stamp };
-                self.spawn(in_flight.clone(), async move { agent.carry(in_flight, meta, kept).await });
+                self.spawn(in_flight.clone(), async move { agent.carry(in_flight, meta, kept, room).await });
                 return Ok(Admission::InFlight(progress));
             }
         };
@@ -150,9 +158,17 @@ impl Agent {
     }
 
     /// All of a scan's life.
-    async fn carry(self: Arc<Self>, in_flight: Arc<InFlightScan>, meta: ScanMeta, kept: SpooledScan) {
+    async fn carry(
+        self: Arc<Self>,
+        in_flight: Arc<InFlightScan>,
+        meta: ScanMeta,
+        kept: SpooledScan,
+        room: Room,
+    ) {
         let stamp = kept.stamp;
-        match self.spool.accept(&in_flight.record, spooled::write_scan(kept)).await {
+        let accepted = self.spool.accept(&in_flight.record, spooled::write_scan(kept)).await;
+        drop(room);
+        match accepted {
             Ok(entry) => {
                 in_flight.is_on_disk(OnDisk::Scan(entry.clone()));
                 metrics::counter!("ovomesh_agent_accepted_total").increment(1);
@@ -414,7 +430,8 @@ impl Agent {
     }
 }
 
-fn sample_bytes(scan: &pb::Scan) -> u64 {
+/// Size of its samples as sent.
+pub fn sample_bytes(scan: &pb::Scan) -> u64 {
     scan.volume.as_ref().map_or(0, |volume| volume.samples.len() as u64)
 }
 

@@ -46,6 +46,10 @@ pub struct Args {
     /// Largest volume taken, in bytes as sent and as unpacked
     #[arg(long, env = "OVOMESH_MAX_VOLUME_BYTES", value_name = "BYTES", default_value_t = MAX_VOLUME_BYTES)]
     pub max_volume_bytes: u64,
+    /// Memory for scans and images that are arriving or being read, in MiB. One more waits, or is refused with the advice
+    /// to send it later. The process takes up to 64 MiB more, the decoder of compressed images 80
+    #[arg(long, env = "OVOMESH_MEMORY_MIB", value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u64).range(32..))]
+    pub memory_mib: u64,
     /// Images by DICOM.
     #[command(flatten)]
     pub dicom: DicomArgs,
@@ -113,6 +117,7 @@ impl TryFrom<Args> for Config {
             spool_bytes: args.spool_mib << 20,
             lines: configuration(args.lines.as_deref(), LineBook::from_yaml)?,
             max_volume_bytes: args.max_volume_bytes,
+            memory_bytes: args.memory_mib << 20,
             dicom: args.dicom.into(),
             folders: args.files.into(),
         })

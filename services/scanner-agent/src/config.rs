@@ -27,6 +27,8 @@ pub struct Config {
     pub lines: LineBook,
     /// Largest volume taken, in bytes as sent and as unpacked.
     pub max_volume_bytes: u64,
+    /// Memory for what is arriving and being read, in bytes.
+    pub memory_bytes: u64,
     /// Images by DICOM. `None`: nowhere.
     pub dicom: Option<DicomConfig>,
     /// Images as files.
@@ -44,6 +46,7 @@ impl Config {
             spool_bytes: 4 << 30,
             lines: LineBook::default(),
             max_volume_bytes: MAX_VOLUME_BYTES,
+            memory_bytes: 128 << 20,
             dicom: None,
             folders: FolderConfig::default(),
         }

@@ -3,12 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use dicom_core::Tag;
+use ovomesh_imaging::dicom::{Limits, Reader};
 use ovomesh_intake::Intake;
 use tokio_util::sync::CancellationToken;
 
 use crate::Config;
 use crate::agent::Agent;
+use crate::decoder::Decoder;
 use crate::{dicom, folder};
+
+/// Room for what is made of the headers of files: they are small, but each value of one takes more than its bytes.
+const HEADERS_BYTES: u64 = 8 << 20;
+/// Volumes in the images of one series: a second echo.
+const VOLUMES: usize = 2;
+/// Samples are in memory as those of an image, of a volume and of a scan.
+const COPIES: u64 = 3;
 
 /// What comes slowly is waited for this many times its longest pause.
 const PAUSES: u32 = 2;
@@ -17,6 +27,39 @@ const PAUSES: u32 = 2;
 /// were longer pauses in it, but not for longer than `patience` for their sake.
 pub fn quiet_after(longest_pause: Duration, usual: Duration, patience: Duration) -> Duration {
     usual.max((PAUSES * longest_pause).min(patience))
+}
+
+/// How images are read, on threads that may wait.
+#[derive(Clone)]
+pub struct Images {
+    wanted: Arc<[Tag]>,
+    /// Of what is read together.
+    pub limits: Limits,
+    decoder: Decoder,
+}
+
+impl Images {
+    /// Of what is read together at most this many volumes.
+    pub fn new(intake: &Intake, max_volume_bytes: u64, volumes: usize, decoder: Decoder) -> Self {
+        let volume_bytes = usize::try_from(max_volume_bytes).unwrap_or(usize::MAX / 16);
+        Self { wanted: intake.wanted().into(), limits: Limits { volume_bytes, volumes }, decoder }
+    }
+
+    /// The same for another number of volumes.
+    #[must_use]
+    pub fn of_volumes(self, volumes: usize) -> Self {
+        Self { limits: Limits { volumes, ..self.limits }, ..self }
+    }
+
+    /// A reader. It must be used on a thread that may wait.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader::new(&self.wanted).within(self.limits).decoding_by(&self.decoder)
+    }
+}
+
+/// The memory that it takes to read files of this many bytes with samples of this many.
+pub fn room_to_read(file_bytes: u64, sample_bytes: u64) -> u64 {
+    file_bytes + COPIES * sample_bytes + HEADERS_BYTES
 }
 
 /// Checks what is configured and opens it. The future takes images until the drain; it ends only with an error, or then.
@@ -32,12 +75,17 @@ pub async fn run(
     } else {
         None
     };
+    let decoder = Decoder::default();
+    let images =
+        |intake: &Intake| Images::new(intake, agent.settings.max_volume_bytes, VOLUMES, decoder.clone());
     let provider = match (&intake, &config.dicom) {
         (Some(intake), Some(dicom)) => {
-            Some(dicom::Provider::open(dicom, &config.spool, intake.clone(), agent.clone()).await?)
+            let reading = images(intake);
+            Some(dicom::Provider::open(dicom, &config.spool, intake.clone(), reading, agent.clone()).await?)
         }
         _ => None,
     };
+    let reading = intake.as_ref().map(images);
     let rules = config.folders.clone();
     Ok(async move {
         let by_dicom = async {
@@ -47,8 +95,8 @@ pub async fn run(
             }
         };
         let as_files = async {
-            if let Some(intake) = intake {
-                folder::run(&rules, intake, agent, folders, drain.clone()).await?;
+            if let Some((intake, reading)) = intake.zip(reading) {
+                folder::run(&rules, intake, reading, agent, folders, drain.clone()).await?;
             }
             Ok(())
         };

@@ -10,12 +10,14 @@ mod args;
 mod clock;
 mod config;
 mod deadline;
+mod decoder;
 mod dicom;
 mod feed;
 mod folder;
 mod images;
 mod in_flight;
 mod link;
+mod memory;
 mod queue;
 mod service;
 mod session;
@@ -32,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::args::{Args, DicomArgs, FileArgs};
 pub use crate::config::{Config, DicomConfig, FolderConfig};
+pub use crate::decoder::{asked as asked_to_decode, work as decode};
 
 use crate::agent::{Agent, Settings};
 use crate::link::Gateways;
@@ -62,6 +65,7 @@ pub async fn run(config: Config, listener: TcpListener, lifecycle: Lifecycle) ->
     let settings = Settings {
         lines: config.lines.clone(),
         max_volume_bytes: config.max_volume_bytes,
+        memory_bytes: config.memory_bytes,
         failed: config.spool.join("failed"),
     };
     // Scans live on their own while sessions come and go; the drain ends what waits for a gateway, not what is on disk.

@@ -18,8 +18,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::agent::{Admission, Agent};
+use crate::agent::{Admission, Agent, sample_bytes};
 use crate::in_flight::Progress;
+use crate::memory::Room;
 
 /// Version of the contract.
 const PROTOCOL_VERSION: u32 = 1;
@@ -27,6 +28,8 @@ const PROTOCOL_VERSION: u32 = 1;
 const IN_FLIGHT: usize = 256;
 /// Verdicts whose Committed is waited for; of more the scanner is not told. They are stored all the same.
 const UNCOMMITTED: usize = 4_096;
+/// Until a scan is on disk, its samples are in memory as it came, as its record, and on their way.
+const COPIES: u64 = 3;
 /// A scanner that reads nothing for this long is closed.
 const STALL: Duration = Duration::from_secs(10);
 /// A scanner says Hello within this time, or leaves.
@@ -136,7 +139,8 @@ impl Session {
             Some(Up::Scan(scan)) => {
                 self.advise().await;
                 let (id, site) = (scan.scan_id.clone(), site_of(scan.place.as_ref()));
-                match self.scan(&scan, received) {
+                let room = self.agent.memory.working(COPIES * sample_bytes(&scan)).await;
+                match self.scan(&scan, received, room) {
                     Ok((admission, rejected)) => return Some(Unanswered { site, id, admission, rejected }),
                     Err(invalid) => {
                         self.out.about(&site).send(Down::Rejected(invalid.rejected(&id))).await;
@@ -220,11 +224,16 @@ impl Session {
     }
 
     /// A scan that is kept; with the reason, when it is kept only as UNDECIDED.
-    fn scan(&self, scan: &Scan, received: Instant) -> Result<(Admission, Option<Invalid>), Invalid> {
+    fn scan(
+        &self,
+        scan: &Scan,
+        received: Instant,
+        room: Room,
+    ) -> Result<(Admission, Option<Invalid>), Invalid> {
         let Some(open) = &self.open else {
             return Err(hello_first());
         };
-        match self.agent.take(scan.clone(), &open.lines, open.max_volume_bytes, received) {
+        match self.agent.take(scan.clone(), &open.lines, open.max_volume_bytes, received, room) {
             Ok(admission) => Ok((admission, None)),
             Err(why) => {
                 let (admission, why) = self.agent.decide_refused(scan, &open.lines, why)?;

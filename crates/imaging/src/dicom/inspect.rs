@@ -27,6 +27,8 @@ pub struct ImageInfo {
     pub header: ImageHeader,
     /// Slices in this image: 1, or more in a multi-frame one.
     pub frames: usize,
+    /// Bytes of its samples in memory.
+    pub sample_bytes: usize,
     /// Files of the whole series, if it says so: ImagesInAcquisition, or 1 when it has several slices itself.
     pub expected: Option<usize>,
     /// What it states of its acquisition, which may have several series.
@@ -55,9 +57,9 @@ impl Unusable {
 
 impl From<Image> for ImageInfo {
     fn from(image: Image) -> Self {
-        let (digest, frames) = (image.digest(), image.frames.len());
+        let (digest, frames, sample_bytes) = (image.digest(), image.frames.len(), image.sample_bytes());
         let Image { source, expected, acquisition, .. } = image;
-        Self { header: source.header, frames, expected, acquisition, digest }
+        Self { header: source.header, frames, sample_bytes, expected, acquisition, digest }
     }
 }
 

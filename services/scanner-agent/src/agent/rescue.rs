@@ -95,6 +95,7 @@ mod tests {
 
     use super::*;
     use crate::agent::{Admission, ScanState, Settings};
+    use crate::memory::Room;
     use crate::spooled::SpooledScan;
 
     const LIMITS: Limits = Limits { scan_bytes: 1 << 20, verdict_bytes: 1 << 20 };
@@ -102,8 +103,12 @@ mod tests {
     fn agent(folder: &std::path::Path) -> (Arc<Agent>, [usize; 3]) {
         let (spool, left) = Spool::open(folder, LIMITS).unwrap();
         let counts = [left.undecided.len(), left.unsettled.len(), left.settled.len()];
-        let settings =
-            Settings { lines: LineBook::default(), max_volume_bytes: 1 << 20, failed: folder.join("failed") };
+        let settings = Settings {
+            lines: LineBook::default(),
+            max_volume_bytes: 1 << 20,
+            memory_bytes: 32 << 20,
+            failed: folder.join("failed"),
+        };
         (Agent::new(settings, spool, SpoolContents::default(), Lifecycle::new()), counts)
     }
 
@@ -182,7 +187,7 @@ mod tests {
         let (agent, _) = agent(folder.path());
         let refused = within_limit(panicking(&agent, 0).row()).await.unwrap_err();
         assert!(refused.contains("panicked"), "{refused}");
-        let again = agent.take(scan(), &[], 1 << 20, Instant::now()).unwrap();
+        let again = agent.take(scan(), &[], 1 << 20, Instant::now(), Room::default()).unwrap();
         let again = within_limit(again.row()).await.unwrap();
         assert_eq!(again.row().verdict.call.reason(), Some(Reason::Expired));
     }

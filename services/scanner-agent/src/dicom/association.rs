@@ -24,6 +24,7 @@ use super::message::{Data, Inbox, Message};
 use super::receive::{Incoming, Receiver};
 use super::series::AssociationId;
 use super::status::Status;
+use crate::memory::Room;
 
 /// Kinds of images that are taken.
 const CLASSES: [&str; 3] = [
@@ -114,8 +115,15 @@ pub async fn serve(
     };
     tracing::info!(peer, calling = origin.calling_ae, called = origin.called_ae, "associated");
     let id = receiver.opened();
-    let mut session =
-        Session { association, id, receiver, origin, touched: HashSet::new(), inbox: Inbox::new(most) };
+    let mut session = Session {
+        association,
+        id,
+        receiver,
+        origin,
+        touched: HashSet::new(),
+        inbox: Inbox::new(most),
+        room: Room::default(),
+    };
     let ended = tokio::select! {
         ended = session.run() => ended,
         () = drain.cancelled() => Err("the agent is leaving".to_owned()),
@@ -138,6 +146,8 @@ struct Session<'r> {
     /// Series of which images came.
     touched: HashSet<String>,
     inbox: Inbox,
+    /// For the data set in the inbox.
+    room: Room,
 }
 
 impl Session<'_> {
@@ -149,8 +159,10 @@ impl Session<'_> {
             match pdu.map_err(|_| format!("nothing came for {} s", patience.as_secs()))?? {
                 Pdu::PData { data } => {
                     for piece in data {
-                        if let Some(message) = self.inbox.take(piece)? {
+                        let message = self.inbox.take(piece)?;
+                        if let Some(message) = self.make_room(message).await {
                             self.answer(message).await?;
+                            self.room = Room::default();
                         }
                     }
                 }
@@ -188,6 +200,29 @@ impl Session<'_> {
         }
     }
 
+    /// Takes the memory for what has arrived of a data set. While there is none the peer is not read.
+    async fn make_room(&mut self, message: Option<Message>) -> Option<Message> {
+        let held = match &message {
+            Some(Message { data: Data::Whole(data), .. }) => data.capacity(),
+            _ => self.inbox.held(),
+        } as u64;
+        if held <= self.room.bytes() {
+            return message;
+        }
+        match (self.receiver.memory().arriving(held - self.room.bytes()).await, message) {
+            (Ok(more), message) => {
+                self.room.add(more);
+                message
+            }
+            (Err(why), Some(message)) => Some(Message { data: Data::NoRoom(why), ..message }),
+            (Err(why), None) => {
+                self.inbox.give_up(why);
+                self.room = Room::default();
+                None
+            }
+        }
+    }
+
     async fn answer(&mut self, message: Message) -> Result<(), String> {
         let Message { context, command, data } = message;
         let status = match (command.operation, data) {
@@ -198,6 +233,7 @@ impl Session<'_> {
             (Operation::Store, Data::TooLarge(bytes)) => {
                 Status::cannot_understand(format!("it has {bytes} bytes, more than this agent takes"))
             }
+            (Operation::Store, Data::NoRoom(why)) => Status::out_of_resources(why),
             (Operation::Store, Data::Whole(data)) => {
                 self.store(context, &command.class, &command.instance, &data).await?
             }

@@ -24,6 +24,8 @@ pub enum Data {
     Whole(Vec<u8>),
     /// It has so many bytes, which is too many; they were thrown away.
     TooLarge(usize),
+    /// There was no room for it, for this reason.
+    NoRoom(String),
 }
 
 /// What has come of a message.
@@ -35,17 +37,30 @@ pub struct Inbox {
     data: Vec<u8>,
     /// Bytes of the data set, kept or not.
     bytes: usize,
+    /// Why the data set is thrown away.
+    no_room: Option<String>,
 }
 
 impl Inbox {
     /// For data sets of at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
-        Self { limit, command: Vec::new(), announced: None, data: Vec::new(), bytes: 0 }
+        Self { limit, command: Vec::new(), announced: None, data: Vec::new(), bytes: 0, no_room: None }
     }
 
     /// Whether a part of a message is there.
     pub fn is_busy(&self) -> bool {
         self.announced.is_some() || !self.command.is_empty()
+    }
+
+    /// Bytes of the data set that are kept.
+    pub fn held(&self) -> usize {
+        self.data.capacity()
+    }
+
+    /// Throws the data set away of which a part is there, and what is to come of it.
+    pub fn give_up(&mut self, why: String) {
+        self.data = Vec::new();
+        self.no_room = Some(why);
     }
 
     /// Takes a piece; the message when it is the last one. An error ends the association.
@@ -82,7 +97,7 @@ impl Inbox {
             _ => return Err("a data set that no command announced".into()),
         }
         self.bytes = self.bytes.saturating_add(piece.data.len());
-        if self.bytes > self.limit {
+        if self.bytes > self.limit || self.no_room.is_some() {
             self.data = Vec::new();
         } else if self.data.is_empty() {
             self.data = piece.data;
@@ -93,7 +108,11 @@ impl Inbox {
             return Ok(None);
         }
         let (data, bytes) = (std::mem::take(&mut self.data), std::mem::take(&mut self.bytes));
-        let data = if bytes > self.limit { Data::TooLarge(bytes) } else { Data::Whole(data) };
+        let data = match self.no_room.take() {
+            _ if bytes > self.limit => Data::TooLarge(bytes),
+            Some(why) => Data::NoRoom(why),
+            None => Data::Whole(data),
+        };
         Ok(self.announced.take().map(|(context, command)| Message { context, command, data }))
     }
 }
@@ -145,6 +164,21 @@ mod tests {
         }
         let message = inbox.take(piece(PDataValueType::Data, true, b"e")).unwrap().unwrap();
         assert_eq!(message.data, Data::TooLarge(4_001));
+    }
+
+    #[test]
+    fn a_data_set_without_room_is_thrown_away_and_the_next_one_is_kept() {
+        let mut inbox = Inbox::new(8);
+        inbox.take(piece(PDataValueType::Command, true, &store())).unwrap();
+        assert_eq!(inbox.take(piece(PDataValueType::Data, false, b"ab")), Ok(None));
+        inbox.give_up("full".into());
+        assert_eq!(inbox.take(piece(PDataValueType::Data, false, b"cd")), Ok(None));
+        assert_eq!(inbox.held(), 0);
+        let message = inbox.take(piece(PDataValueType::Data, true, b"e")).unwrap().unwrap();
+        assert_eq!(message.data, Data::NoRoom("full".into()));
+        inbox.take(piece(PDataValueType::Command, true, &store())).unwrap();
+        let message = inbox.take(piece(PDataValueType::Data, true, b"ab")).unwrap().unwrap();
+        assert_eq!(message.data, Data::Whole(b"ab".to_vec()));
     }
 
     #[test]

@@ -33,13 +33,12 @@ use self::receive::Receiver;
 use self::series::Limits;
 use self::staging::Staging;
 use crate::agent::Agent;
+use crate::images::Images;
 
 /// Series that are being put together: eight senders, and many that were left half.
 const SERIES: usize = 64;
 /// Images of a series: several echoes of the deepest volume.
 const IMAGES: usize = 2_048;
-/// What an image or a series may have beside the samples of the largest volume, in bytes: headers, a second echo.
-const BESIDE_BYTES: u64 = 4 << 20;
 /// How often it is looked whether a series has waited long enough.
 const LOOK: Duration = Duration::from_millis(100);
 /// A sender that is refused reads that within this time.
@@ -91,6 +90,7 @@ impl Provider {
         config: &DicomConfig,
         spool: &Path,
         intake: Intake,
+        images: Images,
         agent: Arc<Agent>,
     ) -> anyhow::Result<Self> {
         let listen = config.listen;
@@ -98,11 +98,11 @@ impl Provider {
         let folder = spool.join(ovomesh_spool::images::FOLDER);
         let staging = Staging::open(&folder, config.staging_bytes)
             .with_context(|| format!("opening {}", folder.display()))?;
-        let image_bytes = agent.settings.max_volume_bytes + BESIDE_BYTES;
+        let image_bytes = images.limits.file_bytes();
         let limits = Limits {
             series: SERIES,
             images: IMAGES,
-            bytes: 2 * agent.settings.max_volume_bytes + BESIDE_BYTES,
+            bytes: images.limits.samples_bytes() as u64,
             idle: config.idle,
             again: config.again,
         };
@@ -110,14 +110,8 @@ impl Provider {
         let own = std::iter::once(config.ae.as_str()).chain(lines.called_aes()).map(str::to_owned).collect();
         let access = Access { own, lines };
         tracing::info!(address = %listener.local_addr()?, own = ?access.own, "taking images by DICOM");
-        let receiver = Arc::new(Receiver::new(agent, intake, staging, limits));
-        Ok(Self {
-            listener,
-            receiver,
-            access,
-            associations: config.associations,
-            image_bytes: usize::try_from(image_bytes)?,
-        })
+        let receiver = Arc::new(Receiver::new(agent, intake, images, staging, limits));
+        Ok(Self { listener, receiver, access, associations: config.associations, image_bytes })
     }
 
     /// Serves until the drain.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use ovomesh_api::intake::Complete;
 use ovomesh_api::pb::scan::v1::RejectCode;
 use ovomesh_api::{Invalid, ScanId, ScanKey};
-use ovomesh_imaging::dicom::{self, ImageHeader, ImageInfo, Series};
+use ovomesh_imaging::dicom::{ImageHeader, ImageInfo, Series, most_sample_bytes};
 use ovomesh_intake::{ImageOrigin, Intake};
 use parking_lot::Mutex;
 use scopeguard::ScopeGuard;
@@ -21,6 +21,8 @@ use super::series::{About, AssociationId, Gathered, Image, Limits, Refusal, Stan
 use super::staging::Staging;
 use super::status::Status;
 use crate::agent::{Admission, Agent};
+use crate::images::{Images, room_to_read};
+use crate::memory::{Memory, Room};
 
 /// Longest UID (PS3.5 9.1).
 const UID_BYTES: usize = 64;
@@ -33,6 +35,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 pub struct Receiver {
     agent: Arc<Agent>,
     intake: Intake,
+    images: Images,
     staging: Arc<Staging>,
     table: Mutex<Table>,
     readers: Semaphore,
@@ -54,10 +57,15 @@ pub struct Incoming {
 
 impl Receiver {
     /// Over the images that are on disk.
-    pub fn new(agent: Arc<Agent>, intake: Intake, staging: Staging, limits: Limits) -> Self {
+    pub fn new(agent: Arc<Agent>, intake: Intake, images: Images, staging: Staging, limits: Limits) -> Self {
         let (table, readers) = (Mutex::new(Table::new(limits)), Semaphore::new(READERS));
         let newest = AtomicU64::new(0);
-        Self { agent, intake, staging: Arc::new(staging), table, readers, newest }
+        Self { agent, intake, images, staging: Arc::new(staging), table, readers, newest }
+    }
+
+    /// The memory for what arrives.
+    pub fn memory(&self) -> &Memory {
+        &self.agent.memory
     }
 
     /// An association was opened.
@@ -201,10 +209,12 @@ impl Receiver {
         at: Instant,
     ) -> Result<(Image, Vec<u8>), (Status, Option<String>)> {
         let Incoming { association, instance, origin, file } = incoming;
-        let wanted = self.intake.wanted().to_vec();
         let name = instance.clone();
+        let sample_bytes = most_sample_bytes(&file, self.images.limits);
         let _reader = self.readers.acquire().await;
-        let looked = blocking(move || (dicom::inspect(&name, &file, &wanted), file)).await;
+        let _room = self.memory().working(room_to_read(file.len() as u64, sample_bytes as u64)).await;
+        let images = self.images.clone();
+        let looked = blocking(move || (images.reader().inspect(&name, &file), file)).await;
         let (looked, file) = looked.map_err(|error| (Status::out_of_resources(error.to_string()), None))?;
         let (series, header) = match &looked {
             Ok(info) => (Some(info.header.series.as_str()), Some(&info.header)),
@@ -218,7 +228,7 @@ impl Receiver {
         let complete = complete.map_err(|status| (status, None))?.unwrap_or_default();
         match looked {
             Ok(info) => {
-                let ImageInfo { header, frames, expected, acquisition, digest } = info;
+                let ImageInfo { header, frames, sample_bytes, expected, acquisition, digest } = info;
                 let ImageHeader { series, attributes, acquired, .. } = header;
                 let about = About { origin, attributes, acquired };
                 let bytes = file.len() as u64;
@@ -227,6 +237,7 @@ impl Receiver {
                     instance,
                     digest,
                     bytes,
+                    sample_bytes: sample_bytes as u64,
                     frames,
                     expected,
                     acquisition,
@@ -295,6 +306,7 @@ impl Receiver {
     }
 
     async fn handed_on(&self, gathered: &Gathered) -> Result<Handed, String> {
+        let _room = self.memory().working(gathered.room()).await;
         let (admission, status) = match &gathered.missing {
             Some(why) => self.decide_broken(gathered, why.clone())?,
             None => match self.read(gathered).await? {
@@ -314,11 +326,11 @@ impl Receiver {
     /// The series of the images on disk, or why they make none; the outer error is one that may pass.
     async fn read(&self, gathered: &Gathered) -> Result<Option<Result<Series, String>>, String> {
         let (staging, name) = (self.staging.clone(), gathered.series.clone());
-        let wanted = self.intake.wanted().to_vec();
+        let reading = self.images.clone();
         let read = blocking(move || {
             let images = staging.read(&name)?;
             let files = images.iter().map(|image| (image.instance.as_str(), &image.file[..]));
-            io::Result::Ok(dicom::read(files, &wanted).pop())
+            io::Result::Ok(reading.reader().read(files).pop())
         });
         let read = read.await.and_then(|read| read).map_err(|error| error.to_string())?;
         // The table has counted its images: what they state may be the number of several series.
@@ -337,7 +349,7 @@ impl Receiver {
         if !notes.is_empty() {
             tracing::info!(series = gathered.series, ?notes, "taken with remarks");
         }
-        match self.agent.take(scan, &[], self.agent.settings.max_volume_bytes, gathered.at) {
+        match self.agent.take(scan, &[], self.agent.settings.max_volume_bytes, gathered.at, Room::default()) {
             Ok(admission) => Ok((Some(admission), Status::SUCCESS)),
             Err(invalid) => self.refused(gathered, &invalid),
         }
@@ -412,6 +424,7 @@ mod tests {
 
     use super::*;
     use crate::agent::Settings;
+    use crate::decoder::Decoder;
 
     /// One thread for work that may wait, so that a test can hold it.
     #[test]
@@ -428,13 +441,15 @@ mod tests {
         let settings = Settings {
             lines: LineBook::default(),
             max_volume_bytes: 1 << 20,
+            memory_bytes: 32 << 20,
             failed: folder.path().join("failed"),
         };
         let agent = Agent::new(settings, spool, left, Lifecycle::new());
         let staging = Staging::open(&folder.path().join("dicom"), 1 << 20).unwrap();
         let intake = Intake::new(LineBook::default()).unwrap();
         let limits = Limits { series: 1, images: 1, bytes: 1 << 20, idle: TRY_AGAIN, again: TRY_AGAIN };
-        let receiver = Receiver::new(agent, intake, staging, limits);
+        let images = Images::new(&intake, 1 << 20, 2, Decoder::default());
+        let receiver = Receiver::new(agent, intake, images, staging, limits);
         let (about, at) = (About::default(), Instant::now());
         let (series, instance) = ("1.2".to_owned(), "1.2.3".to_owned());
         let image = Image {
@@ -442,6 +457,7 @@ mod tests {
             instance,
             digest: 1,
             bytes: 1,
+            sample_bytes: 1,
             frames: 4,
             expected: Some(1),
             acquisition: None,

@@ -14,7 +14,7 @@ use ovomesh_imaging::dicom::{Acquired, Acquisition, Attributes, is_whole_acquisi
 use ovomesh_intake::ImageOrigin;
 use tokio::time::Instant;
 
-use crate::images::quiet_after;
+use crate::images::{quiet_after, room_to_read};
 
 /// Decided series whose images are known, so that a repeat is no work and another image in its place is noticed.
 const DECIDED: usize = 256;
@@ -48,6 +48,8 @@ pub struct Image {
     pub digest: u64,
     /// Its size.
     pub bytes: u64,
+    /// The size of its samples.
+    pub sample_bytes: u64,
     /// Slices in it.
     pub frames: usize,
     /// How many images its series has, if it says so.
@@ -89,6 +91,13 @@ pub struct Gathered {
     /// It may yet be completed, if it makes no volume.
     pub may_grow: bool,
     pending: Pending,
+}
+
+impl Gathered {
+    /// The memory that it takes to read it.
+    pub fn room(&self) -> u64 {
+        room_to_read(self.pending.bytes, self.pending.sample_bytes)
+    }
 }
 
 /// How an image stands to those that are there.
@@ -135,6 +144,7 @@ struct Pending {
     /// Its images make no volume.
     problem: Option<String>,
     bytes: u64,
+    sample_bytes: u64,
     frames: usize,
     expected: Option<usize>,
     acquisition: Option<Acquisition>,
@@ -198,6 +208,7 @@ impl Table {
             Entry::Vacant(vacant) => {
                 vacant.insert(image.digest);
                 pending.bytes += image.bytes;
+                pending.sample_bytes += image.sample_bytes;
                 pending.frames += image.frames;
                 pending.problem = None;
             }
@@ -338,6 +349,7 @@ impl Table {
                 }
                 newer.expected = newer.expected.max(pending.expected);
                 newer.bytes += pending.bytes;
+                newer.sample_bytes += pending.sample_bytes;
                 newer.frames += pending.frames;
             }
         }
@@ -393,6 +405,7 @@ impl Pending {
             conflict: None,
             problem: None,
             bytes: 0,
+            sample_bytes: 0,
             frames: 0,
             expected: None,
             acquisition: None,
@@ -482,6 +495,7 @@ mod tests {
             instance: instance.to_owned(),
             digest: 1,
             bytes: 10,
+            sample_bytes: 10,
             frames: 1,
             expected,
             acquisition: None,

@@ -119,6 +119,12 @@ fn look(root: &Path, name: &str, is_folder: bool, ignored: &Ignored) -> Option<E
     (!files.is_empty()).then_some(Entry { is_folder, files, print })
 }
 
+/// The size of files together; those that are gone have none.
+pub fn bytes(root: &Path, files: &[PathBuf]) -> u64 {
+    let size = |file: &PathBuf| std::fs::symlink_metadata(root.join(file)).map_or(0, |meta| meta.len());
+    files.iter().map(size).sum()
+}
+
 /// Changes with every file's name, size and time of change; nothing when one of them is gone.
 pub fn print(root: &Path, files: &[PathBuf]) -> Option<u64> {
     let mut print = DefaultHasher::new();

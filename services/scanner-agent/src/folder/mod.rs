@@ -28,6 +28,7 @@ pub use self::ignore::pattern;
 use self::readiness::Rules;
 use self::work::Folder;
 use crate::agent::Agent;
+use crate::images::Images;
 
 /// Pause before what failed for now is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -72,6 +73,7 @@ pub fn folders(config: &FolderConfig, agent: &Agent) -> Vec<PathBuf> {
 pub async fn run(
     config: &FolderConfig,
     intake: Intake,
+    images: Images,
     agent: Arc<Agent>,
     folders: Vec<PathBuf>,
     drain: CancellationToken,
@@ -86,7 +88,7 @@ pub async fn run(
         };
         let patience = config.patience.max(config.quiet).max(gather);
         let rules = Rules { quiet: config.quiet, gather, patience, again: AGAIN, at_once: AT_ONCE };
-        let folder = Folder::new(root, intake.clone(), agent.clone(), ignored.clone());
+        let folder = Folder::new(root, intake.clone(), images.clone(), agent.clone(), ignored.clone());
         tasks.spawn(work::run(folder, rules, drain.clone()));
     }
     while let Some(ended) = tasks.join_next().await {

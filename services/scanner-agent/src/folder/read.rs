@@ -3,9 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use dicom_core::Tag;
 use ovomesh_imaging::Error;
-use ovomesh_imaging::dicom::{self, ImageInfo, Series, Unusable};
+use ovomesh_imaging::dicom::{ImageInfo, Reader, Series, Unusable};
 use sha2::{Digest as _, Sha256};
 
 use super::deliver;
@@ -65,7 +64,7 @@ pub struct Mode {
 }
 
 /// Reads `files` of the folder `root`.
-pub fn read(root: &Path, files: &[PathBuf], mode: Mode, wanted: &[Tag]) -> io::Result<Read> {
+pub fn read(root: &Path, files: &[PathBuf], mode: Mode, reader: &Reader<'_>) -> io::Result<Read> {
     let Mode { most, alone, settled } = mode;
     if files.len() > FILES {
         return Ok(Read::Nothing(format!("more than {FILES} files; that is no scan")));
@@ -89,7 +88,7 @@ pub fn read(root: &Path, files: &[PathBuf], mode: Mode, wanted: &[Tag]) -> io::R
         if deliver::is_decided(root, name, &hash) {
             return Ok(Read::Decided(hash));
         }
-        if let Ok(info) = dicom::inspect(name, bytes, wanted)
+        if let Ok(info) = reader.inspect(name, bytes)
             && info.frames == 1
             && info.expected != Some(1)
         {
@@ -97,7 +96,7 @@ pub fn read(root: &Path, files: &[PathBuf], mode: Mode, wanted: &[Tag]) -> io::R
         }
     }
     let (mut found, mut notes) = (Vec::new(), Vec::new());
-    for result in dicom::read(read.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())), wanted) {
+    for result in reader.read(read.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()))) {
         match result {
             Ok(series) => {
                 let of = |file: &String| read.iter().find(|(name, _)| name == file);
@@ -164,7 +163,7 @@ mod tests {
         }
 
         fn read(&self, files: &[PathBuf], alone: bool) -> Read {
-            read(self.0.path(), files, Mode { most: MOST, alone, settled: true }, &[]).unwrap()
+            read(self.0.path(), files, Mode { most: MOST, alone, settled: true }, &Reader::new(&[])).unwrap()
         }
 
         /// The one series of some files.
@@ -260,8 +259,9 @@ mod tests {
         let slices = write_series(&volume, &label).unwrap();
         let mut names = files.put_all(&slices);
         let mode = Mode { most: MOST, alone: false, settled: false };
-        let read =
-            |names: &[PathBuf], settled| read(files.0.path(), names, Mode { settled, ..mode }, &[]).unwrap();
+        let read = |names: &[PathBuf], settled| {
+            read(files.0.path(), names, Mode { settled, ..mode }, &Reader::new(&[])).unwrap()
+        };
         assert!(matches!(read(&names, false), Read::Found(..)));
         // As large as it will be, with most of its samples.
         let half = [&slices[3][..slices[3].len() - 600], &[0; 600]].concat();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use ovomesh_api::json;
 use ovomesh_api::pb::scan::v1::RejectCode;
-use ovomesh_imaging::dicom::{ImageHeader, Unusable};
+use ovomesh_imaging::dicom::{ImageHeader, Series, Unusable};
 use ovomesh_intake::{Error, ImageOrigin, Intake};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -25,6 +25,8 @@ use super::read::{self, Found, Read, Scan};
 use super::readiness::{Outcome, Readiness, Ready, Rules};
 use super::watch::{self, FolderEvents};
 use crate::agent::{Admission, Agent};
+use crate::images::{Images, room_to_read};
+use crate::memory::Room;
 
 /// How often the folder is listed when nothing is told.
 const LIST: Duration = Duration::from_secs(2);
@@ -34,16 +36,15 @@ const LIST_WAITING: Duration = Duration::from_millis(250);
 const TOGETHER: Duration = Duration::from_millis(10);
 /// Units that are read at once: they are in memory then.
 const READERS: usize = 2;
-/// What files of a scan may have beside the samples of the largest volume, in bytes.
-const BESIDE_BYTES: u64 = 4 << 20;
 /// Volumes in one folder that is dropped.
-const VOLUMES: u64 = 8;
+const VOLUMES: usize = 8;
 
 /// A folder and what its scans need.
 #[derive(Clone)]
 pub struct Folder {
     root: PathBuf,
     intake: Arc<Intake>,
+    images: Images,
     agent: Arc<Agent>,
     readers: Arc<Semaphore>,
     ignored: Arc<Ignored>,
@@ -51,8 +52,14 @@ pub struct Folder {
 
 impl Folder {
     /// A folder that need not be there yet.
-    pub fn new(root: PathBuf, intake: Arc<Intake>, agent: Arc<Agent>, ignored: Arc<Ignored>) -> Self {
-        Self { root, intake, agent, readers: Arc::new(Semaphore::new(READERS)), ignored }
+    pub fn new(
+        root: PathBuf,
+        intake: Arc<Intake>,
+        images: Images,
+        agent: Arc<Agent>,
+        ignored: Arc<Ignored>,
+    ) -> Self {
+        Self { root, intake, images, agent, readers: Arc::new(Semaphore::new(READERS)), ignored }
     }
 }
 
@@ -135,9 +142,9 @@ fn files(listing: &Listing, ready: &Ready) -> Vec<PathBuf> {
 impl Folder {
     /// All that happens to something that is ready.
     async fn work(&self, ready: &Ready, files: Vec<PathBuf>) -> Outcome {
-        let (read, print) = match self.read(ready, &files).await {
-            Ok((read, print)) => (Ok(read), print),
-            Err(error) => (Err(error), None),
+        let (read, print, room) = match self.read(ready, &files).await {
+            Ok((read, print, room)) => (Ok(read), print, room),
+            Err(error) => (Err(error), None, Room::default()),
         };
         let decided = match read {
             Ok(Read::Hollow) => {
@@ -152,7 +159,7 @@ impl Folder {
             }
             Ok(Read::Decided(sha256)) => return self.finish(ready, sha256).await,
             Ok(Read::Nothing(why) | Read::MayGrow(why)) => Ok(Decided::All(Sidecar::Reason(why))),
-            Ok(Read::Found(found, notes)) => self.decide(ready, found, notes).await,
+            Ok(Read::Found(found, notes)) => self.decide(ready, found, notes, room).await,
             // It was taken away, or is being: the next listing tells.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Outcome::Again,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && ready.is_last => {
@@ -177,22 +184,27 @@ impl Folder {
     }
 
     /// What it is, and its print when it was read.
-    async fn read(&self, ready: &Ready, files: &[PathBuf]) -> io::Result<(Read, Option<u64>)> {
+    async fn read(&self, ready: &Ready, files: &[PathBuf]) -> io::Result<(Read, Option<u64>, Room)> {
         let _reader = self.readers.acquire().await;
-        let (root, wanted) = (self.root.clone(), self.intake.wanted().to_vec());
+        let root = self.root.clone();
         // Of a series each file was found to be a slice.
         let is_alone = !ready.is_series && files.iter().all(|file| file.components().count() == 1);
-        let volumes = if is_alone || ready.is_series { 2 } else { VOLUMES };
-        let most = volumes * self.agent.settings.max_volume_bytes + BESIDE_BYTES;
+        let images = self.images.clone();
+        let images = if is_alone || ready.is_series { images } else { images.of_volumes(VOLUMES) };
+        let most = images.limits.samples_bytes() as u64;
+        let (folder, all) = (root.clone(), files.to_vec());
+        let bytes = blocking(move || Ok(listing::bytes(&folder, &all))).await?.min(most);
+        // They may be compressed.
+        let room = self.agent.memory.working(room_to_read(bytes, most)).await;
         let mode = read::Mode { most, alone: is_alone, settled: ready.is_settled };
         let files = files.to_vec();
         blocking(move || {
             let print = listing::print(&root, &files);
-            let read = read::read(&root, &files, mode, &wanted)?;
+            let read = read::read(&root, &files, mode, &images.reader())?;
             if listing::print(&root, &files) == print {
-                return Ok((read, print));
+                return Ok((read, print, room));
             }
-            Ok((Read::MayGrow("it changed while it was read".to_owned()), None))
+            Ok((Read::MayGrow("it changed while it was read".to_owned()), None, room))
         })
         .await
     }
@@ -208,10 +220,23 @@ impl Folder {
     }
 
     /// Decides each series by itself; the error is one that may pass.
-    async fn decide(&self, ready: &Ready, found: Vec<Found>, notes: Vec<String>) -> Result<Decided, String> {
+    /// `room`: the memory of what was found.
+    async fn decide(
+        &self,
+        ready: &Ready,
+        found: Vec<Found>,
+        notes: Vec<String>,
+        room: Room,
+    ) -> Result<Decided, String> {
         let received = Instant::now();
         let take = |found| self.take(ready, found, &notes, received);
-        let taken = found.into_iter().map(take).collect::<Result<Vec<_>, String>>()?;
+        let mut taken = found.into_iter().map(take).collect::<Result<Vec<_>, String>>()?;
+        for taken in &mut taken {
+            if let Taken::Scan(scan) = taken {
+                scan.admission.kept().await?;
+            }
+        }
+        drop(room);
         let grows = taken.iter().find_map(|taken| match taken {
             Taken::Broken(broken) if broken.may_pass => Some(broken.why.clone()),
             _ => None,
@@ -224,9 +249,9 @@ impl Folder {
             match taken {
                 Taken::Scan(taken) => {
                     let mut object = json::row(taken.admission.row().await?.row());
-                    object["series_uid"] = json!(taken.scan.series.uid);
-                    object["files"] = json!(taken.scan.series.files);
-                    object["sha256"] = json!(taken.scan.sha256);
+                    object["series_uid"] = json!(taken.series);
+                    object["files"] = json!(taken.files);
+                    object["sha256"] = json!(taken.sha256);
                     object["notes"] = json!(taken.notes);
                     entries.push(object);
                 }
@@ -280,8 +305,11 @@ impl Folder {
             }
         };
         remarks.extend(notes.iter().cloned());
-        match self.agent.take(made, &[], self.agent.settings.max_volume_bytes, received) {
-            Ok(admission) => Ok(Taken::Scan(TakenScan { admission, scan, notes: remarks })),
+        match self.agent.take(made, &[], self.agent.settings.max_volume_bytes, received, Room::default()) {
+            Ok(admission) => {
+                let Scan { series: Series { uid, files, .. }, sha256 } = *scan;
+                Ok(Taken::Scan(TakenScan { admission, series: uid, files, sha256, notes: remarks }))
+            }
             Err(invalid) if invalid.code == RejectCode::Overloaded => Err(invalid.to_string()),
             Err(invalid) if invalid.code == RejectCode::IdReused => {
                 let why = format!("series {} is decided already, by other images; that stands", series.uid);
@@ -357,7 +385,9 @@ enum Taken {
 
 struct TakenScan {
     admission: Admission,
-    scan: Box<Scan>,
+    series: String,
+    files: Vec<String>,
+    sha256: Vec<String>,
     notes: Vec<String>,
 }
 
