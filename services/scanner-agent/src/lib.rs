@@ -18,6 +18,7 @@ mod images;
 mod in_flight;
 mod link;
 mod memory;
+mod pace;
 mod queue;
 mod service;
 mod session;

@@ -21,6 +21,7 @@ use tonic::transport::Uri;
 
 use crate::agent::Agent;
 use crate::in_flight::Stored;
+use crate::pace::Pace;
 use crate::queue::Waiting;
 
 /// Version of the contract.
@@ -31,8 +32,6 @@ const OPENING: Duration = Duration::from_secs(5);
 const STABLE: Duration = Duration::from_secs(2);
 /// How long what is outstanding on a link is waited for that the agent leaves.
 const MOVE: Duration = Duration::from_secs(10);
-/// Pause after a gateway said that it has no room.
-const NO_ROOM: Duration = Duration::from_millis(100);
 /// How often the gateway is told how full the spool is.
 const STATUS_EVERY: Duration = Duration::from_secs(10);
 /// What a message may have beside its volume.
@@ -156,8 +155,7 @@ struct Link {
     scan_bytes: u64,
     /// Rows without an answer.
     rows: HashMap<Named, ScanKey>,
-    /// No scans before this time.
-    hold_until: Instant,
+    pace: Pace,
 }
 
 impl Link {
@@ -192,8 +190,8 @@ impl Link {
             agent.clock.correct(server_time);
         }
         let (scans, scan_bytes, rows) = Default::default();
-        let hold_until = Instant::now();
-        Ok(Self { agent: agent.clone(), up, down, credit, scans, scan_bytes, rows, hold_until })
+        let pace = Pace::within(credit.scan_credit);
+        Ok(Self { agent: agent.clone(), up, down, credit, scans, scan_bytes, rows, pace })
     }
 
     /// Sends what waits and books what comes, until the link breaks or is asked to end.
@@ -205,6 +203,7 @@ impl Link {
                 waiting = self.next();
             }
             let (agent, up) = (self.agent.clone(), self.up.clone());
+            let pause = self.pace.pause(Instant::now());
             tokio::select! {
                 biased;
                 message = self.down.message() => match message {
@@ -231,7 +230,7 @@ impl Link {
                     return Ended::Stepped(Box::new(self));
                 }
                 () = agent.queue.news(), if waiting.is_none() => {}
-                () = tokio::time::sleep_until(self.hold_until), if self.hold_until > Instant::now() => {}
+                () = tokio::time::sleep_until(pause.unwrap_or_else(Instant::now)), if pause.is_some() => {}
                 _ = status.tick(), if waiting.is_none() => waiting = Some(Outgoing::Status(self.spool_status())),
             }
         }
@@ -253,8 +252,7 @@ impl Link {
     /// What to send next, within the credit: scans first, because the conveyor moves.
     fn next(&mut self) -> Option<Outgoing> {
         let now = Instant::now();
-        while self.scans.len() < self.credit.scan_credit as usize
-            && now >= self.hold_until
+        while self.pace.allows(self.scans.len(), now)
             && let Some(waiting) = {
                 let room = self.credit.scan_credit_bytes.saturating_sub(self.scan_bytes);
                 let may_be_sent = |key: &ScanKey| !self.scans.contains_key(&Named::by(&self.credit, key));
@@ -289,6 +287,7 @@ impl Link {
         match response.message {
             Some(Down::Decided(Decided { verdict: Some(verdict), preview })) => {
                 if let Some(waiting) = self.answered(&Named { site, scan_id: verdict.scan_id.clone() }) {
+                    self.pace.answered();
                     self.agent.decided(&waiting.key, (Verdict::from_pb(verdict), preview));
                 }
             }
@@ -323,7 +322,7 @@ impl Link {
         let named = Named { site, scan_id: rejected.scan_id.clone() };
         let Some(waiting) = self.answered(&named) else { return };
         if rejected.retryable {
-            self.hold_until = Instant::now() + NO_ROOM;
+            self.pace.refused(self.scans.len(), Instant::now());
             self.agent.queue.scan(waiting);
             return;
         }
