@@ -63,7 +63,8 @@ impl Pipeline {
 
     /// Whether one more scan is to be begun; if not, why.
     pub fn has_room(&self) -> Result<(), String> {
-        let wait = self.throughput.ahead();
+        // Those in flight take their own work, too; the rest is waiting.
+        let wait = self.throughput.ahead().saturating_sub(self.estimate.both());
         if !self.overload.turns_away(wait, Instant::now()) {
             return Ok(());
         }

@@ -24,10 +24,16 @@ impl WorkEstimate {
         note(&self.infer_us, worked);
     }
 
+    /// Work of both stages; zero before anything is known.
+    pub fn both(&self) -> Duration {
+        Duration::from_micros(
+            u64::from(self.prepare_us.load(Relaxed)) + u64::from(self.infer_us.load(Relaxed)),
+        )
+    }
+
     /// Whether both stages can do their work in this time, behind what takes `ahead`.
     pub fn allows(&self, left: Duration, ahead: Duration) -> bool {
-        let both = u64::from(self.prepare_us.load(Relaxed)) + u64::from(self.infer_us.load(Relaxed));
-        self.is_allowed(left, Duration::from_micros(both), ahead)
+        self.is_allowed(left, self.both(), ahead)
     }
 
     /// Whether inference can, when the volume has been prepared.

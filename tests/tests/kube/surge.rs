@@ -1,10 +1,11 @@
 //! Gateways, stages and the operator together: a surge, from the first scan to the new replicas that work on it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use ovomesh_api::pb::scan::v1::{Call, UndecidedReason};
+use ovomesh_api::pb::scan::v1::{Call, RejectCode, UndecidedReason};
 use ovomesh_tests::{Answer, Session, scan};
 use parking_lot::Mutex;
 use serde_json::json;
@@ -58,6 +59,9 @@ impl Ordered {
     }
 }
 
+/// When a scan that was refused for want of room is sent again, as the contract says.
+const AGAIN: Duration = Duration::from_millis(100);
+
 /// Sends `rate` scans a second for so long over one session, the first after a `phase` of the time between two, and counts
 /// what comes back.
 async fn scanner(gateway: String, rate: f64, phase: f64, seconds: f64, name: String, counts: Arc<Counts>) {
@@ -65,9 +69,16 @@ async fn scanner(gateway: String, rate: f64, phase: f64, seconds: f64, name: Str
     let begun = tokio::time::Instant::now();
     let total = (rate * seconds) as u64;
     let (mut sent, mut answered) = (0, 0);
+    let mut again = VecDeque::<(tokio::time::Instant, String)>::new();
     while answered < total {
         let due = begun + Duration::from_secs_f64((sent as f64 + phase) / rate);
+        let next = again.front().map_or(due, |(at, _)| *at);
         tokio::select! {
+            () = tokio::time::sleep_until(next), if !again.is_empty() => {
+                if let Some((_, id)) = again.pop_front() {
+                    session.scan(scan(&id)).await;
+                }
+            }
             () = tokio::time::sleep_until(due), if sent < total => {
                 session.scan(scan(&format!("{name}-{sent}"))).await;
                 counts.sent.fetch_add(1, SeqCst);
@@ -80,6 +91,9 @@ async fn scanner(gateway: String, rate: f64, phase: f64, seconds: f64, name: Str
                     if verdict.reason() != UndecidedReason::Expired && verdict.call() != Call::Unspecified {
                         counts.judged.fetch_add(1, SeqCst);
                     }
+                }
+                Answer::Rejected(rejected) if rejected.code() == RejectCode::Overloaded => {
+                    again.push_back((tokio::time::Instant::now() + AGAIN, rejected.scan_id));
                 }
                 other => panic!("{other:?}"),
             },
