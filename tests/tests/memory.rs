@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 const LINES: &str = "default: {read: [{from: calling_ae, pattern: '^(?<site>M)_(?<line>\\w+)$'}, {from: PatientID, into: egg_id}]}";
 /// What the agent is given, and what its flag says that the process takes beside it, in MiB.
 const MEMORY_MIB: u64 = 64;
-const BESIDE_MIB: u64 = 64;
+const BESIDE_MIB: u64 = 96;
 
 /// An agent, and the port of its DICOM.
 fn agent(name: &str) -> (Edge, u16) {

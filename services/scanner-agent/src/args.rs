@@ -47,7 +47,7 @@ pub struct Args {
     #[arg(long, env = "OVOMESH_MAX_VOLUME_BYTES", value_name = "BYTES", default_value_t = MAX_VOLUME_BYTES)]
     pub max_volume_bytes: u64,
     /// Memory for scans and images that are arriving or being read, in MiB. One more waits, or is refused with the advice
-    /// to send it later. The process takes up to 64 MiB more, the decoder of compressed images 80
+    /// to send it later. The process takes up to 96 MiB more, the decoder of compressed images 80
     #[arg(long, env = "OVOMESH_MEMORY_MIB", value_name = "MIB", default_value_t = 128, value_parser = clap::value_parser!(u64).range(32..))]
     pub memory_mib: u64,
     /// Images by DICOM.

@@ -47,6 +47,11 @@ impl Memory {
         }
     }
 
+    /// Room for a message that is arriving, once there is some: its sender is not read meanwhile.
+    pub async fn message(&self, bytes: u64) -> Room {
+        self.arriving.take(bytes).await
+    }
+
     /// Room for work that always ends, once there is some. What needs more than all has all.
     pub async fn working(&self, bytes: u64) -> Room {
         self.working.take(bytes).await

@@ -11,13 +11,14 @@ use ovomesh_api::pb::scanner::v1::connect_request::Message as Up;
 use ovomesh_api::pb::scanner::v1::connect_response::Message as Down;
 use ovomesh_api::pb::scanner::v1::{Accepted, Committed, ConnectRequest, ConnectResponse, Hello, Welcome};
 use ovomesh_api::{Advisor, CutScan, Fault, Invalid, LineId, Row, Tray, time};
-use ovomesh_bootstrap::{Messages, Skipped, Why};
+use ovomesh_bootstrap::{Hold, Messages, Skipped, Why};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use crate::HEADER_BYTES;
 use crate::agent::{Admission, Agent, sample_bytes};
 use crate::in_flight::Progress;
 use crate::memory::Room;
@@ -30,6 +31,8 @@ const IN_FLIGHT: usize = 256;
 const UNCOMMITTED: usize = 4_096;
 /// Until a scan is on disk, its samples are in memory as it came, as its record, and on their way.
 const COPIES: u64 = 3;
+/// Messages up to this size are read before there is room for them.
+const SMALL_BYTES: u64 = 48 << 10;
 /// A scanner that reads nothing for this long is closed.
 const STALL: Duration = Duration::from_secs(10);
 /// A scanner says Hello within this time, or leaves.
@@ -80,6 +83,11 @@ struct Unanswered {
 
 impl Session {
     async fn run(mut self, mut inbound: Messages<ConnectRequest>, drain: CancellationToken) {
+        let agent = self.agent.clone();
+        inbound.admit(agent.settings.max_volume_bytes + HEADER_BYTES, SMALL_BYTES, move |bytes| {
+            let agent = agent.clone();
+            Box::pin(async move { Ok(Box::new(agent.memory.message(bytes).await) as Hold) })
+        });
         let mut answering = FuturesUnordered::new();
         let greeting = tokio::time::sleep(GREETING);
         tokio::pin!(greeting);
@@ -101,7 +109,11 @@ impl Session {
                     Ok(Some(received)) => {
                         let wants_committed = answering.len() < UNCOMMITTED;
                         let unanswered = match received.message {
-                            Ok(message) => self.read(message, received.began).await,
+                            Ok(message) => {
+                                let unanswered = self.read(message, received.began).await;
+                                drop(received.room);
+                                unanswered
+                            }
                             Err(skipped) => self.skipped(&skipped).await,
                         };
                         if let (Some(unanswered), Ok(place)) = (unanswered, place) {

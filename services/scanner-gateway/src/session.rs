@@ -9,8 +9,8 @@ use ovomesh_api::ids::NAME_BYTES;
 use ovomesh_api::pb::scan::v1::{self as pb, Place, Rejected};
 use ovomesh_api::pb::scanner::v1::Advice;
 use ovomesh_api::{Advisor, CutScan, Fault, Invalid, LineId, Row, Tray, texts};
-use ovomesh_bootstrap::{Connection, Messages, Received, Skipped, Why, warn_seldom};
-use ovomesh_mesh::{Lifecycle, Peer, Share};
+use ovomesh_bootstrap::{Connection, Hold, Messages, Received, Skipped, Why, warn_seldom};
+use ovomesh_mesh::{Lifecycle, Peer};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tonic::{Request, Status, Streaming};
@@ -121,7 +121,7 @@ struct Reading {
     received: Instant,
     /// Of its row.
     permit: Option<OwnedSemaphorePermit>,
-    bytes: Share,
+    bytes: Hold,
 }
 
 /// A scan that was answered, its site, its size, and the permit for its row.
@@ -277,7 +277,10 @@ impl<D: Dialect> Session<D> {
             }
         }
         let (gateway, peer) = (self.gateway.clone(), self.peer);
-        self.inbound.admit(most + HEADER_BYTES, SMALL_BYTES, move |bytes| gateway.room(peer, bytes));
+        self.inbound.admit(most + HEADER_BYTES, SMALL_BYTES, move |bytes| {
+            let room = gateway.room(peer, bytes).map(|share| Box::new(share) as Hold);
+            Box::pin(std::future::ready(room))
+        });
         let credit = memory.credit(max_volume_bytes);
         tracing::info!(name = texts::label(&hello.name), peer = %self.peer, "session opened");
         let settled = u32::try_from(ROW_CREDIT).unwrap_or(u32::MAX);
@@ -301,7 +304,7 @@ impl<D: Dialect> Session<D> {
         }
     }
 
-    fn scan(&mut self, scan: Box<pb::Scan>, received: Instant, room: Option<Share>, deciding: usize) -> Next {
+    fn scan(&mut self, scan: Box<pb::Scan>, received: Instant, room: Option<Hold>, deciding: usize) -> Next {
         let Some(open) = &mut self.open else {
             self.reject(&site_of(scan.place.as_ref()), &scan.scan_id, &hello_first());
             return Next::Nothing;
@@ -322,7 +325,9 @@ impl<D: Dialect> Session<D> {
             return Next::Nothing;
         }
         // A small one was read before there was room for it.
-        let room = match room.map_or_else(|| self.gateway.room(self.peer, bytes), Ok) {
+        let room = match room
+            .map_or_else(|| self.gateway.room(self.peer, bytes).map(|share| Box::new(share) as Hold), Ok)
+        {
             Ok(room) => room,
             Err(why) => {
                 self.gateway.pipeline.turned_away(&scan.scan_id);

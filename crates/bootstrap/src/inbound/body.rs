@@ -4,7 +4,7 @@
 //! again. Between messages it may be silent for as long as it likes; a conveyor stands still at times.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::BoxError;
@@ -13,9 +13,9 @@ use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use tonic::Status;
 
-use super::Gate;
 use super::framing::{Framing, Piece};
 use super::skip::Skip;
+use super::{Gate, Room, Why};
 
 /// A message that was begun continues within this time. The slowest line that can carry scans at all sends a piece of one
 /// every second.
@@ -35,6 +35,8 @@ pub(super) struct Watched {
     data: Bytes,
     /// The message that is being skipped.
     skip: Option<Skip>,
+    /// The beginning of a message, its length, and the room that it waits for.
+    waiting: Option<(Bytes, u64, Room)>,
     /// Set while a message is not whole and nothing arrives.
     silence: Option<Pin<Box<Sleep>>>,
     /// How long the server has waited for the rest of this message, and since when it waits again.
@@ -44,15 +46,37 @@ pub(super) struct Watched {
 impl Watched {
     pub(super) fn new(body: Body, gate: Gate) -> Self {
         let (framing, data) = (Framing::default(), Bytes::new());
-        Self { body, gate, framing, data, skip: None, silence: None, waited: Default::default() }
+        let (skip, waiting, silence, waited) = Default::default();
+        Self { body, gate, framing, data, skip, waiting, silence, waited }
     }
 
-    /// What can be passed on of the data that arrived, at most to the end of a message.
+    /// The beginning of the message that waits for room, when it is there; nothing when it is to be skipped.
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let Some((_, _, room)) = &mut self.waiting else { return Poll::Ready(None) };
+        let room = ready!(room.as_mut().poll(context));
+        let waited = self.waiting.take();
+        Poll::Ready(waited.and_then(|(prefix, length, _)| match room {
+            Ok(room) => {
+                self.gate.holds(room);
+                Some(prefix)
+            }
+            Err(why) => {
+                self.skip = Some(Skip::new(Why::NoRoom(why), length));
+                None
+            }
+        }))
+    }
+
+    /// What can be passed on of the data that arrived, at most to the end of a message, or to one that needs room.
     fn next_piece(&mut self) -> Option<Bytes> {
         while let Some(piece) = self.framing.next(&mut self.data) {
             match (piece, &mut self.skip) {
                 (Piece::Begins(prefix, length), _) => match self.gate.begins(length) {
-                    Ok(()) => return Some(prefix),
+                    Ok(None) => return Some(prefix),
+                    Ok(Some(room)) => {
+                        self.waiting = Some((prefix, length, room));
+                        return None;
+                    }
                     Err(why) => self.skip = Some(Skip::new(why, length)),
                 },
                 (Piece::Inside(data), None) => return Some(data),
@@ -85,8 +109,12 @@ impl HttpBody for Watched {
             if !self.framing.is_inside_a_message() {
                 self.waited.0 = Duration::ZERO;
             }
-            if let Some(piece) = self.next_piece() {
+            let begun = ready!(self.poll_room(context));
+            if let Some(piece) = begun.or_else(|| self.next_piece()) {
                 return Poll::Ready(Some(Ok(Frame::data(piece))));
+            }
+            if self.waiting.is_some() {
+                continue;
             }
             match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
@@ -125,7 +153,7 @@ impl HttpBody for Watched {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.data.is_empty() && self.skip.is_none() && self.body.is_end_stream()
+        self.data.is_empty() && self.skip.is_none() && self.waiting.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -145,6 +173,8 @@ mod tests {
     use futures::StreamExt as _;
     use futures::stream;
     use tonic::Code;
+
+    use crate::inbound::{Counted, Hold};
 
     use super::*;
 
@@ -179,6 +209,32 @@ mod tests {
             assert_eq!(passed, expected, "in steps of {step}");
             assert_eq!(skipped, [(13, 10_000), (38, 11)], "in steps of {step}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_waits_for_its_room_however_long_and_one_that_gets_none_is_skipped() {
+        let hour = Duration::from_secs(3_600);
+        let rooms = move |length| -> Room {
+            Box::pin(async move {
+                tokio::time::sleep(hour).await;
+                if length == 200 { Err("none".into()) } else { Ok(Box::new(length) as Hold) }
+            })
+        };
+        let sent = [message(100), message(200), message(3)].concat();
+        let (gate, body) = body(&sent, 50, 1_000);
+        gate.0.lock().counted = Some(Counted { small: 10, room: Box::new(rooms) });
+        let (mut passed, mut held, mut skipped, begun) = (Vec::new(), Vec::new(), Vec::new(), Instant::now());
+        let mut data = Body::new(body).into_data_stream();
+        while let Some(piece) = data.next().await {
+            passed.extend(piece.unwrap());
+            let mut state = gate.0.lock();
+            held.extend(state.room.take().and_then(|room| room.downcast::<u64>().ok()));
+            skipped.extend(state.skipped.take());
+        }
+        assert_eq!(passed, [message(100), message(0), message(3)].concat());
+        assert_eq!(held, [Box::new(100)]);
+        assert_eq!((skipped.len(), skipped[0].bytes, &skipped[0].why), (1, 200, &Why::NoRoom("none".into())));
+        assert_eq!(begun.elapsed(), 2 * hour);
     }
 
     #[tokio::test]

@@ -8,10 +8,11 @@ mod body;
 mod framing;
 mod skip;
 
+use std::any::Any;
 use std::sync::Arc;
 
 use axum::extract::Request;
-use ovomesh_mesh::Share;
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
@@ -25,15 +26,20 @@ pub struct Messages<T> {
 }
 
 /// A message as it arrived.
-#[derive(Debug)]
 pub struct Received<T> {
     /// The message, or what is known of one that was skipped, unread.
     pub message: Result<T, Skipped>,
     /// When its first byte arrived.
     pub began: Instant,
     /// The room that was taken for its bytes.
-    pub room: Option<Share>,
+    pub room: Option<Hold>,
 }
+
+/// Room for the bytes of a message; given back when dropped.
+pub type Hold = Box<dyn Any + Send>;
+
+/// Room that comes, or why there is none.
+pub type Room = BoxFuture<'static, Result<Hold, String>>;
 
 /// A message that its service does not take. Only its ends were kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,13 +72,8 @@ impl<T> Messages<T> {
     }
 
     /// From the next message on skips those of more than `limit` bytes, and asks for room for those of more than `small`
-    /// bytes before they are read; where there is none, they are skipped too.
-    pub fn admit(
-        &self,
-        limit: u64,
-        small: u64,
-        room: impl Fn(u64) -> Result<Share, String> + Send + Sync + 'static,
-    ) {
+    /// bytes before they are read: the peer is not read until it is there. Where there is none, they are skipped too.
+    pub fn admit(&self, limit: u64, small: u64, room: impl Fn(u64) -> Room + Send + Sync + 'static) {
         let mut state = self.gate.0.lock();
         state.limit = Some(limit);
         state.counted = Some(Counted { small, room: Box::new(room) });
@@ -101,7 +102,7 @@ struct State {
     /// When the latest message began to arrive.
     began: Option<Instant>,
     /// The room that was taken for it.
-    room: Option<Share>,
+    room: Option<Hold>,
     /// The message that the empty one stands for which was passed on last.
     skipped: Option<Skipped>,
 }
@@ -109,7 +110,7 @@ struct State {
 /// Messages of more than `small` bytes need room.
 struct Counted {
     small: u64,
-    room: Box<dyn Fn(u64) -> Result<Share, String> + Send + Sync>,
+    room: Box<dyn Fn(u64) -> Room + Send + Sync>,
 }
 
 impl Gate {
@@ -117,18 +118,20 @@ impl Gate {
         self.0.lock().limit.is_none()
     }
 
-    /// A message of this length begins. An error: it is skipped.
-    fn begins(&self, length: u64) -> Result<(), Why> {
+    /// A message of this length begins. It needs room, if anything; an error: it is skipped.
+    fn begins(&self, length: u64) -> Result<Option<Room>, Why> {
         let mut state = self.0.lock();
         state.began = Some(Instant::now());
+        state.room = None;
         if let Some(limit) = state.limit.filter(|&limit| length > limit) {
             return Err(Why::TooLarge(limit));
         }
-        state.room = match &state.counted {
-            Some(Counted { small, room }) if length > *small => Some(room(length).map_err(Why::NoRoom)?),
-            _ => None,
-        };
-        Ok(())
+        let counted = state.counted.as_ref().filter(|counted| length > counted.small);
+        Ok(counted.map(|counted| (counted.room)(length)))
+    }
+
+    fn holds(&self, room: Hold) {
+        self.0.lock().room = Some(room);
     }
 
     fn skipped(&self, skipped: Skipped) {
