@@ -97,14 +97,16 @@ where
         loop {
             tokio::select! {
                 accepted = listener.accept(), if opening.len() < OPENING_AT_ONCE => match accepted {
-                    Ok((stream, address)) => match places.one(Peer::at(address.ip())) {
-                        Ok(place) => {
-                            let connection = Connection::new(Peer::at(address.ip()), place);
-                            let opened = open(stream);
-                            opening.spawn(async move { Some(Wire::new(opened.await?, connection)) });
+                    Ok((stream, address)) => {
+                        let peer = Peer::at(address.ip());
+                        match places.one(peer) {
+                            Ok(place) => {
+                                let (opened, connection) = (open(stream), Connection::new(peer, place));
+                                opening.spawn(async move { Some(Wire::new(opened.await?, connection)) });
+                            }
+                            Err(full) => warn_seldom!(%full, "a connection was refused"),
                         }
-                        Err(full) => warn_seldom!(%full, "a connection was refused"),
-                    },
+                    }
                     Err(error) if passes(&error) => {}
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted; is the limit of open files too low?");

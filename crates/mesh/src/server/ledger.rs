@@ -17,10 +17,14 @@ pub(super) struct Ledger {
 /// A stream's share. Returned when it is dropped.
 #[derive(Debug)]
 pub(super) struct Grant {
-    /// `None` only while it is dropped.
-    share: Option<Share>,
-    freed: Arc<Notify>,
+    share: Share,
+    /// Dropped after it.
+    _freed: Freed,
 }
+
+/// Says that a share has been given back.
+#[derive(Debug)]
+struct Freed(Arc<Notify>);
 
 impl Ledger {
     pub(super) fn new(bytes: u64) -> Self {
@@ -30,7 +34,7 @@ impl Ledger {
     /// As much of `want` as is left, if it is at least `least`.
     pub(super) fn grant(&self, peer: Peer, want: u64, least: u64) -> Result<Grant, Full> {
         let share = self.bytes.take_within(peer, least..=want)?;
-        Ok(Grant { share: Some(share), freed: self.freed.clone() })
+        Ok(Grant { share, _freed: Freed(self.freed.clone()) })
     }
 
     /// Ends when another stream has given back what it had.
@@ -41,22 +45,20 @@ impl Ledger {
 
 impl Grant {
     pub(super) fn bytes(&self) -> u64 {
-        self.share.as_ref().map_or(0, Share::units)
+        self.share.units()
     }
 
     /// Takes more, up to `want` in all, if that is at least `step` or all that is missing. Small steps would only
     /// make messages.
     pub(super) fn grow(&mut self, want: u64, step: u64) -> bool {
         let missing = want.saturating_sub(self.bytes());
-        let Some(share) = &mut self.share else { return false };
-        missing > 0 && share.grow(step.min(missing)..=missing)
+        missing > 0 && self.share.grow(step.min(missing)..=missing)
     }
 }
 
-impl Drop for Grant {
+impl Drop for Freed {
     fn drop(&mut self) {
-        self.share = None;
-        self.freed.notify_waiters();
+        self.0.notify_waiters();
     }
 }
 
