@@ -1,6 +1,6 @@
 //! What is built, and how.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use ovomesh_testkit::Programs;
@@ -29,6 +29,11 @@ pub fn release() -> anyhow::Result<Programs> {
     let mut build = cargo(&["build", "--release", "--bins"]);
     run(build.args(PROGRAMS.iter().flat_map(|package| ["--package", package])))?;
     Ok(Programs::in_folder(target_folder().join("release")))
+}
+
+/// The programs of this folder, or else those of [`release`].
+pub fn release_or(folder: Option<&Path>) -> anyhow::Result<Programs> {
+    folder.map_or_else(release, |folder| Ok(Programs::in_folder(folder)))
 }
 
 /// Builds all programs and examples as the tests want them.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ovomesh_testkit::{Fleet, Programs, Shape};
+use ovomesh_testkit::{Fleet, Shape};
 use serde::Serialize;
 
 use crate::build;
@@ -57,10 +57,7 @@ struct EggSet {
 
 /// Measures all sets of eggs.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let programs = match &args.programs {
-        Some(folder) => Programs::in_folder(folder),
-        None => build::release()?,
-    };
+    let programs = build::release_or(args.programs.as_deref())?;
     let mut fleet = Fleet::start(&programs, Shape::default())?;
     println!(
         "{:<24}  {:>5}  {:>7}  {:>12}  {:>21}  {:>14}",

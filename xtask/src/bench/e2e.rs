@@ -84,10 +84,7 @@ struct Killed {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let programs = match &args.programs {
-        Some(folder) => Programs::in_folder(folder),
-        None => build::release()?,
-    };
+    let programs = build::release_or(args.programs.as_deref())?;
     let mut profiles = Vec::new();
     for size in &args.sizes {
         profiles.push(profile(&programs, &Shape::default(), size, args.hold)?);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ovomesh_testkit::{Programs, Shape};
+use ovomesh_testkit::Shape;
 use serde::Serialize;
 
 use super::e2e::{self, AtRate};
@@ -43,10 +43,7 @@ struct Offered {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let programs = match &args.programs {
-        Some(folder) => Programs::in_folder(folder),
-        None => build::release()?,
-    };
+    let programs = build::release_or(args.programs.as_deref())?;
     let capacity = match args.capacity {
         Some(rate) => rate,
         None => e2e::profile(&programs, &Shape::default(), SIZE, args.hold)?.max_rate,
