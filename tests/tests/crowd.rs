@@ -19,6 +19,9 @@ const MEMORY_MIB: u64 = 512;
 /// Another address than that of the other scanners.
 const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
+/// Answers that a peer lets out.
+const WINDOW: u32 = 1 << 20;
+
 fn crowded() -> Fleet {
     Fleet::start(&programs(), Shape { gateway_memory_mib: MEMORY_MIB, ..Shape::default() }).unwrap()
 }
@@ -75,10 +78,15 @@ async fn two_thousand_idle_agents_fit_and_one_address_never_takes_all_sessions()
     drop(agents);
 }
 
+/// A call of a stranger, whose answers are let out within this window.
+async fn call(gateway: &str, window: u32) -> Raw {
+    let opening = Opening { source: STRANGER, window, ..Opening::default() };
+    Raw::open_as(gateway, &opening).await.unwrap()
+}
+
 /// A stranger that has said Hello.
 async fn stranger(gateway: &str) -> Raw {
-    let opening = Opening { source: STRANGER, ..Opening::default() };
-    let mut raw = Raw::open_as(gateway, &opening).await.unwrap();
+    let mut raw = call(gateway, WINDOW).await;
     raw.message(connect_request::Message::Hello(hello()));
     raw
 }
@@ -125,8 +133,7 @@ async fn what_is_sent_before_hello_takes_no_memory() {
     let url = fleet.gateway().unwrap();
     let mut strangers = Vec::new();
     for _ in 0..1_000 {
-        let opening = Opening { source: STRANGER, ..Opening::default() };
-        let mut raw = Raw::open_as(&url, &opening).await.unwrap();
+        let mut raw = call(&url, WINDOW).await;
         let mut begun = vec![0];
         begun.extend((1_u32 << 20).to_be_bytes());
         begun.resize(512 << 10, 0);
@@ -155,8 +162,7 @@ async fn connections_that_never_call_leave_room_for_others() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_lets_no_answer_out_is_disconnected() {
     let fleet = crowded();
-    let opening = Opening { source: STRANGER, window: 0, ..Opening::default() };
-    let mut raw = Raw::open_as(&fleet.gateway().unwrap(), &opening).await.unwrap();
+    let mut raw = call(&fleet.gateway().unwrap(), 0).await;
     raw.message(connect_request::Message::Hello(hello()));
     // The transport takes one answer, the next one waits.
     raw.message(connect_request::Message::Scan(scan("unread")));
