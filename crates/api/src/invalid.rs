@@ -42,6 +42,11 @@ impl Invalid {
         self
     }
 
+    /// A message that came before Hello.
+    pub fn no_hello() -> Self {
+        Self::field("hello", "", "the first message of a session")
+    }
+
     /// There is no room for a scan now: where there is none, and why.
     pub fn overloaded(place: &str, why: impl fmt::Display) -> Self {
         let error = Self::field("scan", "", format!("within {place}"));

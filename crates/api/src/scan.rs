@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::ids::{EggId, Line, LineId, ScanId, ScanKey, Site};
+use crate::ids::{EggId, Line, LineId, NAME_BYTES, ScanId, ScanKey, Site};
 use crate::pb::scan::v1 as pb;
 use crate::time::AcquiredAt;
 use crate::verdict::Verdict;
@@ -12,6 +12,16 @@ use crate::{Invalid, LineConfig, Row, Volume, texts, time};
 
 /// Highest slot of a tray.
 pub const MAX_SLOT: u32 = 10_000;
+
+/// The site that an unchecked place names; empty when there is none, or none that can be.
+pub fn site_of(place: Option<&pb::Place>) -> String {
+    place.filter(|place| place.site.len() <= NAME_BYTES).map(|place| place.site.clone()).unwrap_or_default()
+}
+
+/// Size of the samples of an unchecked scan, as sent.
+pub fn sample_bytes(scan: &pb::Scan) -> u64 {
+    scan.volume.as_ref().map_or(0, |volume| volume.samples.len() as u64)
+}
 
 /// A checked scan.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use crate::Invalid;
 use crate::ids::{ID_BYTES, ScanId, check_id};
-use crate::invalid::{VALUE_BYTES, shorten_to};
+use crate::invalid::shorten_to;
 
 /// A text of at most `longest` bytes without control characters.
 pub(crate) struct Text {
@@ -37,11 +37,6 @@ pub(crate) const POLICY: Text = Text::new("policy.name", 128);
 const DETAIL_WRITTEN: usize = 1_024;
 /// The most that is taken: older programs wrote details of any length, with line breaks.
 const DETAIL_TAKEN: usize = 4_096;
-
-/// A name that a stranger gives itself, for a log line: cut, with control characters made visible.
-pub fn label(text: &str) -> String {
-    shorten_to(text, VALUE_BYTES)
-}
 
 /// A text for the detail of a verdict: cut, with control characters made visible.
 pub fn detail(text: &str) -> String {

@@ -30,7 +30,7 @@ mod watch_backoff;
 pub use args::{ClientTlsArgs, LogFormat, ServerArgs, TelemetryArgs};
 pub use configuration::configuration;
 pub use connection::Connection;
-pub use inbound::{Hold, Messages, Received, Room, Skipped, Why};
+pub use inbound::{Hold, MESSAGE_WITHOUT_ROOM, Messages, Received, Room, Skipped, Why};
 pub use ovomesh_mesh::{Lifecycle, Load};
 pub use port::PortConfig;
 pub use run::{Failure, main, runtime};

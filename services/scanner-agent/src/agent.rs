@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use ovomesh_api::pb::scan::v1::{self as pb, RejectCode};
+use ovomesh_api::scan::sample_bytes;
 use ovomesh_api::time::{AcquiredAt, Given};
 use ovomesh_api::{
     Image, Invalid, LineBook, LineId, Reason, RecordedRow, Row, Scan, ScanKey, ScanMeta, Verdict, time,
@@ -428,11 +429,6 @@ impl Agent {
             tracing::error!(scan = %key, %error, "a refused row could not be kept");
         }
     }
-}
-
-/// Size of its samples as sent.
-pub fn sample_bytes(scan: &pb::Scan) -> u64 {
-    scan.volume.as_ref().map_or(0, |volume| volume.samples.len() as u64)
 }
 
 fn must_be_same(meta: &ScanMeta, first: Image) -> Result<(), Invalid> {

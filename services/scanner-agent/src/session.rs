@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use ovomesh_api::ids::NAME_BYTES;
-use ovomesh_api::pb::scan::v1::{Place, RejectCode, Scan};
+use ovomesh_api::pb::scan::v1::{RejectCode, Scan};
 use ovomesh_api::pb::scanner::v1::connect_request::Message as Up;
 use ovomesh_api::pb::scanner::v1::connect_response::Message as Down;
 use ovomesh_api::pb::scanner::v1::{Accepted, Committed, ConnectRequest, ConnectResponse, Hello, Welcome};
+use ovomesh_api::scan::{sample_bytes, site_of};
 use ovomesh_api::{Advisor, CutScan, Fault, Invalid, LineId, Row, Tray, time};
 use ovomesh_bootstrap::{Hold, Messages, Skipped, Why};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -18,8 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::HEADER_BYTES;
-use crate::agent::{Admission, Agent, sample_bytes};
+use crate::agent::{Admission, Agent};
 use crate::in_flight::Progress;
 use crate::memory::Room;
 
@@ -31,8 +30,6 @@ const IN_FLIGHT: usize = 256;
 const UNCOMMITTED: usize = 4_096;
 /// Until a scan is on disk, its samples are in memory as it came, as its record, and on their way.
 const COPIES: u64 = 3;
-/// Messages up to this size are read before there is room for them.
-const SMALL_BYTES: u64 = 48 << 10;
 /// A scanner that reads nothing for this long is closed.
 const STALL: Duration = Duration::from_secs(10);
 /// A scanner says Hello within this time, or leaves.
@@ -84,7 +81,7 @@ struct Unanswered {
 impl Session {
     async fn run(mut self, mut inbound: Messages<ConnectRequest>, drain: CancellationToken) {
         let agent = self.agent.clone();
-        inbound.admit(agent.settings.max_volume_bytes + HEADER_BYTES, SMALL_BYTES, move |bytes| {
+        inbound.ask_for_room(move |bytes| {
             let agent = agent.clone();
             Box::pin(async move { Ok(Box::new(agent.memory.message(bytes).await) as Hold) })
         });
@@ -175,7 +172,7 @@ impl Session {
         let scan = cut.as_ref().map(|cut| cut.scan.clone()).unwrap_or_default();
         let (id, site) = (scan.scan_id.clone(), site_of(scan.place.as_ref()));
         let decided = match (&self.open, &skipped.why) {
-            (None, _) => Err(hello_first()),
+            (None, _) => Err(Invalid::no_hello()),
             (Some(_), Why::NoRoom(why)) => Err(Invalid::overloaded("the agent's room", why)),
             (Some(open), Why::TooLarge(limit)) => {
                 let error = CutScan::error(cut.as_ref(), skipped.bytes, *limit);
@@ -221,7 +218,7 @@ impl Session {
         let out = self.out.about(&site_of(tray.place.as_ref()));
         let accepted = match &self.open {
             Some(open) => tray.accept(&open.lines),
-            None => Err(hello_first()),
+            None => Err(Invalid::no_hello()),
         };
         metrics::counter!("ovomesh_agent_trays_total", "accepted" => accepted.is_ok().to_string())
             .increment(1);
@@ -243,7 +240,7 @@ impl Session {
         room: Room,
     ) -> Result<(Admission, Option<Invalid>), Invalid> {
         let Some(open) = &self.open else {
-            return Err(hello_first());
+            return Err(Invalid::no_hello());
         };
         match self.agent.take(scan.clone(), &open.lines, open.max_volume_bytes, received, room) {
             Ok(admission) => Ok((admission, None)),
@@ -258,15 +255,6 @@ impl Session {
     async fn reject(&self, invalid: &Invalid) {
         self.out.send(Down::Rejected(invalid.rejected(""))).await;
     }
-}
-
-fn hello_first() -> Invalid {
-    Invalid::field("hello", "", "the first message of a session")
-}
-
-/// The site that a place names; empty when there is none, or none that can be.
-fn site_of(place: Option<&Place>) -> String {
-    place.filter(|place| place.site.len() <= NAME_BYTES).map(|place| place.site.clone()).unwrap_or_default()
 }
 
 /// Tells a scanner how far its scan is. Its place is free again when it has its verdict.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use ovomesh_api::pb::scan::v1::{self as pb, Rejected};
 use ovomesh_api::{Call, Invalid, LineId, Reason, Row, Scan};
-use ovomesh_bootstrap::trace;
-use ovomesh_mesh::{Peer, Share};
+use ovomesh_bootstrap::{Hold, trace};
+use ovomesh_mesh::Peer;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -46,9 +46,10 @@ pub enum Answer {
 
 impl Gateway {
     /// Room for a scan of this size, before it is read; or why it is turned away.
-    pub fn room(&self, peer: Peer, bytes: u64) -> Result<Share, String> {
+    pub fn room(&self, peer: Peer, bytes: u64) -> Result<Hold, String> {
         self.pipeline.has_room()?;
-        self.memory.bytes().take(peer, bytes).map_err(|full| full.to_string())
+        let share = self.memory.bytes().take(peer, bytes).map_err(|full| full.to_string())?;
+        Ok(Box::new(share))
     }
 
     /// Answers one scan, which was read at `received`. `allowed` are the lines of its session.

@@ -6,8 +6,6 @@ use ovomesh_mesh::{Full, Peer, Quota, Share};
 /// HTTP/2 receive window of one connection and of one stream: what a peer may have under way before it is read. A
 /// volume of the usual size and what it may have beside.
 pub const WINDOW_BYTES: u32 = 192 << 10;
-/// Messages up to this size, such as a greeting or a row, are read before room is taken for them.
-pub const SMALL_BYTES: u64 = 48 << 10;
 
 /// Share of the budget for sessions and their scans; the rest is for messages being written to stages, rows on their way to
 /// the store, and the process itself.

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use ovomesh_api::ids::NAME_BYTES;
-use ovomesh_api::pb::scan::v1::{self as pb, Place, Rejected};
+use ovomesh_api::pb::scan::v1::{self as pb, Rejected};
 use ovomesh_api::pb::scanner::v1::Advice;
-use ovomesh_api::{Advisor, CutScan, Fault, Invalid, LineId, Row, Tray, texts};
-use ovomesh_bootstrap::{Connection, Hold, Messages, Received, Skipped, Why, warn_seldom};
+use ovomesh_api::scan::{sample_bytes, site_of};
+use ovomesh_api::{Advisor, CutScan, Fault, Invalid, LineId, Row, Tray, VALUE_BYTES, shorten_to};
+use ovomesh_bootstrap::{
+    Connection, Hold, MESSAGE_WITHOUT_ROOM, Messages, Received, Skipped, Why, warn_seldom,
+};
 use ovomesh_mesh::{Lifecycle, Peer};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
@@ -18,7 +20,7 @@ use tonic::{Request, Status, Streaming};
 use crate::HEADER_BYTES;
 use crate::dialect::{Dialect, FromPeer, Hello, PROTOCOL_VERSION, ToPeer};
 use crate::gateway::{Answer, Gateway};
-use crate::memory::{MAX_IN_FLIGHT, SMALL_BYTES};
+use crate::memory::MAX_IN_FLIGHT;
 use crate::outbox::{Outbox, Outgoing};
 use crate::storing::Stored;
 
@@ -57,7 +59,7 @@ pub fn open<D: Dialect>(
     let peer = Peer::of(&request);
     let connection = request.extensions().get().cloned();
     // Until its Hello it is a stranger, whose messages are small.
-    let inbound = Messages::new(request, SMALL_BYTES);
+    let inbound = Messages::new(request, MESSAGE_WITHOUT_ROOM);
     let session = Session::<D> {
         gateway,
         inbound,
@@ -237,7 +239,7 @@ impl<D: Dialect> Session<D> {
     fn skipped(&mut self, skipped: &Skipped) {
         let cut = CutScan::read(skipped.bytes, &skipped.head, &skipped.tail);
         let error = match (&self.open, &skipped.why) {
-            (None, _) => hello_first(),
+            (None, _) => Invalid::no_hello(),
             (Some(_), Why::TooLarge(limit)) => CutScan::error(cut.as_ref(), skipped.bytes, *limit),
             (Some(_), Why::NoRoom(why)) => no_room(why),
         };
@@ -277,12 +279,10 @@ impl<D: Dialect> Session<D> {
             }
         }
         let (gateway, peer) = (self.gateway.clone(), self.peer);
-        self.inbound.admit(most + HEADER_BYTES, SMALL_BYTES, move |bytes| {
-            let room = gateway.room(peer, bytes).map(|share| Box::new(share) as Hold);
-            Box::pin(std::future::ready(room))
-        });
+        self.inbound.limit(most + HEADER_BYTES);
+        self.inbound.ask_for_room(move |bytes| Box::pin(std::future::ready(gateway.room(peer, bytes))));
         let credit = memory.credit(max_volume_bytes);
-        tracing::info!(name = texts::label(&hello.name), peer = %self.peer, "session opened");
+        tracing::info!(name = shorten_to(&hello.name, VALUE_BYTES), peer = %self.peer, "session opened");
         let settled = u32::try_from(ROW_CREDIT).unwrap_or(u32::MAX);
         self.send("", ToPeer::Welcome { bytes: credit, settled, max_volume_bytes });
         let lines = lines.into();
@@ -294,7 +294,7 @@ impl<D: Dialect> Session<D> {
         let site = site_of(tray.place.as_ref());
         let accepted = match &self.open {
             Some(open) => tray.accept(&open.lines),
-            None => Err(hello_first()),
+            None => Err(Invalid::no_hello()),
         };
         metrics::counter!("ovomesh_gateway_trays_total", "accepted" => accepted.is_ok().to_string())
             .increment(1);
@@ -306,10 +306,10 @@ impl<D: Dialect> Session<D> {
 
     fn scan(&mut self, scan: Box<pb::Scan>, received: Instant, room: Option<Hold>, deciding: usize) -> Next {
         let Some(open) = &mut self.open else {
-            self.reject(&site_of(scan.place.as_ref()), &scan.scan_id, &hello_first());
+            self.reject(&site_of(scan.place.as_ref()), &scan.scan_id, &Invalid::no_hello());
             return Next::Nothing;
         };
-        let bytes = scan_bytes(&scan);
+        let bytes = sample_bytes(&scan);
         if D::IS_AGENT && (deciding >= IN_FLIGHT || open.bytes_in_flight + bytes > open.credit) {
             let limit = open.credit;
             self.end(Err(Fault::NoRoom.status(format!(
@@ -325,9 +325,7 @@ impl<D: Dialect> Session<D> {
             return Next::Nothing;
         }
         // A small one was read before there was room for it.
-        let room = match room
-            .map_or_else(|| self.gateway.room(self.peer, bytes).map(|share| Box::new(share) as Hold), Ok)
-        {
+        let room = match room.map_or_else(|| self.gateway.room(self.peer, bytes), Ok) {
             Ok(room) => room,
             Err(why) => {
                 self.gateway.pipeline.turned_away(&scan.scan_id);
@@ -390,7 +388,7 @@ impl<D: Dialect> Session<D> {
             None => (Arc::from([]), gateway.max_volume_bytes),
         };
         async move {
-            let (site, bytes) = (site_of(scan.place.as_ref()), scan_bytes(&scan));
+            let (site, bytes) = (site_of(scan.place.as_ref()), sample_bytes(&scan));
             let answer = gateway.answer(*scan, most, lines, received).await;
             drop(room);
             (answer, site, bytes, permit)
@@ -467,19 +465,6 @@ enum Next {
     Store(Box<Row>, OwnedSemaphorePermit),
 }
 
-/// The site that a place names; empty when there is none, or none that can be.
-pub(crate) fn site_of(place: Option<&Place>) -> String {
-    place.filter(|place| place.site.len() <= NAME_BYTES).map(|place| place.site.clone()).unwrap_or_default()
-}
-
-fn hello_first() -> Invalid {
-    Invalid::field("hello", "", "the first message of a session")
-}
-
 fn no_room(why: &str) -> Invalid {
     Invalid::overloaded("the gateway's room", why)
-}
-
-fn scan_bytes(scan: &pb::Scan) -> u64 {
-    scan.volume.as_ref().map_or(0, |volume| volume.samples.len() as u64)
 }

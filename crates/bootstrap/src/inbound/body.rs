@@ -174,7 +174,7 @@ mod tests {
     use futures::stream;
     use tonic::Code;
 
-    use crate::inbound::{Counted, Hold};
+    use crate::inbound::Hold;
 
     use super::*;
 
@@ -217,12 +217,12 @@ mod tests {
         let rooms = move |length| -> Room {
             Box::pin(async move {
                 tokio::time::sleep(hour).await;
-                if length == 200 { Err("none".into()) } else { Ok(Box::new(length) as Hold) }
+                if length == 60_000 { Err("none".into()) } else { Ok(Box::new(length) as Hold) }
             })
         };
-        let sent = [message(100), message(200), message(3)].concat();
-        let (gate, body) = body(&sent, 50, 1_000);
-        gate.0.lock().counted = Some(Counted { small: 10, room: Box::new(rooms) });
+        let sent = [message(50_000), message(60_000), message(3)].concat();
+        let (gate, body) = body(&sent, 1_000, 100_000);
+        gate.0.lock().rooms = Some(Box::new(rooms));
         let (mut passed, mut held, mut skipped, begun) = (Vec::new(), Vec::new(), Vec::new(), Instant::now());
         let mut data = Body::new(body).into_data_stream();
         while let Some(piece) = data.next().await {
@@ -231,9 +231,12 @@ mod tests {
             held.extend(state.room.take().and_then(|room| room.downcast::<u64>().ok()));
             skipped.extend(state.skipped.take());
         }
-        assert_eq!(passed, [message(100), message(0), message(3)].concat());
-        assert_eq!(held, [Box::new(100)]);
-        assert_eq!((skipped.len(), skipped[0].bytes, &skipped[0].why), (1, 200, &Why::NoRoom("none".into())));
+        assert_eq!(passed, [message(50_000), message(0), message(3)].concat());
+        assert_eq!(held, [Box::new(50_000)]);
+        assert_eq!(
+            (skipped.len(), skipped[0].bytes, &skipped[0].why),
+            (1, 60_000, &Why::NoRoom("none".into()))
+        );
         assert_eq!(begun.elapsed(), 2 * hour);
     }
 

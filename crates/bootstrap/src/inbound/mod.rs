@@ -19,6 +19,9 @@ use tonic::{Status, Streaming};
 
 use crate::inbound::body::Watched;
 
+/// Messages up to this size, such as a greeting or a row, are read before there is room for them.
+pub const MESSAGE_WITHOUT_ROOM: u64 = 48 << 10;
+
 /// The messages of one call, read within a limit.
 pub struct Messages<T> {
     stream: Streaming<T>,
@@ -71,12 +74,15 @@ impl<T> Messages<T> {
         Self { stream: request.into_inner(), gate }
     }
 
-    /// From the next message on skips those of more than `limit` bytes, and asks for room for those of more than `small`
-    /// bytes before they are read: the peer is not read until it is there. Where there is none, they are skipped too.
-    pub fn admit(&self, limit: u64, small: u64, room: impl Fn(u64) -> Room + Send + Sync + 'static) {
-        let mut state = self.gate.0.lock();
-        state.limit = Some(limit);
-        state.counted = Some(Counted { small, room: Box::new(room) });
+    /// From the next message on skips those of more than `limit` bytes.
+    pub fn limit(&self, limit: u64) {
+        self.gate.0.lock().limit = Some(limit);
+    }
+
+    /// From the next message on asks for room for those of more than [`MESSAGE_WITHOUT_ROOM`] bytes before they are read:
+    /// the peer is not read until it is there. Where there is none, they are skipped.
+    pub fn ask_for_room(&self, room: impl Fn(u64) -> Room + Send + Sync + 'static) {
+        self.gate.0.lock().rooms = Some(Box::new(room));
     }
 
     /// The next message; `None` when the peer has half-closed. May be dropped and called again.
@@ -98,19 +104,14 @@ pub(crate) struct Gate(Arc<Mutex<State>>);
 struct State {
     /// Larger messages are skipped; `None`: the service reads its messages without [`Messages`].
     limit: Option<u64>,
-    counted: Option<Counted>,
+    /// Where there is room for messages.
+    rooms: Option<Box<dyn Fn(u64) -> Room + Send + Sync>>,
     /// When the latest message began to arrive.
     began: Option<Instant>,
     /// The room that was taken for it.
     room: Option<Hold>,
     /// The message that the empty one stands for which was passed on last.
     skipped: Option<Skipped>,
-}
-
-/// Messages of more than `small` bytes need room.
-struct Counted {
-    small: u64,
-    room: Box<dyn Fn(u64) -> Room + Send + Sync>,
 }
 
 impl Gate {
@@ -126,8 +127,7 @@ impl Gate {
         if let Some(limit) = state.limit.filter(|&limit| length > limit) {
             return Err(Why::TooLarge(limit));
         }
-        let counted = state.counted.as_ref().filter(|counted| length > counted.small);
-        Ok(counted.map(|counted| (counted.room)(length)))
+        Ok(state.rooms.as_ref().filter(|_| length > MESSAGE_WITHOUT_ROOM).map(|room| room(length)))
     }
 
     fn holds(&self, room: Hold) {

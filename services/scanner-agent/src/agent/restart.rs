@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ovomesh_api::scan::sample_bytes;
 use ovomesh_api::{RecordedRow, Scan, ScanKey};
 use ovomesh_spool::{Entry, Released, SpoolContents};
 use tokio::time::Instant;
 
-use super::{Agent, ScanState, sample_bytes};
+use super::{Agent, ScanState};
 use crate::feed::{self, FRESH};
 use crate::in_flight::{InFlightScan, OnDisk, Progress};
 use crate::spooled::{self, SpooledScan};
